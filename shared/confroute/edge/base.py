@@ -1,0 +1,35 @@
+"""What an edge engine is: anything with a name and a `generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from confroute.records import Generation, Message, SamplingOptions
+
+
+@runtime_checkable
+class EdgeEngine(Protocol):
+    """Runs the edge model. This is all another engine must implement.
+
+    An engine is shared by threads: `generate` is called concurrently. It loads its weights at the first call or
+    earlier, never in a way that repeats for each request.
+    """
+
+    @property
+    def model(self) -> str:
+        """The model's name as the record shows it; no path, no key."""
+        ...
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        """Sample *n* answers to *messages*, with natural-log token probabilities where the engine has them.
+
+        The prompt should be evaluated once whatever *n* is, and again cheaply if it was the last one asked.
+        An engine may also have ``async def agenerate`` with the same arguments; without it, the asynchronous
+        router calls this one in a worker thread.
+
+        Raises:
+            ContextLengthError: the prompt and ``options.max_tokens`` do not fit; before any work is done.
+            ModelError: the model failed.
+        """
+        ...

@@ -1,0 +1,142 @@
+"""The edge model on llama.cpp, in this process, through xllamacpp."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from confroute.errors import ContextLengthError, ModelError, require
+from confroute.records import Generation, Message, Sample, SamplingOptions
+
+
+class LlamaCppEngine:
+    """Runs a GGUF file. The fastest engine on a CPU: one prompt evaluation serves all *n* samples, and a prompt
+    asked again is read from the cache.
+
+    Token logprobs are those of the full softmax before temperature and top-p. Weights are loaded at the first
+    request. llama.cpp's server object also listens on a free loopback port; nothing here talks to it.
+
+    Args:
+        path: the ``.gguf`` file.
+        name: the model's name in records; the file's name by default.
+        context_tokens: tokens of key-value cache, shared by all concurrent samples. At most the model's own context
+            fits into one request.
+        parallel: how many samples are decoded together; more wait their turn.
+        threads: CPU threads; by default llama.cpp's choice.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        context_tokens: int = 8192,
+        parallel: int = 16,
+        threads: int | None = None,
+    ) -> None:
+        require("xllamacpp", extra="llamacpp", wanted_by="The llama.cpp engine")
+        self._path = Path(path)
+        self.model = name or self._path.stem
+        self._context_tokens = context_tokens
+        self._parallel = parallel
+        self._threads = threads
+        self._server: Any = None
+        self._loading = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"LlamaCppEngine({self.model!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A server cannot be copied or pickled; the copy loads its own at its first request.
+        return {**self.__dict__, "_server": None, "_loading": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._loading = threading.Lock()
+
+    def load(self) -> None:
+        """Load the weights now rather than at the first request."""
+        with self._loading:
+            if self._server is not None:
+                return
+            import xllamacpp
+
+            params = xllamacpp.CommonParams()
+            params.model.path = str(self._path)
+            params.n_ctx = self._context_tokens
+            params.n_parallel = self._parallel
+            # One cache for all slots: the samples of a prompt share its keys and values, and a single request may
+            # fill the whole context instead of 1/parallel of it.
+            params.kv_unified = True
+            params.verbosity = -1
+            params.warmup = False
+            if self._threads is not None:
+                params.cpuparams.n_threads = self._threads
+            try:
+                self._server = xllamacpp.Server(params)
+            except Exception as error:
+                raise ModelError(f'llama.cpp could not load "{self.model}"; is the GGUF file complete?') from error
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        self.load()
+        request: dict[str, Any] = {
+            "messages": [dict(message) for message in messages],
+            "n": n,
+            "max_tokens": options.max_tokens,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            # llama.cpp's own defaults would cut the distribution further than the caller asked.
+            "top_k": 0,
+            "min_p": 0.0,
+            "logprobs": True,
+            # With 0 alternatives llama.cpp leaves the sampled token's own logprob out, too.
+            "top_logprobs": 1,
+            "cache_prompt": True,
+        }
+        if options.stop:
+            request["stop"] = list(options.stop)
+        if options.seed is not None:
+            request["seed"] = options.seed
+        samples: list[Sample] = []
+        input_tokens = 0
+        while len(samples) < n:
+            # llama.cpp refuses an n above its number of slots.
+            request["n"] = min(n - len(samples), self._parallel)
+            reply = self._ask(request, options)
+            samples += [_read_choice(choice) for choice in reply["choices"]]
+            input_tokens = int(reply["usage"]["prompt_tokens"])
+            if options.seed is not None:
+                request["seed"] += request["n"]
+        return Generation(samples=tuple(samples), input_tokens=input_tokens)
+
+    def _ask(self, request: dict[str, Any], options: SamplingOptions) -> dict[str, Any]:
+        try:
+            reply: dict[str, Any] = self._server.handle_chat_completions(request)
+        except Exception as error:
+            raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
+        failure = reply.get("error")
+        if failure is None:
+            return reply
+        if failure.get("type") == "exceed_context_size_error":
+            raise ContextLengthError(
+                prompt_tokens=failure["n_prompt_tokens"],
+                max_tokens=options.max_tokens,
+                context_tokens=failure["n_ctx"],
+            )
+        raise ModelError(f'llama.cpp refused a request to "{self.model}": {failure.get("type", "unknown error")}.')
+
+
+def _read_choice(choice: dict[str, Any]) -> Sample:
+    tokens = (choice.get("logprobs") or {}).get("content") or []
+    # The end-of-turn token comes along as a token without text; it is no part of the answer.
+    if len(tokens) > 1 and not tokens[-1]["token"]:
+        tokens = tokens[:-1]
+    return Sample(
+        text=(choice["message"].get("content") or "").strip(),
+        token_logprobs=tuple(float(token["logprob"]) for token in tokens) or None,
+        # usage.completion_tokens counts the first choice only.
+        output_tokens=len(tokens),
+        finish_reason=choice.get("finish_reason") or "stop",
+    )

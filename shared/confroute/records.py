@@ -1,0 +1,149 @@
+"""The nouns that pass between engines, estimators, the router and the adapters: frozen, typed, no behaviour.
+
+Quantities carry their unit in their name. Token logprobs are natural logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+Message: TypeAlias = Mapping[str, Any]
+"""One chat message in OpenAI's form, ``{"role": "user", "content": "..."}``, its content text."""
+
+Route: TypeAlias = Literal["edge", "cloud"]
+
+Reason: TypeAlias = Literal[
+    "confident",  # the edge's answer is served: its confidence reaches the threshold
+    "uncertain",  # escalated: its confidence does not
+    "no_signal",  # escalated: the uncertainty could not be measured
+    "edge_error",  # escalated: the edge model failed
+    "unsupported",  # escalated: the request asks for what the edge cannot do (tools, images, JSON schema)
+    "cloud_error",  # the edge's answer is served because the cloud failed and the caller allowed it
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingOptions:
+    """How the edge is to generate. *temperature* 0 is greedy; *max_tokens* counts new tokens."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One answer of the edge model."""
+
+    text: str
+    token_logprobs: tuple[float, ...] | None = None
+    """log p of each generated token, end-of-turn token excluded, before temperature; None if unknown."""
+    output_tokens: int = 0
+    finish_reason: str = "stop"
+
+    @property
+    def mean_logprob(self) -> float:
+        """Mean token logprob in nats, at most 0, higher is surer; NaN without logprobs."""
+        if not self.token_logprobs:
+            return math.nan
+        return math.fsum(self.token_logprobs) / len(self.token_logprobs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What one call of an engine returned: *n* samples of one prompt."""
+
+    samples: tuple[Sample, ...]
+    input_tokens: int
+    """Tokens of the prompt, counted once whatever *n* is."""
+
+    @property
+    def output_tokens(self) -> int:
+        return sum(sample.output_tokens for sample in self.samples)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All an estimator may look at: the question, the answer that would be served, and further samples."""
+
+    question: str
+    answer: Sample
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """An uncertainty: higher is worse, NaN where it could not be measured."""
+
+    uncertainty: float
+    clusters: int | None = None
+    """How many distinct meanings the samples had, where the estimator groups them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a model costs, in US dollars per million tokens."""
+
+    input_usd: float
+    output_usd: float
+
+    def cost_usd(self, input_tokens: int, output_tokens: int) -> float:
+        return (input_tokens * self.input_usd + output_tokens * self.output_usd) / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUsage:
+    """What one tier used for one answer. Rejected work is charged: the edge's part is there also when the
+    cloud's answer is served. Token counts and cost are None where the model does not tell them."""
+
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float = 0.0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfidenceRecord:
+    """Why an answer came from where it came. Travels with the answer; JSON by `to_dict`.
+
+    >>> ConfidenceRecord(route="edge", reason="confident", confidence=0.9).to_dict()["route"]
+    'edge'
+    """
+
+    route: Route
+    reason: Reason
+    confidence: float | None = None
+    """In [0, 1], higher is surer; None where there was no signal. P(acceptable) only if *calibrated*."""
+    uncertainty: float | None = None
+    """The estimator's own number, higher is worse; None where there was no signal."""
+    estimator: str | None = None
+    """``name@version``; a threshold belongs to one estimator version."""
+    threshold: float | None = None
+    """The least confidence with which the edge's answer is served."""
+    calibrated: bool = False
+    certificate: str | None = None
+    samples: int = 0
+    """How many answers were sampled besides the served one."""
+    clusters: int | None = None
+    error: str | None = None
+    """The class name of the error behind "edge_error" or "cloud_error"; never its text."""
+    edge: ModelUsage | None = None
+    cloud: ModelUsage | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values, nested for `edge` and `cloud`."""
+        return asdict(self)
+
+
+def question_of(messages: Sequence[Message]) -> str:
+    """The text of the last user message, or of the last message if no user spoke."""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return str(message.get("content") or "")
+    return str(messages[-1].get("content") or "") if messages else ""

@@ -1,0 +1,285 @@
+"""The one decision procedure: ask the edge, measure its uncertainty, serve or escalate.
+
+It is written as generators (see `steps`), so that sync and async, invoke and stream, LangChain and LlamaIndex all
+run these lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from confroute.edge import EdgeEngine, resolve_edge
+from confroute.errors import ConfigurationError, InputError
+from confroute.estimators import Disagreement, Estimator
+from confroute.policies import Policy, Threshold
+from confroute.records import (
+    ConfidenceRecord,
+    Estimate,
+    Evidence,
+    Generation,
+    Message,
+    ModelUsage,
+    Price,
+    Sample,
+    SamplingOptions,
+    question_of,
+)
+from confroute.steps import END, Call, Emit, Flow, Source, arun, run
+
+logger = logging.getLogger("confroute")
+
+Native = TypeVar("Native")
+Hook = Callable[[ConfidenceRecord], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the edge is asked. *unsupported* names what the edge cannot do about it, which sends it to the cloud."""
+
+    messages: Sequence[Message]
+    options: SamplingOptions = SamplingOptions()
+    unsupported: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Who is to answer. *answer* is the edge's, also when the cloud is to answer; None if the edge gave none."""
+
+    record: ConfidenceRecord
+    answer: Sample | None
+
+
+class Cloud(Protocol[Native]):
+    """The caller's cloud model, bound to one request of theirs. Written by each adapter."""
+
+    @property
+    def model(self) -> str: ...
+
+    def invoke(self) -> Call:
+        """The step that gives the whole answer, a native object."""
+        ...
+
+    def stream(self) -> Call:
+        """The step that gives a `Source` of native chunks."""
+        ...
+
+    def tokens(self, answer: Native) -> tuple[int | None, int | None]:
+        """Input and output tokens, of a whole answer or of a chunk that tells them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Generic[Native]):
+    """What is handed to the caller: the edge's *sample* or the cloud's *native* answer or chunk. In a stream only the
+    last piece has a *record*, and its *native* may be None."""
+
+    record: ConfidenceRecord | None
+    sample: Sample | None = None
+    native: Native | None = None
+
+
+class Router:
+    """Answers on the edge what the edge is sure of, and says when to escalate the rest.
+
+    Args:
+        edge: an engine, or a model's name; see `resolve_edge`.
+        threshold: the least confidence with which the edge's answer is served, in [0, 1]; shorthand for
+            ``policy=Threshold(threshold)``.
+        estimator: how uncertainty is measured. By default `Disagreement`, the best of those measured on the default
+            edge model (docs/benchmarks.md).
+        samples: how many answers are sampled for the estimator besides the served one, if it needs any.
+        sampling_temperature: temperature of these samples. The served answer has the request's own, 0 by default.
+        policy: instead of *threshold*.
+        on_cloud_error: "raise" the cloud's error, or serve the "edge" answer with ``reason="cloud_error"``.
+        edge_price, cloud_price: for the record's ``cost_usd``.
+        hooks: called with each final record. An exception in a hook is logged, not raised.
+    """
+
+    def __init__(
+        self,
+        edge: str | Path | EdgeEngine = "smollm2-135m",
+        *,
+        threshold: float | None = None,
+        estimator: Estimator | None = None,
+        samples: int = 10,
+        sampling_temperature: float = 0.7,
+        policy: Policy | None = None,
+        on_cloud_error: Literal["raise", "edge"] = "raise",
+        edge_price: Price | None = None,
+        cloud_price: Price | None = None,
+        hooks: Iterable[Hook] = (),
+    ) -> None:
+        if threshold is not None and policy is not None:
+            raise ConfigurationError("Give either threshold or policy, not both: the policy holds its own threshold.")
+        if samples < 2:
+            raise ConfigurationError(f"samples must be at least 2, not {samples}: one sample has nothing to agree with.")
+        if not sampling_temperature > 0:
+            raise ConfigurationError(
+                f"sampling_temperature must be above 0, not {sampling_temperature}: greedy samples are all the same."
+            )
+        if on_cloud_error not in ("raise", "edge"):
+            raise ConfigurationError(f'on_cloud_error must be "raise" or "edge", not {on_cloud_error!r}.')
+        self.edge = resolve_edge(edge)
+        self.estimator = estimator or Disagreement()
+        self.samples = samples
+        self.sampling_temperature = sampling_temperature
+        self.policy = policy or Threshold(DEFAULT_THRESHOLD if threshold is None else threshold)
+        self.on_cloud_error = on_cloud_error
+        self.edge_price = edge_price
+        self.cloud_price = cloud_price
+        self.hooks = tuple(hooks)
+
+    def decide(self, messages: Sequence[Message], options: SamplingOptions | None = None) -> Decision:
+        """Ask the edge and decide, without calling any cloud. Messages are OpenAI-style dicts."""
+        return run(self.decision(Request(messages=messages, options=options or SamplingOptions())))
+
+    async def adecide(self, messages: Sequence[Message], options: SamplingOptions | None = None) -> Decision:
+        """`decide` on an event loop."""
+        return await arun(self.decision(Request(messages=messages, options=options or SamplingOptions())))
+
+    def decision(self, request: Request) -> Flow[Decision]:
+        """The procedure behind `decide`."""
+        if not request.messages:
+            raise InputError("There are no messages to answer. Pass at least one user message.")
+        if request.unsupported is not None:
+            return Decision(record=ConfidenceRecord(route="cloud", reason="unsupported"), answer=None)
+
+        usage = ModelUsage(model=self.edge.model, input_tokens=0, output_tokens=0)
+        answer: Sample | None = None
+        samples: tuple[Sample, ...] = ()
+        try:
+            generation, usage = yield from self._ask(request, 1, request.options, usage)
+            answer = generation.samples[0]
+            if self.estimator.needs_samples and answer.text.strip():
+                sampling = replace(request.options, temperature=self.sampling_temperature)
+                generation, usage = yield from self._ask(request, self.samples, sampling, usage)
+                samples = generation.samples
+            evidence = Evidence(question=question_of(request.messages), answer=answer, samples=samples)
+            estimate: Estimate = yield Call(lambda: self.estimator.estimate(evidence))
+        except Exception as error:
+            # The error's text may quote the prompt; its class does not.
+            logger.warning("The edge model %s failed (%s); escalating.", self.edge.model, type(error).__name__)
+            record = ConfidenceRecord(route="cloud", reason="edge_error", error=type(error).__name__, edge=usage)
+            return Decision(record=record, answer=answer)
+
+        confidence = self.estimator.confidence(estimate.uncertainty)
+        signal = math.isfinite(confidence)
+        serves = signal and self.policy.serves(confidence)
+        record = ConfidenceRecord(
+            route="edge" if serves else "cloud",
+            reason="confident" if serves else "uncertain" if signal else "no_signal",
+            confidence=confidence if signal else None,
+            uncertainty=estimate.uncertainty if signal else None,
+            estimator=self.estimator.identity,
+            threshold=self.policy.threshold,
+            samples=len(samples),
+            clusters=estimate.clusters,
+            edge=usage,
+        )
+        return Decision(record=record, answer=answer)
+
+    def answer(self, request: Request, cloud: Cloud[Native]) -> Flow[Answer[Native]]:
+        """Decide, and have the cloud answer if it is to."""
+        decision = yield from self.decision(request)
+        if decision.record.route == "edge":
+            return Answer(record=self._finish(decision.record), sample=decision.answer)
+        started = time.perf_counter()
+        try:
+            native: Native = yield cloud.invoke()
+        except Exception as error:
+            return self._after_cloud_error(decision, cloud, error, started)
+        return Answer(record=self._escalated(decision, cloud, cloud.tokens(native), started), native=native)
+
+    def stream(self, request: Request, cloud: Cloud[Native]) -> Flow[None]:
+        """As `answer`, emitting pieces. Nothing is emitted before the decision, since no framework can take a token
+        back; then the edge's answer comes as one piece, or the cloud's as they come. If the cloud fails after its
+        first piece, its error is raised whatever *on_cloud_error* says."""
+        decision = yield from self.decision(request)
+        if decision.record.route == "edge":
+            yield Emit(Answer[Any](record=self._finish(decision.record), sample=decision.answer))
+            return
+        started = time.perf_counter()
+        counts: tuple[int | None, int | None] = (None, None)
+        begun = False
+        try:
+            source: Source = yield cloud.stream()
+            while (chunk := (yield source.next())) is not END:
+                counts = tuple(old if new is None else new for old, new in zip(counts, cloud.tokens(chunk), strict=True))
+                begun = True
+                yield Emit(Answer[Any](record=None, native=chunk))
+        except Exception as error:
+            if begun:
+                raise
+            yield Emit(self._after_cloud_error(decision, cloud, error, started))
+            return
+        yield Emit(Answer[Any](record=self._escalated(decision, cloud, counts, started)))
+
+    def _ask(
+        self, request: Request, n: int, options: SamplingOptions, usage: ModelUsage
+    ) -> Flow[tuple[Generation, ModelUsage]]:
+        agenerate = getattr(self.edge, "agenerate", None)
+        started = time.perf_counter()
+        generation: Generation = yield Call(
+            lambda: self.edge.generate(request.messages, n=n, options=options),
+            agenerate and (lambda: agenerate(request.messages, n=n, options=options)),
+        )
+        if len(generation.samples) != n:
+            raise RuntimeError(f"The engine was asked for {n} samples and returned {len(generation.samples)}.")
+        input_tokens = max(usage.input_tokens or 0, generation.input_tokens)
+        output_tokens = (usage.output_tokens or 0) + generation.output_tokens
+        usage = ModelUsage(
+            model=self.edge.model,
+            # The prompt is the same for the answer and the samples, and evaluated once.
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            seconds=usage.seconds + time.perf_counter() - started,
+            cost_usd=self.edge_price and self.edge_price.cost_usd(input_tokens, output_tokens),
+        )
+        return generation, usage
+
+    def _escalated(
+        self, decision: Decision, cloud: Cloud[Native], counts: tuple[int | None, int | None], started: float
+    ) -> ConfidenceRecord:
+        input_tokens, output_tokens = counts
+        cost_usd = None
+        if self.cloud_price is not None and input_tokens is not None and output_tokens is not None:
+            cost_usd = self.cloud_price.cost_usd(input_tokens, output_tokens)
+        usage = ModelUsage(
+            model=cloud.model,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            seconds=time.perf_counter() - started,
+            cost_usd=cost_usd,
+        )
+        return self._finish(replace(decision.record, cloud=usage))
+
+    def _after_cloud_error(
+        self, decision: Decision, cloud: Cloud[Native], error: Exception, started: float
+    ) -> Answer[Native]:
+        """The edge's answer, flagged, where the caller chose it and there is one; else *error* is raised."""
+        if self.on_cloud_error == "raise" or decision.answer is None or not decision.answer.text.strip():
+            raise error
+        logger.warning("The cloud model failed (%s); serving the edge's answer.", type(error).__name__)
+        usage = ModelUsage(model=cloud.model, seconds=time.perf_counter() - started)
+        record = replace(
+            decision.record, route="edge", reason="cloud_error", error=type(error).__name__, cloud=usage
+        )
+        return Answer(record=self._finish(record), sample=decision.answer)
+
+    def _finish(self, record: ConfidenceRecord) -> ConfidenceRecord:
+        for hook in self.hooks:
+            try:
+                hook(record)
+            except Exception:
+                logger.exception("A confroute hook failed; the answer is not affected.")
+        return record
+
+
+DEFAULT_THRESHOLD = 0.6
+"""Least agreement of the served answer with its samples. Fixed on the calibration questions, never on the demo's."""
