@@ -1,7 +1,7 @@
 """Every error confroute raises.
 
     ConfrouteError
-    ├─ ConfigurationError (ValueError)    a setting is wrong; nothing was run
+    ├─ ConfigurationError              a setting is wrong; nothing was run
     │  └─ MissingExtraError (ImportError) an optional dependency is not installed
     ├─ InputError (ValueError)            the messages cannot be routed at all
     └─ ModelError                         the edge model failed on this request
@@ -20,8 +20,11 @@ class ConfrouteError(Exception):
     """Base of every error confroute raises."""
 
 
-class ConfigurationError(ConfrouteError, ValueError):
-    """A setting is wrong. Nothing was run and nothing was sent."""
+class ConfigurationError(ConfrouteError):
+    """A setting is wrong. Nothing was run and nothing was sent.
+
+    Not a ValueError: pydantic would wrap that in a ValidationError, which quotes its input.
+    """
 
 
 class MissingExtraError(ConfigurationError, ImportError):
@@ -39,20 +42,29 @@ class ModelError(ConfrouteError):
 class ContextLengthError(ModelError):
     """The prompt and the answer's token limit do not fit into the edge model's context."""
 
-    def __init__(self, *, prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
-        super().__init__(
-            f"The prompt has {prompt_tokens} tokens and the answer may have {max_tokens}, but the edge model's "
-            f"context holds {context_tokens}. Shorten the prompt, lower max_tokens, or give the engine a larger "
-            "context_tokens if the model allows one."
-        )
+    def __init__(self, prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
+        # The numbers alone are the arguments, so that the error can be pickled and copied.
+        super().__init__(prompt_tokens, max_tokens, context_tokens)
         self.prompt_tokens = prompt_tokens
         self.max_tokens = max_tokens
         self.context_tokens = context_tokens
 
+    def __str__(self) -> str:
+        return (
+            f"The prompt has {self.prompt_tokens} tokens and the answer may have {self.max_tokens}, but the edge "
+            f"model's context holds {self.context_tokens}. Shorten the prompt, lower max_tokens, or give the engine a "
+            "larger context_tokens if the model allows one."
+        )
+
 
 def require(module: str, *, extra: str, wanted_by: str) -> None:
-    """Raise `MissingExtraError` if *module* cannot be imported. Imports nothing itself."""
-    if find_spec(module) is None:
+    """Raise `MissingExtraError` if *module* cannot be found. Imports at most the parents of a dotted name."""
+    try:
+        found = find_spec(module) is not None
+    except ModuleNotFoundError:
+        # The parent of a dotted name is absent.
+        found = False
+    if not found:
         raise MissingExtraError(
             f'{wanted_by} needs the package "{module}", which is not installed. '
             f"Install it with: pip install 'confroute[{extra}]'"

@@ -10,9 +10,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.errors import ConfigurationError, InputError
@@ -35,16 +35,19 @@ from confroute.steps import END, Call, Emit, Flow, Source, arun, run
 logger = logging.getLogger("confroute")
 
 Native = TypeVar("Native")
+Given = TypeVar("Given", contravariant=True)
 Hook = Callable[[ConfidenceRecord], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the edge is asked. *unsupported* names what the edge cannot do about it, which sends it to the cloud."""
+    """One request. *unsupported* names what the edge cannot do about it, which sends it to the cloud."""
 
     messages: Sequence[Message]
-    options: SamplingOptions = SamplingOptions()
+    options: SamplingOptions = field(default_factory=SamplingOptions)
     unsupported: str | None = None
+    announce: Callable[[ConfidenceRecord], Call] | None = None
+    """The step that tells the caller's framework of the final record, before the last piece is handed out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class Decision:
     answer: Sample | None
 
 
-class Cloud(Protocol[Native]):
+class Cloud(Protocol[Given]):
     """The caller's cloud model, bound to one request of theirs. Written by each adapter."""
 
     @property
@@ -69,7 +72,7 @@ class Cloud(Protocol[Native]):
         """The step that gives a `Source` of native chunks."""
         ...
 
-    def tokens(self, answer: Native) -> tuple[int | None, int | None]:
+    def tokens(self, answer: Given) -> tuple[int | None, int | None]:
         """Input and output tokens, of a whole answer or of a chunk that tells them."""
         ...
 
@@ -118,7 +121,7 @@ class Router:
         if threshold is not None and policy is not None:
             raise ConfigurationError("Give either threshold or policy, not both: the policy holds its own threshold.")
         if samples < 2:
-            raise ConfigurationError(f"samples must be at least 2, not {samples}: one sample has nothing to agree with.")
+            raise ConfigurationError(f"samples must be at least 2, not {samples}: one has nothing to agree with.")
         if not sampling_temperature > 0:
             raise ConfigurationError(
                 f"sampling_temperature must be above 0, not {sampling_temperature}: greedy samples are all the same."
@@ -169,7 +172,7 @@ class Router:
             return Decision(record=record, answer=answer)
 
         confidence = self.estimator.confidence(estimate.uncertainty)
-        signal = math.isfinite(confidence)
+        signal = math.isfinite(estimate.uncertainty) and math.isfinite(confidence)
         serves = signal and self.policy.serves(confidence)
         record = ConfidenceRecord(
             route="edge" if serves else "cloud",
@@ -188,13 +191,15 @@ class Router:
         """Decide, and have the cloud answer if it is to."""
         decision = yield from self.decision(request)
         if decision.record.route == "edge":
-            return Answer(record=self._finish(decision.record), sample=decision.answer)
+            record = yield from self._finish(request, decision.record)
+            return Answer(record=record, sample=decision.answer)
         started = time.perf_counter()
         try:
             native: Native = yield cloud.invoke()
         except Exception as error:
-            return self._after_cloud_error(decision, cloud, error, started)
-        return Answer(record=self._escalated(decision, cloud, cloud.tokens(native), started), native=native)
+            return (yield from self._after_cloud_error(request, decision, cloud, error, started))
+        record = self._escalated(decision, cloud, cloud.tokens(native), started)
+        return Answer(record=(yield from self._finish(request, record)), native=native)
 
     def stream(self, request: Request, cloud: Cloud[Native]) -> Flow[None]:
         """As `answer`, emitting pieces. Nothing is emitted before the decision, since no framework can take a token
@@ -202,7 +207,8 @@ class Router:
         first piece, its error is raised whatever *on_cloud_error* says."""
         decision = yield from self.decision(request)
         if decision.record.route == "edge":
-            yield Emit(Answer[Any](record=self._finish(decision.record), sample=decision.answer))
+            record = yield from self._finish(request, decision.record)
+            yield Emit(Answer(record=record, sample=decision.answer))
             return
         started = time.perf_counter()
         counts: tuple[int | None, int | None] = (None, None)
@@ -210,15 +216,20 @@ class Router:
         try:
             source: Source = yield cloud.stream()
             while (chunk := (yield source.next())) is not END:
-                counts = tuple(old if new is None else new for old, new in zip(counts, cloud.tokens(chunk), strict=True))
+                input_tokens, output_tokens = cloud.tokens(chunk)
+                counts = (
+                    counts[0] if input_tokens is None else input_tokens,
+                    counts[1] if output_tokens is None else output_tokens,
+                )
                 begun = True
-                yield Emit(Answer[Any](record=None, native=chunk))
+                yield Emit(Answer(record=None, native=chunk))
         except Exception as error:
             if begun:
                 raise
-            yield Emit(self._after_cloud_error(decision, cloud, error, started))
+            yield Emit((yield from self._after_cloud_error(request, decision, cloud, error, started)))
             return
-        yield Emit(Answer[Any](record=self._escalated(decision, cloud, counts, started)))
+        record = yield from self._finish(request, self._escalated(decision, cloud, counts, started))
+        yield Emit(Answer(record=record))
 
     def _ask(
         self, request: Request, n: int, options: SamplingOptions, usage: ModelUsage
@@ -257,27 +268,28 @@ class Router:
             seconds=time.perf_counter() - started,
             cost_usd=cost_usd,
         )
-        return self._finish(replace(decision.record, cloud=usage))
+        return replace(decision.record, cloud=usage)
 
     def _after_cloud_error(
-        self, decision: Decision, cloud: Cloud[Native], error: Exception, started: float
-    ) -> Answer[Native]:
+        self, request: Request, decision: Decision, cloud: Cloud[Native], error: Exception, started: float
+    ) -> Flow[Answer[Native]]:
         """The edge's answer, flagged, where the caller chose it and there is one; else *error* is raised."""
         if self.on_cloud_error == "raise" or decision.answer is None or not decision.answer.text.strip():
             raise error
         logger.warning("The cloud model failed (%s); serving the edge's answer.", type(error).__name__)
         usage = ModelUsage(model=cloud.model, seconds=time.perf_counter() - started)
-        record = replace(
-            decision.record, route="edge", reason="cloud_error", error=type(error).__name__, cloud=usage
-        )
-        return Answer(record=self._finish(record), sample=decision.answer)
+        record = replace(decision.record, route="edge", reason="cloud_error", error=type(error).__name__, cloud=usage)
+        record = yield from self._finish(request, record)
+        return Answer(record=record, sample=decision.answer)
 
-    def _finish(self, record: ConfidenceRecord) -> ConfidenceRecord:
+    def _finish(self, request: Request, record: ConfidenceRecord) -> Flow[ConfidenceRecord]:
         for hook in self.hooks:
             try:
                 hook(record)
             except Exception:
                 logger.exception("A confroute hook failed; the answer is not affected.")
+        if request.announce is not None:
+            yield request.announce(record)
         return record
 
 

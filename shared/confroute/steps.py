@@ -31,11 +31,15 @@ class Call:
     acall: Callable[[], Awaitable[Any]] | None = None
 
     def run(self) -> Any:
-        return self.call()
+        try:
+            return self.call()
+        except StopIteration as error:
+            # None can be thrown into a generator, and a worker thread that ends with one is awaited for ever.
+            raise RuntimeError("A step raised StopIteration.") from error
 
     async def arun(self) -> Any:
         if self.acall is None:
-            return await asyncio.to_thread(self.call)
+            return await asyncio.to_thread(self.run)
         return await self.acall()
 
 
@@ -48,6 +52,25 @@ class Emit(Generic[E]):
 
 Flow: TypeAlias = Generator[Any, Any, T]
 END: Final = object()
+
+
+def relay(flow: Flow[T], convert: Callable[[Any], Flow[None]]) -> Flow[T]:
+    """As *flow*, with each thing it emits turned into the steps of *convert* of it."""
+    resume: Callable[[], Any] = lambda: flow.send(None)
+    try:
+        while True:
+            try:
+                step = resume()
+            except StopIteration as stop:
+                return stop.value
+            try:
+                outcome = (yield from convert(step.value)) if isinstance(step, Emit) else (yield step)
+            except Exception as error:
+                resume = lambda error=error: flow.throw(error)
+            else:
+                resume = lambda outcome=outcome: flow.send(outcome)
+    finally:
+        flow.close()
 
 
 class Source:

@@ -61,8 +61,9 @@ class LlamaCppEngine:
         with self._loading:
             if self._server is not None:
                 return
-            import xllamacpp
+            import xllamacpp as _xllamacpp  # pyright: ignore[reportMissingTypeStubs]
 
+            xllamacpp: Any = _xllamacpp
             params = xllamacpp.CommonParams()
             params.model.path = str(self._path)
             params.n_ctx = self._context_tokens
@@ -129,7 +130,7 @@ class LlamaCppEngine:
 
 
 def _read_choice(choice: dict[str, Any]) -> Sample:
-    tokens = (choice.get("logprobs") or {}).get("content") or []
+    tokens: list[dict[str, Any]] = (choice.get("logprobs") or {}).get("content") or []
     # The end-of-turn token comes along as a token without text; it is no part of the answer.
     if len(tokens) > 1 and not tokens[-1]["token"]:
         tokens = tokens[:-1]

@@ -30,7 +30,7 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
     if not isinstance(edge, (str, Path)):
         if callable(getattr(edge, "generate", None)) and hasattr(edge, "model"):
             return edge
-        msg = f"edge must be an engine (with `model` and `generate`), a model name or a path, not {type(edge).__name__}"
+        msg = f"edge must be an engine (with `model` and `generate`), a name or a path, not {type(edge).__name__}."
         raise ConfigurationError(msg)
     if engine is not None and engine not in ENGINES:
         raise ConfigurationError(f'Unknown engine "{engine}". Known engines: {", ".join(ENGINES)}.')
@@ -48,8 +48,8 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
     if _HUB_NAME.match(name):
         return _transformers_engine(name, name, engine)
     raise ConfigurationError(
-        f'Unknown edge model "{name}". Name one of {", ".join(_PACKAGED)}, the path of a .gguf file, a local checkpoint '
-        'folder, or a Hub checkpoint as "owner/name".'
+        f'Unknown edge model "{name}". Name one of {", ".join(_PACKAGED)}, the path of a .gguf file, a local '
+        'checkpoint folder, or a Hub checkpoint as "owner/name".'
     )
 
 

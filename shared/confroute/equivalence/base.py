@@ -9,7 +9,8 @@ from typing import Protocol
 class Equivalence(Protocol):
     """Judges pairs of answers to one question. Symmetric and reflexive; it need not be transitive."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
         """For each pair, whether its two texts answer *question* alike. Batch in, so that models can batch."""

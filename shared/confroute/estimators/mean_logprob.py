@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from confroute.estimators.base import Estimator
@@ -28,5 +29,8 @@ class MeanLogprob(Estimator):
     needs_samples = False
 
     def estimate(self, evidence: Evidence) -> Estimate:
+        if not evidence.answer.text.strip():
+            # Its one token, the end of turn, may well be probable.
+            return Estimate(uncertainty=math.nan)
         # 0.0 - x rather than -x: a certain answer has uncertainty 0.0, not -0.0.
         return Estimate(uncertainty=0.0 - evidence.answer.mean_logprob)

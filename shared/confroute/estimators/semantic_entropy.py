@@ -28,7 +28,8 @@ class SemanticEntropy(Estimator):
 
     >>> from confroute.records import Sample
     >>> says = lambda text: Sample(text=text)
-    >>> evidence = Evidence(question="", answer=says("Paris"), samples=tuple(map(says, ["Paris", "Paris.", "Rome", "Rome"])))
+    >>> samples = (says("Paris"), says("Paris."), says("Rome"), says("Rome"))
+    >>> evidence = Evidence(question="", answer=says("Paris"), samples=samples)
     >>> round(SemanticEntropy().estimate(evidence).uncertainty, 4)  # two equiprobable meanings: ln 2
     0.6931
     """
@@ -43,23 +44,25 @@ class SemanticEntropy(Estimator):
         return f"{self.name}.{self.weighting}@{self.version}"
 
     def estimate(self, evidence: Evidence) -> Estimate:
-        texts = [sample.text for sample in evidence.samples]
+        # Sorted, because greedy clustering depends on the order where the equivalence is not transitive.
+        samples = sorted(evidence.samples, key=lambda sample: sample.text)
+        texts = [sample.text for sample in samples]
         if len(texts) < 2 or not evidence.answer.text.strip() or not any(text.strip() for text in texts):
             return Estimate(uncertainty=math.nan)
         ids = cluster(texts, self.equivalence, question=evidence.question)
         if self.weighting == "discrete":
             log_weights = [0.0] * len(texts)
         else:
-            log_weights = [sample.mean_logprob for sample in evidence.samples]
+            log_weights = [sample.mean_logprob for sample in samples]
         return Estimate(uncertainty=_entropy(ids, log_weights), clusters=len(set(ids)))
 
 
 def _entropy(ids: Sequence[int], log_weights: Sequence[float]) -> float:
     """The entropy in nats of clusters *ids* weighted by exp(*log_weights*); NaN if any weight is unknown."""
-    if any(math.isnan(weight) for weight in log_weights):
-        return math.nan
     # Shifted by the largest, so that logprobs around -800 do not underflow to an empty distribution.
     largest = max(log_weights)
+    if any(math.isnan(weight) for weight in log_weights) or math.isinf(largest):
+        return math.nan
     mass: defaultdict[int, float] = defaultdict(float)
     for i, weight in zip(ids, log_weights, strict=True):
         mass[i] += math.exp(weight - largest)

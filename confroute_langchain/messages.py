@@ -1,0 +1,103 @@
+"""From LangChain's messages to what the edge reads, and from the core's answers to LangChain's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage, convert_to_openai_messages
+from langchain_core.messages.ai import UsageMetadata
+
+from confroute.records import ConfidenceRecord, Message, Sample
+from confroute.router import Answer
+
+METADATA_KEY = "confidence_routing"
+"""Where the record stands in ``response_metadata``, and the name of the custom event."""
+
+_REQUESTS_BEYOND_TEXT = ("tools", "functions", "response_format")
+
+
+def read(messages: Sequence[BaseMessage]) -> list[Message]:
+    """The messages in OpenAI's form, texts only; what is not text is left out (see `unsupported`)."""
+    converted = convert_to_openai_messages(list(messages))
+    return [{"role": message["role"], "content": _text(message.get("content"))} for message in converted]
+
+
+def unsupported(messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> str | None:
+    """What in this request the edge cannot do, or None."""
+    for name in _REQUESTS_BEYOND_TEXT:
+        if kwargs.get(name):
+            return name
+    for message in messages:
+        if isinstance(message, ToolMessage) or (isinstance(message, AIMessage) and message.tool_calls):
+            return "tool messages"
+        if isinstance(message.content, list) and any(_block_type(block) != "text" for block in message.content):
+            return "content other than text"
+    return None
+
+
+def edge_message(sample: Sample, record: ConfidenceRecord) -> AIMessage:
+    """The edge's answer. Its usage is that of this answer; what the samples took is in the record."""
+    model = record.edge.model if record.edge else ""
+    input_tokens = (record.edge and record.edge.input_tokens) or 0
+    return AIMessage(
+        content=sample.text,
+        response_metadata={
+            "model_name": model,
+            "finish_reason": sample.finish_reason,
+            METADATA_KEY: record.to_dict(),
+        },
+        usage_metadata=UsageMetadata(
+            input_tokens=input_tokens,
+            output_tokens=sample.output_tokens,
+            total_tokens=input_tokens + sample.output_tokens,
+        ),
+    )
+
+
+def whole_message(answer: Answer[BaseMessage]) -> AIMessage:
+    """The message that `invoke` returns: a copy, since tracers keep references to the cloud's own."""
+    record = cast("ConfidenceRecord", answer.record)
+    if answer.sample is not None:
+        return edge_message(answer.sample, record)
+    message = cast("AIMessage", answer.native)
+    return message.model_copy(
+        update={
+            "id": _own_id(message),
+            "response_metadata": {**message.response_metadata, METADATA_KEY: record.to_dict()},
+        }
+    )
+
+
+def message_chunk(answer: Answer[BaseMessage]) -> AIMessageChunk:
+    """One piece of a stream. The record is on the last only: LangChain merges chunks' metadata by adding strings and
+    numbers up, so it may stand in one chunk of a stream.
+    """
+    if answer.sample is not None:
+        whole = edge_message(answer.sample, cast("ConfidenceRecord", answer.record))
+        return AIMessageChunk(
+            content=whole.content,
+            response_metadata=whole.response_metadata,
+            usage_metadata=whole.usage_metadata,
+            chunk_position="last",
+        )
+    if answer.native is None:
+        record = cast("ConfidenceRecord", answer.record)
+        return AIMessageChunk(content="", response_metadata={METADATA_KEY: record.to_dict()}, chunk_position="last")
+    chunk = cast("AIMessageChunk", answer.native)
+    return chunk.model_copy(update={"id": _own_id(chunk), "chunk_position": None})
+
+
+def _own_id(message: BaseMessage) -> str | None:
+    # "lc_run-" ids are those of the cloud's own run; LangChain then gives the message ours. A provider's id stays.
+    return None if message.id and message.id.startswith("lc_run-") else message.id
+
+
+def _block_type(block: Any) -> str:
+    return "text" if isinstance(block, str) else str(block.get("type"))
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return "\n".join(str(block.get("text", "")) for block in cast("list[dict[str, Any]]", content))
+    return str(content or "")

@@ -1,0 +1,225 @@
+"""The command line: `confroute demo` and `confroute ask`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from confroute import __version__
+from confroute.edge import EdgeEngine, resolve_edge
+from confroute.errors import ConfrouteError, InputError, require
+from confroute.records import SamplingOptions
+from confroute.router import Decision, Router
+
+app = typer.Typer(
+    help="Answers on the edge what the edge is sure of; the rest goes to the cloud.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+DEFAULT_CLOUD_MODEL = "gpt-5-mini"
+
+
+class Engine(str, Enum):
+    """The engines that can run the packaged model."""
+
+    llamacpp = "llamacpp"
+    transformers = "transformers"
+
+
+ThresholdOption = Annotated[
+    float | None, typer.Option(min=0.0, help="Least confidence with which the edge's answer is served, 0 to 1.")
+]
+SamplesOption = Annotated[int, typer.Option(min=2, max=256, help="Answers sampled to measure the uncertainty.")]
+EngineOption = Annotated[Engine | None, typer.Option(help="What runs the edge model; llama.cpp for a GGUF file.")]
+EdgeOption = Annotated[str, typer.Option(help="Edge model: a name, a .gguf file, a folder or a Hub checkpoint.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"confroute {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    threshold: ThresholdOption = None,
+    samples: SamplesOption = 10,
+    engine: EngineOption = None,
+    edge: EdgeOption = "smollm2-135m",
+    as_json: JsonOption = False,
+) -> None:
+    """Route general-knowledge questions and show who answered, how surely, and whether rightly.
+
+    With OPENAI_API_KEY set (and optionally OPENAI_BASE_URL and OPENAI_MODEL) the cloud is that model; it is also asked
+    the questions that the edge keeps, to compare. Otherwise a stand-in on this machine answers.
+    """
+    require("langchain_openai", extra="demo", wanted_by="confroute demo")
+    from confroute.demo.experiment import MAX_TOKENS, Row, WatchedEdge, ask_all, summarise
+    from confroute.demo.questions import load_questions
+    from confroute.demo.report import show
+    from confroute_langchain import ConfidenceRoutedChatModel
+
+    questions = load_questions("demo")
+    rows: list[Row] = []
+    interrupted = False
+    with ExitStack() as stack:
+        watched = WatchedEdge(_loaded(resolve_edge(edge, engine=engine and engine.value)))
+        cloud, note = stack.enter_context(_demo_cloud({q.question: q.accepted[0] for q in questions}))
+        model = ConfidenceRoutedChatModel(
+            edge=watched, cloud=cloud, threshold=threshold, samples=samples, max_tokens=MAX_TOKENS
+        )
+        progress = stack.enter_context(_progress())
+        bar = progress.add_task("routing", total=len(questions), edge=0, cloud=0)
+        try:
+            for row in ask_all(model, watched, questions, cloud=cloud):
+                rows.append(row)
+                escalated = sum(row.escalated for row in rows)
+                progress.update(bar, advance=1, edge=len(rows) - escalated, cloud=escalated)
+        except KeyboardInterrupt:
+            interrupted = True
+    if not rows:
+        raise typer.Exit(130)
+    summary = summarise(rows)
+    if as_json:
+        from dataclasses import asdict
+
+        document = {"summary": summary.to_dict(), "cloud": note, "rows": [asdict(row) for row in rows]}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+    else:
+        show(_console(), rows, summary, cloud_note=note)
+    if interrupted:
+        Console(stderr=True).print(f"Interrupted after {len(rows)} of {len(questions)} questions.", style="yellow")
+        raise typer.Exit(130)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    threshold: ThresholdOption = None,
+    samples: SamplesOption = 10,
+    engine: EngineOption = None,
+    edge: EdgeOption = "smollm2-135m",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens the edge's answer may have.")] = 64,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask one question and show the answer with its confidence record.
+
+    What the edge is not sure of goes to the cloud if OPENAI_API_KEY is set. Without a key nothing leaves this machine,
+    and you are told that the answer would have been escalated.
+    """
+    from confroute.demo.questions import SYSTEM
+
+    if not question.strip():
+        raise InputError('The question is empty. Ask one, for example: confroute ask "What is the capital of Japan?"')
+    engine_object = _loaded(resolve_edge(edge, engine=engine and engine.value))
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
+    if os.environ.get("OPENAI_API_KEY"):
+        from confroute_langchain import ConfidenceRoutedChatModel
+
+        model = ConfidenceRoutedChatModel(
+            edge=engine_object, cloud=_openai_cloud(), threshold=threshold, samples=samples, max_tokens=max_tokens
+        )
+        message = model.invoke(messages)
+        text, record, note = message.text, message.response_metadata["confidence_routing"], ""
+    else:
+        router = Router(engine_object, threshold=threshold, samples=samples)
+        decision = router.decide(messages, SamplingOptions(max_tokens=max_tokens))
+        text, record, note = _undelivered(decision)
+    if as_json:
+        typer.echo(json.dumps({"answer": text, "record": record}, ensure_ascii=False))
+        return
+    console = _console()
+    console.print(text, markup=False, highlight=False, style="bold")
+    confidence = "no signal" if record["confidence"] is None else f"confidence {record['confidence']:.2f}"
+    threshold_shown = "" if record["threshold"] is None else f", threshold {record['threshold']:.2f}"
+    console.print(
+        f"{record['route']} ({record['reason']}): {confidence}{threshold_shown}, {record['estimator']}, "
+        f"{record['samples']} samples",
+        style="dim",
+    )
+    if note:
+        console.print(note, style="yellow")
+
+
+def _undelivered(decision: Decision) -> tuple[str, dict[str, Any], str]:
+    record = decision.record
+    text = decision.answer.text if decision.answer else ""
+    if record.reason == "edge_error":
+        text = ""
+        note = f"The edge model failed ({record.error}). With OPENAI_API_KEY set the cloud would have answered."
+    elif record.route == "cloud":
+        note = "The edge is not sure of this. With OPENAI_API_KEY set the cloud would have answered instead."
+    else:
+        note = ""
+    return text, record.to_dict(), note
+
+
+def _loaded(engine: EdgeEngine) -> EdgeEngine:
+    """Load the weights now where the engine can, so that the first question's seconds are those of answering it."""
+    load = getattr(engine, "load", None)
+    if load is not None:
+        with Console(stderr=True).status(f"Loading {engine.model} …"):
+            load()
+    return engine
+
+
+@contextmanager
+def _demo_cloud(answers: dict[str, str]) -> Generator[tuple[Any, str]]:
+    from langchain_openai import ChatOpenAI
+
+    from confroute.demo.stand_in import MODEL, stand_in_cloud
+
+    if os.environ.get("OPENAI_API_KEY"):
+        cloud = _openai_cloud()
+        yield cloud, f"The cloud was {cloud.model_name}."
+        return
+    with stand_in_cloud(answers) as base_url:
+        note = (
+            "The cloud was a STAND-IN: a small server on this machine that was told the demo's answers, so its "
+            "accuracy and tokens say nothing. Set OPENAI_API_KEY to route to a real model."
+        )
+        # Words, not a key: the stand-in asks for none, and the client wants one.
+        yield ChatOpenAI(model=MODEL, base_url=base_url, api_key="not-needed", max_retries=0), note  # pyright: ignore[reportArgumentType]
+
+
+def _openai_cloud() -> Any:
+    require("langchain_openai", extra="demo", wanted_by="OPENAI_API_KEY as the cloud")
+    from langchain_openai import ChatOpenAI
+
+    return ChatOpenAI(model=os.environ.get("OPENAI_MODEL") or DEFAULT_CLOUD_MODEL)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[green]{task.fields[edge]} edge[/] [cyan]{task.fields[cloud]} cloud[/]"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _console() -> Console:
+    # Into a file or a pipe the table gets room for its questions rather than rich's 80 columns.
+    return Console() if sys.stdout.isatty() else Console(width=132)
+
+
+def main() -> None:
+    """Run the command line; a confroute error becomes one line on stderr and exit code 2."""
+    try:
+        app()
+    except ConfrouteError as error:
+        Console(stderr=True).print(f"Error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)

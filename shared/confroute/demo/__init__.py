@@ -1,0 +1,1 @@
+"""The demonstration behind `confroute demo`: its questions, its stand-in cloud, its run and its report."""

@@ -1,0 +1,49 @@
+"""The general-knowledge questions written for this project, and what counts as a right answer.
+
+Two sets, split once by a hash of the ids: on "calibration" the default threshold was fixed, "demo" is only shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal
+
+SYSTEM = "Answer with just the answer, a word or a short phrase."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    id: str
+    category: str
+    question: str
+    accepted: tuple[str, ...]
+
+    def is_right(self, answer: str) -> bool:
+        """Whether an accepted answer stands in *answer* as whole words, case, accents and punctuation aside.
+
+        >>> Question(id="", category="", question="", accepted=("Tokyo",)).is_right("It is TOKYO.")
+        True
+        """
+        words = f" {_plain(answer)} "
+        return any(f" {_plain(accepted)} " in words for accepted in self.accepted)
+
+
+def load_questions(name: Literal["demo", "calibration"]) -> list[Question]:
+    """The questions of one set, in a fixed order."""
+    lines = files("confroute.demo").joinpath(f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [_question(json.loads(line)) for line in lines]
+
+
+def _question(fields: dict[str, Any]) -> Question:
+    return Question(**{**fields, "accepted": tuple(fields["accepted"])})
+
+
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    folded = "".join(character for character in folded if not unicodedata.combining(character))
+    folded = re.sub(r"(?<=\d),(?=\d{3})", "", folded)
+    return re.sub(r"[\W_]+", " ", folded).strip()

@@ -1,0 +1,473 @@
+"""The edge model on torch, in this process, through transformers.
+
+The n samples of a prompt are not n copies of it. The prompt is evaluated once, and the samples are decoded as *one*
+sequence behind it: at each step the next token of every sample stands side by side at the same position, and an
+attention mask lets each see the prompt and its own sample only. The prompt's keys and values are thus stored and read
+once for all samples. Models whose attention this cannot express (sliding windows, state spaces) get a copy of the
+cache for each sample instead; which of the two is right is tested on the model itself when it is loaded.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError, require
+from confroute.records import Generation, Message, Sample, SamplingOptions
+
+logger = logging.getLogger("confroute")
+
+Tensor: TypeAlias = Any
+"""A torch.Tensor; torch is imported only where a model runs."""
+
+_DTYPES = ("float32", "float16", "bfloat16")
+
+
+class TransformersEngine:
+    """Runs a Hub checkpoint, a local folder in the Hub's layout, or a GGUF file, which is dequantised.
+
+    The prompt is evaluated once whatever *n* is, and not again if it was the last one asked: its keys and values stay
+    in memory. Requests from several threads wait for each other. Token logprobs are those of the full softmax before
+    temperature and top-p, in float32. Weights are loaded at the first request; code from a checkpoint is never run.
+
+    Args:
+        checkpoint: "owner/name" on the Hub, or a folder.
+        gguf_file: the name of a ``.gguf`` file in that folder. Its dequantised weights (four bytes a parameter on a
+            CPU) are kept in ``$CONFROUTE_CACHE``, or in the user's cache folder, so that only the first start is slow.
+        name: the model's name in records; the checkpoint's by default.
+        device: a torch device such as "cuda:1"; by default CUDA, Apple's MPS or the CPU, the first there is.
+        dtype: "float32", "float16" or "bfloat16"; by default float32 on a CPU and the checkpoint's own elsewhere.
+        context_tokens: the most tokens of a prompt and its answer together; at most, and by default, the model's own.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        *,
+        gguf_file: str | None = None,
+        name: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        context_tokens: int | None = None,
+    ) -> None:
+        for module in ("torch", "transformers", *(("gguf",) if gguf_file else ())):
+            require(module, extra="transformers", wanted_by="The transformers engine")
+        if dtype is not None and dtype not in _DTYPES:
+            raise ConfigurationError(f'dtype must be one of {", ".join(_DTYPES)}, not "{dtype}".')
+        if context_tokens is not None and context_tokens < 2:
+            raise ConfigurationError(f"context_tokens must be at least 2, not {context_tokens}.")
+        self._checkpoint = checkpoint
+        self._gguf_file = gguf_file
+        is_folder = Path(checkpoint).is_dir()
+        self.model = name or (Path(gguf_file).stem if gguf_file else Path(checkpoint).name if is_folder else checkpoint)
+        self._device = device
+        self._dtype = dtype
+        self._context_tokens = context_tokens
+        self._loaded: _Loaded | None = None
+        self._prefix: _Prefix | None = None
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"TransformersEngine({self.model!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle or copy carries no weights; it loads its own at its first request.
+        return {**self.__dict__, "_loaded": None, "_prefix": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
+    def load(self) -> None:
+        """Load the weights now rather than at the first request."""
+        with self._lock:
+            self._load()
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        if n < 1 or options.max_tokens < 1:
+            raise ConfigurationError(f"n and max_tokens must be at least 1, not {n} and {options.max_tokens}.")
+        with self._lock:
+            loaded = self._load()
+            try:
+                return self._generate(loaded, messages, n, options)
+            except ConfrouteError:
+                raise
+            except Exception as error:
+                raise ModelError(
+                    f'transformers failed on a request to "{self.model}" ({type(error).__name__}).'
+                ) from error
+
+    def _generate(
+        self, loaded: _Loaded, messages: Sequence[Message], n: int, options: SamplingOptions
+    ) -> Generation:
+        import torch
+
+        ids = self._encode(loaded, messages)
+        room = loaded.context_tokens - len(ids)
+        if room < 1:
+            raise ContextLengthError(
+                prompt_tokens=len(ids), max_tokens=options.max_tokens, context_tokens=loaded.context_tokens
+            )
+        with torch.inference_mode():
+            if self._prefix is None or self._prefix.ids != ids:
+                self._prefix = None  # frees the old prompt's memory before the new one takes its own
+                self._prefix = _prefill(loaded.model, ids)
+            answers = _decode(loaded, self._prefix, n, min(options.max_tokens, room), options)
+        samples = tuple(answer.sample(loaded.tokenizer, options.stop) for answer in answers)
+        return Generation(samples=samples, input_tokens=len(ids))
+
+    def _encode(self, loaded: _Loaded, messages: Sequence[Message]) -> tuple[int, ...]:
+        if not loaded.tokenizer.chat_template:
+            raise ModelError(
+                f'The tokenizer of "{self.model}" has no chat template, so it cannot be asked in messages. '
+                "Use an instruction-tuned checkpoint (often named -Instruct, -it or -chat)."
+            )
+        try:
+            encoded: Any = loaded.tokenizer.apply_chat_template(
+                [dict(message) for message in messages], add_generation_prompt=True, tokenize=True, return_dict=True
+            )
+        except Exception as error:
+            raise ModelError(
+                f'The chat template of "{self.model}" refused the messages ({type(error).__name__}). '
+                "Some models take no system message, or need user and assistant to alternate."
+            ) from error
+        return tuple(int(token) for token in encoded["input_ids"])
+
+    def _load(self) -> _Loaded:
+        if self._loaded is not None:
+            return self._loaded
+        import torch
+
+        device = self._device or (
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+        on_cpu = torch.device(device).type == "cpu"
+        dtype = self._dtype or ("float32" if on_cpu else "float16" if self._gguf_file else "auto")
+        try:
+            with _no_progress_bars():
+                if self._gguf_file is None:
+                    model, tokenizer = _from_pretrained(self._checkpoint, dtype=dtype)
+                else:
+                    model, tokenizer = _from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
+            model = model.eval().to(device)
+        except Exception as error:
+            raise ModelError(
+                f'transformers could not load "{self.model}" ({type(error).__name__}). Check the name, that the Hub can '
+                "be reached or the checkpoint is complete on this machine, and that there is memory for it. A "
+                "checkpoint that needs its own code (trust_remote_code) is not supported."
+            ) from error
+        limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
+        eos: Any = model.generation_config.eos_token_id if model.generation_config else None
+        eos = tokenizer.eos_token_id if eos is None else eos
+        with torch.inference_mode():
+            packs = _packs(model)
+        self._loaded = _Loaded(
+            model=model,
+            tokenizer=tokenizer,
+            eos=frozenset(eos if isinstance(eos, (list, tuple)) else () if eos is None else (eos,)),
+            context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
+            packs=packs,
+        )
+        return self._loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    model: Any
+    tokenizer: Any
+    eos: frozenset[int]
+    context_tokens: int
+    packs: bool
+    """Whether the samples can be decoded as one sequence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prefix:
+    """An evaluated prompt. Decoding works on a copy of *cache*, since caches grow in place."""
+
+    ids: tuple[int, ...]
+    cache: Any
+    logits: Tensor
+    """Of the first new token, (vocabulary,)."""
+
+
+class _Answer:
+    """The tokens of one sample, as they come."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.finish_reason = "length"
+
+    def sample(self, tokenizer: Any, stop: Sequence[str]) -> Sample:
+        """The answer before the first of the *stop* strings. A token that a stop string begins in is kept."""
+        text = _text(tokenizer, self.tokens)
+        kept = len(self.tokens)
+        cut = _first(stop, text)
+        if cut is not None:
+            text = text[:cut]
+            while kept and len(_text(tokenizer, self.tokens[: kept - 1])) >= cut:
+                kept -= 1
+        return Sample(
+            text=text.strip(),
+            token_logprobs=tuple(self.logprobs[:kept]) or None,
+            output_tokens=kept,
+            finish_reason=self.finish_reason,
+        )
+
+
+def _text(tokenizer: Any, tokens: Sequence[int]) -> str:
+    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def _first(stop: Sequence[str], text: str) -> int | None:
+    return min((at for at in (text.find(string) for string in stop if string) if at >= 0), default=None)
+
+
+def _prefill(model: Any, ids: Sequence[int]) -> _Prefix:
+    import torch
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    # logits_to_keep: a vocabulary of logits for each token of a long prompt would outweigh its cache.
+    prompt = torch.tensor([ids], device=model.device)
+    logits = model(input_ids=prompt, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+    return _Prefix(ids=tuple(ids), cache=cache, logits=logits[0, -1].float())
+
+
+class _Branches(Protocol):
+    """n continuations of one prompt."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Append one token to each live continuation, (m,); the logits of its next, (m, vocabulary)."""
+        ...
+
+    def keep(self, kept: Tensor) -> None:
+        """Drop all continuations but those at the indices *kept*."""
+        ...
+
+
+class _Packed:
+    """Continuations as one sequence, the prompt's cache shared."""
+
+    def __init__(self, model: Any, prefix: _Prefix, n: int) -> None:
+        import torch
+
+        self._model = model
+        self._cache = copy.deepcopy(prefix.cache)
+        self._prompt_tokens = len(prefix.ids)
+        self._position = self._prompt_tokens
+        self._live = torch.arange(n, device=model.device)
+        self._owner = self._live[:0]
+        """Which continuation each column behind the prompt belongs to."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        import torch
+
+        self._owner = torch.cat([self._owner, self._live])
+        hidden = torch.nn.functional.pad(self._owner != self._live[:, None], (self._prompt_tokens, 0), value=False)
+        dtype = self._model.dtype
+        # Added to the attention scores, which the eager and the sdpa implementation both take.
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, torch.finfo(dtype).min)
+        output = self._model(
+            input_ids=tokens[None],
+            attention_mask=mask[None, None],
+            position_ids=torch.full_like(tokens, self._position)[None],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._position += 1
+        return output.logits[0]
+
+    def keep(self, kept: Tensor) -> None:
+        import torch
+
+        self._live = self._live[kept]
+        useful = torch.isin(self._owner, self._live)
+        # Columns of finished continuations are masked; moving the rest together costs a copy of the cache.
+        if 2 * int(useful.sum()) < len(useful):
+            columns = torch.nn.functional.pad(useful, (self._prompt_tokens, 0), value=True).nonzero()[:, 0]
+            for layer in self._cache.layers:
+                layer.keys, layer.values = layer.keys[:, :, columns], layer.values[:, :, columns]
+            self._owner = self._owner[useful]
+
+
+class _Expanded:
+    """Continuations as a batch, each with its own copy of the cache."""
+
+    def __init__(self, model: Any, prefix: _Prefix, n: int) -> None:
+        import torch
+
+        self._model = model
+        self._cache = copy.deepcopy(prefix.cache)
+        if n > 1:
+            self.keep(torch.zeros(n, dtype=torch.long, device=model.device))
+
+    def step(self, tokens: Tensor) -> Tensor:
+        return self._model(input_ids=tokens[:, None], past_key_values=self._cache, use_cache=True).logits[:, -1]
+
+    def keep(self, kept: Tensor) -> None:
+        # The one way to select from a batch that every kind of cache layer has.
+        self._cache.reorder_cache(kept)
+
+
+def _packs(model: Any) -> bool:
+    """Whether *model* gives the same logits for packed continuations as for a batch of them.
+
+    Models differ in what they do with a mask and positions given to them (ALiBi ignores both), so this is tried
+    rather than looked up. Layers with a sliding window would pass on a short prompt; they are told by their cache.
+    """
+    from transformers.cache_utils import DynamicLayer
+
+    import torch
+
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    prefix = _prefill(model, [token % vocabulary for token in range(100, 108)])
+    if any(type(layer) is not DynamicLayer for layer in prefix.cache.layers):
+        return False
+    tokens = torch.tensor([1, 2, 3, 4], device=model.device) * 100 % vocabulary
+    packed, expanded = _Packed(model, prefix, 4), _Expanded(model, prefix, 4)
+    try:
+        # The second step tells neighbours in the packed sequence from neighbours in the sample.
+        packed.step(tokens)
+        ours = packed.step(tokens.flip(0)).float()
+    except Exception as error:
+        logger.debug("%s cannot decode samples as one sequence (%s).", type(model).__name__, type(error).__name__)
+        return False
+    expanded.step(tokens)
+    theirs = expanded.step(tokens.flip(0)).float()
+    tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2
+    return bool((ours - theirs).abs().max() <= tolerance * theirs.std())
+
+
+def _decode(loaded: _Loaded, prefix: _Prefix, n: int, max_tokens: int, options: SamplingOptions) -> list[_Answer]:
+    import torch
+
+    answers = [_Answer() for _ in range(n)]
+    live = list(range(n))
+    logits = prefix.logits.expand(n, -1)  # (n, vocabulary)
+    generator = torch.Generator(device=logits.device)
+    if options.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(options.seed)
+    branches: _Branches | None = None
+    for step in range(max_tokens):
+        tokens = _choose(logits, options, generator)  # (m,)
+        logprobs = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
+        going: list[int] = []
+        for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
+            answer = answers[live[row]]
+            if token not in loaded.eos:
+                answer.tokens.append(token)
+                answer.logprobs.append(logprob)
+                if not options.stop or _first(options.stop, _text(loaded.tokenizer, answer.tokens)) is None:
+                    going.append(row)
+                    continue
+            answer.finish_reason = "stop"
+        if not going or step == max_tokens - 1:
+            break
+        if branches is None:
+            branches = (_Packed if loaded.packs and n > 1 else _Expanded)(loaded.model, prefix, n)
+        if len(going) < len(live):
+            kept = torch.tensor(going, device=tokens.device)
+            branches.keep(kept)
+            tokens = tokens[kept]
+            live = [live[row] for row in going]
+        logits = branches.step(tokens).float()
+    return answers
+
+
+def _choose(logits: Tensor, options: SamplingOptions, generator: Any) -> Tensor:
+    """The next token of each row of *logits*, (m,)."""
+    import torch
+
+    if options.temperature <= 0:
+        return logits.argmax(-1)
+    probabilities = (logits / options.temperature).softmax(-1)
+    if options.top_p < 1:
+        ordered, order = probabilities.sort(-1, descending=True)
+        # A token stays if those before it do not yet reach top_p; the first always stays.
+        dropped = ordered.cumsum(-1) - ordered >= options.top_p
+        dropped[:, 0] = False
+        probabilities = probabilities.masked_fill(dropped.scatter(-1, order, dropped), 0.0)
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+
+
+def _from_pretrained(checkpoint: str, **options: Any) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # The model first: a wrong name fails the same way, and the tokenizer's complaint about it is less clear.
+    model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=False, **options)
+    options.pop("dtype", None)
+    options.pop("quantization_config", None)
+    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, **options)
+    return model, tokenizer
+
+
+def _from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
+    """The file's model from the cache, put there first if need be: converting takes ten times as long as loading."""
+    stat = file.stat()
+    key = hashlib.sha256(f"1 {file.name} {stat.st_size} {stat.st_mtime_ns} {dtype}".encode()).hexdigest()[:16]
+    folder = _cache_folder() / f"{file.stem}-{key}"
+    if folder.is_dir():
+        return _from_pretrained(str(folder), dtype=dtype)
+
+    import transformers
+
+    gguf_config: Any = getattr(transformers, "GgufConfig", None)
+    # Where transformers could keep the weights packed, it would fetch a kernel for that from the Hub.
+    options: dict[str, Any] = {"quantization_config": gguf_config(dequantize=True)} if gguf_config else {}
+    model, tokenizer = _from_pretrained(str(file.parent), gguf_file=file.name, dtype=dtype, **options)
+    # The weights are plain tensors now; transformers refuses to save what still names a quantizer.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may be converting, too: each writes its own folder, and the first rename wins.
+        unfinished = tempfile.mkdtemp(dir=folder.parent, prefix="unfinished-")
+        try:
+            model.save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
+            os.replace(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        if not folder.is_dir():
+            logger.warning("The dequantised weights were not cached (%s); every start will convert.", error.strerror)
+    return model, tokenizer
+
+
+def _cache_folder() -> Path:
+    if chosen := os.environ.get("CONFROUTE_CACHE"):
+        return Path(chosen)
+    if chosen := os.environ.get("XDG_CACHE_HOME"):
+        return Path(chosen) / "confroute"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "confroute" / "Cache"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "confroute"
+
+
+@contextmanager
+def _no_progress_bars() -> Generator[None]:
+    from transformers.utils import logging as transformers_logging
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
