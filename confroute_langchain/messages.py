@@ -14,6 +14,8 @@ from confroute.router import Answer
 METADATA_KEY = "confidence_routing"
 """Where the record stands in ``response_metadata``, and the name of the custom event."""
 
+# A thought in an earlier answer is no part of what was said; refusing it would send all later turns to the cloud.
+_READABLE = ("text", "reasoning", "thinking", "redacted_thinking")
 _REQUESTS_BEYOND_TEXT = ("tools", "functions", "response_format")
 
 
@@ -31,7 +33,7 @@ def unsupported(messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> str 
     for message in messages:
         if isinstance(message, ToolMessage) or (isinstance(message, AIMessage) and message.tool_calls):
             return "tool messages"
-        if isinstance(message.content, list) and any(_block_type(block) != "text" for block in message.content):
+        if isinstance(message.content, list) and any(_block_type(block) not in _READABLE for block in message.content):
             return "content other than text"
     return None
 
@@ -99,5 +101,6 @@ def _block_type(block: Any) -> str:
 
 def _text(content: Any) -> str:
     if isinstance(content, list):
-        return "\n".join(str(block.get("text", "")) for block in cast("list[dict[str, Any]]", content))
+        blocks = cast("list[dict[str, Any]]", content)
+        return "\n".join(str(block["text"]) for block in blocks if block.get("type") == "text")
     return str(content or "")

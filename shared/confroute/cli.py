@@ -6,7 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import asdict
 from enum import Enum
 from typing import Annotated, Any
 
@@ -65,21 +66,24 @@ def demo(
     the questions that the edge keeps, to compare. Otherwise a stand-in on this machine answers.
     """
     require("langchain_openai", extra="demo", wanted_by="confroute demo")
+    run_demo(resolve_edge(edge, engine=engine and engine.value), threshold=threshold, samples=samples, as_json=as_json)
+
+
+def run_demo(engine: EdgeEngine, *, threshold: float | None, samples: int, as_json: bool) -> None:
+    """The demo on any engine. Ctrl-C ends it with the outcome so far and exit code 130."""
     from confroute.demo.experiment import MAX_TOKENS, Row, WatchedEdge, ask_all, summarise
     from confroute.demo.questions import load_questions
     from confroute.demo.report import show
     from confroute_langchain import ConfidenceRoutedChatModel
 
     questions = load_questions("demo")
+    watched = WatchedEdge(_loaded(engine))
     rows: list[Row] = []
     interrupted = False
-    with ExitStack() as stack:
-        watched = WatchedEdge(_loaded(resolve_edge(edge, engine=engine and engine.value)))
-        cloud, note = stack.enter_context(_demo_cloud({q.question: q.accepted[0] for q in questions}))
+    with _demo_cloud({q.question: q.accepted[0] for q in questions}) as (cloud, note), _progress() as progress:
         model = ConfidenceRoutedChatModel(
             edge=watched, cloud=cloud, threshold=threshold, samples=samples, max_tokens=MAX_TOKENS
         )
-        progress = stack.enter_context(_progress())
         bar = progress.add_task("routing", total=len(questions), edge=0, cloud=0)
         try:
             for row in ask_all(model, watched, questions, cloud=cloud):
@@ -88,16 +92,13 @@ def demo(
                 progress.update(bar, advance=1, edge=len(rows) - escalated, cloud=escalated)
         except KeyboardInterrupt:
             interrupted = True
-    if not rows:
-        raise typer.Exit(130)
-    summary = summarise(rows)
-    if as_json:
-        from dataclasses import asdict
-
-        document = {"summary": summary.to_dict(), "cloud": note, "rows": [asdict(row) for row in rows]}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
-    else:
-        show(_console(), rows, summary, cloud_note=note)
+    if rows:
+        summary = summarise(rows)
+        if as_json:
+            document = {"summary": summary.to_dict(), "cloud": note, "rows": [asdict(row) for row in rows]}
+            typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        else:
+            show(_console(), rows, summary, cloud_note=note)
     if interrupted:
         Console(stderr=True).print(f"Interrupted after {len(rows)} of {len(questions)} questions.", style="yellow")
         raise typer.Exit(130)
@@ -223,3 +224,7 @@ def main() -> None:
     except ConfrouteError as error:
         Console(stderr=True).print(f"Error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -302,6 +302,17 @@ def test_what_is_not_text_goes_to_the_cloud(messages: list[Any]) -> None:
     assert record_of(routed().invoke(messages))["reason"] == "unsupported"
 
 
+def test_a_thought_in_the_history_does_not_escalate() -> None:
+    """Reasoning blocks of an earlier answer are left out of the edge's prompt, not a reason to escalate."""
+    model = routed()
+    earlier = AIMessage([{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "Rome."}])
+
+    answer = model.invoke([HumanMessage("Capital of Italy?"), earlier, HumanMessage(SURE)])
+
+    assert record_of(answer)["route"] == "edge"
+    assert model.edge.requests[0][0][1] == {"role": "assistant", "content": "Rome."}
+
+
 def test_structured_output_comes_from_the_cloud() -> None:
     """`with_structured_output` is bound to the cloud's tools."""
 

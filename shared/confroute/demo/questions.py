@@ -39,7 +39,12 @@ def load_questions(name: Literal["demo", "calibration"]) -> list[Question]:
 
 
 def _question(fields: dict[str, Any]) -> Question:
-    return Question(**{**fields, "accepted": tuple(fields["accepted"])})
+    return Question(
+        id=fields["id"],
+        category=fields["category"],
+        question=fields["question"],
+        accepted=tuple(fields["accepted"]),
+    )
 
 
 def _plain(text: str) -> str:

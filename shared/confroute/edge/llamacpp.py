@@ -130,7 +130,8 @@ class LlamaCppEngine:
 
 
 def _read_choice(choice: dict[str, Any]) -> Sample:
-    tokens: list[dict[str, Any]] = (choice.get("logprobs") or {}).get("content") or []
+    logprobs: dict[str, Any] = choice.get("logprobs") or {}
+    tokens: list[dict[str, Any]] = logprobs.get("content") or []
     # The end-of-turn token comes along as a token without text; it is no part of the answer.
     if len(tokens) > 1 and not tokens[-1]["token"]:
         tokens = tokens[:-1]

@@ -108,9 +108,7 @@ class TransformersEngine:
                     f'transformers failed on a request to "{self.model}" ({type(error).__name__}).'
                 ) from error
 
-    def _generate(
-        self, loaded: _Loaded, messages: Sequence[Message], n: int, options: SamplingOptions
-    ) -> Generation:
+    def _generate(self, loaded: _Loaded, messages: Sequence[Message], n: int, options: SamplingOptions) -> Generation:
         import torch
 
         ids = self._encode(loaded, messages)
@@ -161,6 +159,8 @@ class TransformersEngine:
                 else:
                     model, tokenizer = _from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
             model = model.eval().to(device)
+            with torch.inference_mode():
+                packs = _packs(model)
         except Exception as error:
             raise ModelError(
                 f'transformers could not load "{self.model}" ({type(error).__name__}). Check the name, that the Hub can '
@@ -170,8 +170,6 @@ class TransformersEngine:
         limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
         eos: Any = model.generation_config.eos_token_id if model.generation_config else None
         eos = tokenizer.eos_token_id if eos is None else eos
-        with torch.inference_mode():
-            packs = _packs(model)
         self._loaded = _Loaded(
             model=model,
             tokenizer=tokenizer,
@@ -328,9 +326,8 @@ def _packs(model: Any) -> bool:
     Models differ in what they do with a mask and positions given to them (ALiBi ignores both), so this is tried
     rather than looked up. Layers with a sliding window would pass on a short prompt; they are told by their cache.
     """
-    from transformers.cache_utils import DynamicLayer
-
     import torch
+    from transformers.cache_utils import DynamicLayer
 
     vocabulary = model.get_input_embeddings().weight.shape[0]
     prefix = _prefill(model, [token % vocabulary for token in range(100, 108)])

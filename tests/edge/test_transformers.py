@@ -1,0 +1,354 @@
+"""The torch engine: what it samples is what transformers itself would, and the prompt is evaluated once."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from confroute.edge import resolve_edge
+from confroute.edge.base import EdgeEngine
+from confroute.edge.transformers import TransformersEngine
+from confroute.errors import ConfigurationError, ContextLengthError, ModelError
+from confroute.records import Sample, SamplingOptions
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789?:;"
+TEMPLATE = "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }};{% endfor %}a:"
+EOS = 0
+CONTEXT_TOKENS = 128
+QUESTION = [{"role": "user", "content": "whatisthecapitalofFranceandwhyisitnotLyon?"}]
+PROMPT = "u:whatisthecapitalofFranceandwhyisitnotLyon?;a:"
+SAMPLING = SamplingOptions(temperature=0.8, max_tokens=12, seed=7)
+
+
+def ids_of(text: str) -> list[int]:
+    """One token for each character; token 0 ends an answer."""
+    return [CHARACTERS.index(character) + 1 for character in text]
+
+
+def save_tiny(folder: Path, *, kind: str = "full", eos: int | list[int] = EOS, template: str | None = TEMPLATE) -> str:
+    """Write a random two-layer model and its tokenizer; "sliding" has a window shorter than the prompt."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    vocabulary = {"<eos>": EOS} | {character: i + 1 for i, character in enumerate(CHARACTERS)}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    raw.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    raw.decoder = decoders.Fuse()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>")
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+
+    shape: dict[str, Any] = {
+        "vocab_size": len(vocabulary),
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": CONTEXT_TOKENS,
+        "initializer_range": 0.3,  # wide enough that what a token attends to changes what comes next
+        "bos_token_id": None,
+        "eos_token_id": eos,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "full":
+            model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape))
+        else:
+            model = transformers.MistralForCausalLM(transformers.MistralConfig(**shape, sliding_window=16))
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TransformersEngine]:
+    """Engines on tiny models, each loaded once."""
+    engines: dict[str, TransformersEngine] = {}
+
+    def engine(kind: str = "full", *, many_eos: bool = False) -> TransformersEngine:
+        name = f"tiny-{kind}-{many_eos}"
+        if name not in engines:
+            eos = list(range(0, len(CHARACTERS), 5)) if many_eos else EOS
+            folder = save_tiny(tmp_path_factory.mktemp(name), kind=kind, eos=eos)
+            engines[name] = TransformersEngine(folder, name=name, device="cpu")
+        return engines[name]
+
+    return engine
+
+
+def model_of(engine: TransformersEngine) -> Any:
+    engine.load()
+    assert engine._loaded is not None
+    return engine._loaded.model
+
+
+def teacher_forced(engine: TransformersEngine, text: str) -> list[float]:
+    """log p of each token of *text* after the prompt, from one plain forward pass without any cache."""
+    prompt, answer = ids_of(PROMPT), ids_of(text)
+    with torch.inference_mode():
+        logits = model_of(engine)(input_ids=torch.tensor([prompt + answer])).logits[0].float()
+    logprobs = logits.log_softmax(-1)
+    return [float(logprobs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer)]
+
+
+def test_constructor_imports_no_torch() -> None:
+    """Naming a model must not pay for importing torch."""
+    code = (
+        "import sys; from confroute.edge.transformers import TransformersEngine as E; E('owner/name'); "
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_is_an_edge_engine(tiny: Callable[..., TransformersEngine]) -> None:
+    """The router takes it as an engine."""
+    assert isinstance(tiny(), EdgeEngine)
+
+
+@pytest.mark.parametrize("kind", ["full", "sliding"])
+def test_greedy_equals_transformers_generate(tiny: Callable[..., TransformersEngine], kind: str) -> None:
+    """At temperature 0 the tokens are those of transformers' own greedy search."""
+    engine = tiny(kind)
+    theirs = model_of(engine).generate(
+        torch.tensor([ids_of(PROMPT)]), do_sample=False, max_new_tokens=24, pad_token_id=EOS
+    )[0, len(PROMPT) :]
+    generation = engine.generate(QUESTION, n=1, options=SamplingOptions(max_tokens=24))
+    assert ids_of(generation.samples[0].text) == [token for token in theirs.tolist() if token != EOS]
+    assert generation.input_tokens == len(PROMPT)
+
+
+@pytest.mark.parametrize(("kind", "packs"), [("full", True), ("sliding", False)])
+@pytest.mark.parametrize("many_eos", [False, True])
+def test_logprobs_equal_a_recomputation(
+    tiny: Callable[..., TransformersEngine], kind: str, packs: bool, many_eos: bool
+) -> None:
+    """However samples are decoded together, none sees another, also when some end early and leave."""
+    engine = tiny(kind, many_eos=many_eos)
+    options = SamplingOptions(temperature=1.5, max_tokens=24, seed=3)
+    samples = engine.generate(QUESTION, n=16, options=options).samples
+    assert engine._loaded is not None
+    assert engine._loaded.packs is packs
+    if many_eos:
+        assert len({sample.output_tokens for sample in samples}) > 3
+        assert all(sample.finish_reason == "stop" for sample in samples if sample.output_tokens < 24)
+    for sample in samples:
+        assert len(sample.text) == sample.output_tokens == len(sample.token_logprobs or ())
+        assert (sample.token_logprobs or ()) == pytest.approx(teacher_forced(engine, sample.text), abs=2e-4)
+
+
+def test_samples_follow_the_distribution(tiny: Callable[..., TransformersEngine]) -> None:
+    """First tokens come as often as the model's softmax at the temperature says."""
+    engine = tiny()
+    options = SamplingOptions(temperature=1.5, max_tokens=1, seed=1)
+    samples = engine.generate(QUESTION, n=4000, options=options).samples
+    with torch.inference_mode():
+        logits = model_of(engine)(input_ids=torch.tensor([ids_of(PROMPT)])).logits[0, -1]
+    expected = (logits / 1.5).softmax(-1)
+    likeliest = int(expected.argmax())
+    share = sum(ids_of(sample.text) == [likeliest] for sample in samples) / len(samples)
+    sd = float((expected[likeliest] * (1 - expected[likeliest]) / len(samples)) ** 0.5)
+    assert abs(share - float(expected[likeliest])) < 5 * sd, "5 standard errors: p < 1e-6 unless temperature is off"
+
+
+def test_same_seed_same_samples_and_no_global_state(tiny: Callable[..., TransformersEngine]) -> None:
+    """A seed fixes the samples, another changes them, and torch's own generator never moves."""
+    engine = tiny()
+    before = torch.random.get_rng_state()
+    first = engine.generate(QUESTION, n=5, options=SAMPLING)
+    again = engine.generate(QUESTION, n=5, options=SAMPLING)
+    other = engine.generate(QUESTION, n=5, options=SamplingOptions(temperature=0.8, max_tokens=12, seed=8))
+    unseeded = engine.generate(QUESTION, n=5, options=SamplingOptions(temperature=0.8, max_tokens=12))
+    assert first == again
+    assert first.samples != other.samples != unseeded.samples
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert len({sample.text for sample in first.samples}) > 1
+
+
+def test_one_prefill_for_a_prompt_asked_again(tiny: Callable[..., TransformersEngine]) -> None:
+    """The router's greedy answer and its samples evaluate the prompt once, and the first call leaves no trace."""
+    engine = pickle.loads(pickle.dumps(tiny()))
+    lengths: list[int] = []
+    hook = model_of(engine).register_forward_pre_hook(
+        lambda module, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    try:
+        engine.generate(QUESTION, n=1, options=SamplingOptions(max_tokens=8))
+        ours = engine.generate(QUESTION, n=10, options=SAMPLING)
+        assert [length for length in lengths if length > 10] == [len(PROMPT)]
+        engine.generate([{"role": "user", "content": "another"}], n=1, options=SAMPLING)
+        fresh = engine.generate(QUESTION, n=10, options=SAMPLING)
+    finally:
+        hook.remove()
+    assert ours == fresh
+
+
+def test_stop_strings_cut_text_and_logprobs(tiny: Callable[..., TransformersEngine]) -> None:
+    """The answer ends before the first stop string, and has a logprob for each token that is left."""
+    engine = tiny()
+    whole = engine.generate(QUESTION, n=1, options=SamplingOptions(max_tokens=16)).samples[0]
+    stop = whole.text[6:8]
+    cut = whole.text.index(stop)
+    options = SamplingOptions(max_tokens=16, stop=("never~", stop))
+    assert engine.generate(QUESTION, n=1, options=options).samples[0] == Sample(
+        text=whole.text[:cut],
+        token_logprobs=(whole.token_logprobs or ())[:cut] or None,
+        output_tokens=cut,
+        finish_reason="stop",
+    )
+
+
+def test_context_is_respected(tiny: Callable[..., TransformersEngine]) -> None:
+    """A prompt that fills the context is refused unevaluated; one that leaves room gets as many tokens as fit."""
+    engine = tiny()
+    full = [{"role": "user", "content": "x" * (CONTEXT_TOKENS - len("u:;a:"))}]
+    with pytest.raises(ContextLengthError) as caught:
+        engine.generate(full, n=2, options=SAMPLING)
+    assert (caught.value.prompt_tokens, caught.value.context_tokens) == (CONTEXT_TOKENS, CONTEXT_TOKENS)
+    almost = [{"role": "user", "content": "x" * (CONTEXT_TOKENS - len("u:;a:") - 3)}]
+    samples = engine.generate(almost, n=4, options=SamplingOptions(temperature=1.0, max_tokens=50, seed=1)).samples
+    assert max(sample.output_tokens for sample in samples) == 3
+
+
+def test_tiny_top_p_is_greedy(tiny: Callable[..., TransformersEngine]) -> None:
+    """A nucleus of one token is greedy search, whatever the temperature."""
+    greedy = tiny().generate(QUESTION, n=1, options=SamplingOptions(max_tokens=12)).samples[0]
+    options = SamplingOptions(temperature=2.0, top_p=1e-9, max_tokens=12, seed=1)
+    for sample in tiny().generate(QUESTION, n=3, options=options).samples:
+        assert sample.text == greedy.text
+        assert sample.token_logprobs == pytest.approx(greedy.token_logprobs, abs=2e-4)
+
+
+def test_threads_share_an_engine(tiny: Callable[..., TransformersEngine]) -> None:
+    """Concurrent requests for different prompts get what they would alone."""
+    engine = tiny()
+    prompts = [[{"role": "user", "content": letter * 9}] for letter in "abcdef"]
+
+    def ask(messages: list[dict[str, str]]) -> tuple[Sample, ...]:
+        return engine.generate(messages, n=3, options=SAMPLING).samples
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, prompts)) == [ask(messages) for messages in prompts]
+
+
+def test_pickle_and_repr_carry_neither_weights_nor_paths(tiny: Callable[..., TransformersEngine]) -> None:
+    """A copy sent to another process is small and answers the same; the repr names the model only."""
+    engine = tiny()
+    expected = engine.generate(QUESTION, n=2, options=SAMPLING)
+    sent = pickle.dumps(engine)
+    assert len(sent) < 2000
+    assert pickle.loads(sent).generate(QUESTION, n=2, options=SAMPLING) == expected
+    assert repr(engine) == "TransformersEngine('tiny-full-False')"
+
+
+def test_no_chat_template_is_an_error(tmp_path: Path) -> None:
+    """A base model cannot be asked in messages, and the error says so without the messages."""
+    engine = TransformersEngine(save_tiny(tmp_path / "base", template=None), device="cpu")
+    with pytest.raises(ModelError, match=r'"base" has no chat template') as caught:
+        engine.generate(QUESTION, n=1, options=SAMPLING)
+    assert "capital" not in str(caught.value)
+
+
+def test_refused_messages_are_an_error(tmp_path: Path) -> None:
+    """A template that refuses a role fails with what to do, and without the text of the messages."""
+    template = "{{ raise_exception('no ' + messages[0]['content']) }}"
+    engine = TransformersEngine(save_tiny(tmp_path, template=template), name="picky", device="cpu")
+    with pytest.raises(ModelError, match="refused the messages") as caught:
+        engine.generate(QUESTION, n=1, options=SAMPLING)
+    assert "capital" not in str(caught.value)
+
+
+def test_damaged_checkpoint_is_a_model_error(tmp_path: Path) -> None:
+    """Weights that cannot be read fail with the model's name and no path."""
+    save_tiny(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs")
+    with pytest.raises(ModelError, match=r'could not load "pointer"') as caught:
+        TransformersEngine(str(tmp_path), name="pointer", device="cpu").load()
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_progress_bars_are_as_they_were(tmp_path: Path) -> None:
+    """Loading hides transformers' progress bars for itself only."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    TransformersEngine(save_tiny(tmp_path), device="cpu").load()
+    assert logging.is_progress_bar_enabled() is shown
+
+
+@pytest.mark.parametrize("options", [{"dtype": "int3"}, {"context_tokens": 1}])
+def test_wrong_settings_fail_at_once(options: dict[str, Any]) -> None:
+    """A setting that can never work is refused by the constructor."""
+    with pytest.raises(ConfigurationError):
+        TransformersEngine("owner/name", **options)
+
+
+def test_nothing_to_sample_is_refused(tiny: Callable[..., TransformersEngine]) -> None:
+    """Zero samples or zero tokens are a mistake, not an empty answer."""
+    for n, max_tokens in ((0, 1), (1, 0)):
+        with pytest.raises(ConfigurationError):
+            tiny().generate(QUESTION, n=n, options=SamplingOptions(max_tokens=max_tokens))
+
+
+def test_cache_folder_is_where_the_user_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """CONFROUTE_CACHE comes before XDG_CACHE_HOME."""
+    from confroute.edge.transformers import _cache_folder
+
+    monkeypatch.delenv("CONFROUTE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert _cache_folder() == tmp_path / "xdg" / "confroute"
+    monkeypatch.setenv("CONFROUTE_CACHE", str(tmp_path / "own"))
+    assert _cache_folder() == tmp_path / "own"
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> TransformersEngine:
+    pytest.importorskip("gguf")
+    engine = resolve_edge("smollm2-135m", engine="transformers")
+    assert isinstance(engine, TransformersEngine)
+    return engine
+
+
+@pytest.mark.real_model
+def test_real_model_answers(smollm2: TransformersEngine) -> None:
+    """The packaged model knows the capital of France."""
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    sample = smollm2.generate(messages, n=1, options=SamplingOptions(max_tokens=24)).samples[0]
+    assert "Paris" in sample.text
+    assert sample.mean_logprob > -1
+    assert sample.finish_reason == "stop"
+
+
+@pytest.mark.real_model
+def test_real_model_samples(smollm2: TransformersEngine) -> None:
+    """Ten samples of the packaged model are decoded as one sequence, most name Paris, and not all are the same."""
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    options = SamplingOptions(temperature=0.7, max_tokens=24, seed=1)
+    samples = smollm2.generate(messages, n=10, options=options).samples
+    assert smollm2._loaded is not None
+    assert smollm2._loaded.packs
+    assert sum("Paris" in sample.text for sample in samples) >= 6
+    assert len({sample.text for sample in samples}) > 1
+
+
+@pytest.mark.real_model
+def test_real_model_is_converted_once(smollm2: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second start reads the cached weights; the GGUF is not opened by transformers again."""
+    from confroute.edge import transformers as module
+
+    smollm2.load()
+    asked: list[dict[str, Any]] = []
+    original = module._from_pretrained
+    monkeypatch.setattr(module, "_from_pretrained", lambda at, **kw: (asked.append(kw), original(at, **kw))[1])
+    pickle.loads(pickle.dumps(smollm2)).load()
+    assert asked == [{"dtype": "float32"}]
+    assert not [name for name in os.listdir(module._cache_folder()) if name.startswith("unfinished-")]

@@ -1,0 +1,245 @@
+"""The decision procedure: every way to each decision."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from confroute import (
+    ConfigurationError,
+    Disagreement,
+    Estimate,
+    Estimator,
+    Evidence,
+    Generation,
+    InputError,
+    MeanLogprob,
+    ModelError,
+    Price,
+    Router,
+    SamplingOptions,
+    SemanticEntropy,
+    Threshold,
+)
+from confroute.records import Message, Reason
+from confroute.router import Decision, Request
+from confroute.steps import Flow
+from confroute.testing import ScriptedEngine, equiprobable_meanings, says
+from tests.scripted import ASK, SECRET, SURE, UNSURE, Miscounting, MiscountingSamples, engine
+
+
+class Undefined(Estimator):
+    """Never measures anything."""
+
+    name = "undefined"
+    unit = "share"
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        return Estimate(uncertainty=math.nan)
+
+
+class Broken(Undefined):
+    """Fails on every answer, quoting the question as careless code does."""
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        raise KeyError(evidence.question)
+
+
+def by_decide(router: Router, messages: Sequence[Message]) -> Decision:
+    return router.decide(messages)
+
+
+def by_adecide(router: Router, messages: Sequence[Message]) -> Decision:
+    return asyncio.run(router.adecide(messages))
+
+
+decides = pytest.mark.parametrize("decide", [by_decide, by_adecide])
+Decide = Callable[[Router, Sequence[Message]], Decision]
+
+
+# Each way to each decision: the edge's script, the router's settings, reason, confidence.
+DECISIONS: dict[str, tuple[Any, dict[str, Any], Reason, float | None]] = {
+    "all samples agree": (SURE, {}, "confident", 1.0),
+    "confidence equals threshold": (UNSURE, {"threshold": 0.25}, "confident", 0.25),
+    "a quarter agrees": (UNSURE, {"threshold": 0.26}, "uncertain", 0.25),
+    "threshold above 1": (SURE, {"threshold": 1.01}, "uncertain", 1.0),
+    "a policy of one's own": (UNSURE, {"policy": Threshold(0.0)}, "confident", 0.25),
+    "nan at threshold 0": (SURE, {"threshold": 0.0, "estimator": Undefined()}, "no_signal", None),
+    "empty answer at threshold 0": (("", ["Paris"]), {"threshold": 0.0}, "no_signal", None),
+    "no logprobs at threshold 0": (SURE, {"threshold": 0.0, "estimator": MeanLogprob()}, "no_signal", None),
+    "probable empty answer": (
+        (says("", -0.01), ["Paris"]),
+        {"threshold": 0.0, "estimator": MeanLogprob()},
+        "no_signal",
+        None,
+    ),
+    "infinite uncertainty": (
+        (says("Paris", -math.inf), ["Paris"]),
+        {"threshold": 0.0, "estimator": MeanLogprob()},
+        "no_signal",
+        None,
+    ),
+    "empty samples": (("Paris", [""]), {"threshold": 0.0, "estimator": SemanticEntropy()}, "no_signal", None),
+    "the engine fails": (ModelError(SECRET), {"threshold": 0.0}, "edge_error", None),
+    "the engine has a bug": (KeyError(SECRET), {"threshold": 0.0}, "edge_error", None),
+    "the engine runs an iterator dry": (StopIteration(SECRET), {"threshold": 0.0}, "edge_error", None),
+    "the estimator fails": (SURE, {"threshold": 0.0, "estimator": Broken()}, "edge_error", None),
+}
+
+
+@decides
+@pytest.mark.parametrize("case", DECISIONS)
+def test_decisions(decide: Decide, case: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Each case has its route, reason and confidence, as strict JSON; neither record nor log quotes the prompt."""
+    scripted, settings, reason, confidence = DECISIONS[case]
+    settings = {"samples": 4, **settings}
+    decision = decide(Router(engine(scripted), **settings), ASK)
+    record = decision.record
+    assert (record.route, record.reason) == ("edge" if reason == "confident" else "cloud", reason)
+    assert record.confidence == (None if confidence is None else pytest.approx(confidence))
+    assert (record.confidence is None) == (record.uncertainty is None)
+    assert record.edge is not None
+    assert (record.error is None) == (reason != "edge_error")
+    document = json.dumps(record.to_dict(), allow_nan=False)
+    assert SECRET not in document + caplog.text + repr(record)
+    assert bool(caplog.records) == (reason == "edge_error")
+
+
+@decides
+def test_served_record_in_full(decide: Decide) -> None:
+    """What the record of a served answer says about method, samples, tokens and cost."""
+    router = Router(
+        engine(("Paris", equiprobable_meanings(2))),
+        estimator=SemanticEntropy(),
+        threshold=0.4,
+        samples=4,
+        edge_price=Price(input_usd=1.0, output_usd=2.0),
+    )
+    decision = decide(router, ASK)
+    record = decision.record
+    assert decision.answer == says("Paris")
+    assert record.confidence == pytest.approx(0.5)  # one over two equally likely meanings
+    assert record.uncertainty == pytest.approx(math.log(2))
+    assert (record.estimator, record.threshold) == ("semantic_entropy.discrete@1", 0.4)
+    assert (record.samples, record.clusters) == (4, 2)
+    assert (record.calibrated, record.certificate, record.error, record.cloud) == (False, None, None, None)
+    assert record.edge is not None
+    # The prompt once, the served answer's token and four samples of one token.
+    assert (record.edge.model, record.edge.input_tokens, record.edge.output_tokens) == ("scripted-edge", 7, 5)
+    assert record.edge.cost_usd == pytest.approx((7 * 1.0 + 5 * 2.0) / 1e6)
+    assert record.edge.seconds > 0
+
+
+@decides
+def test_edge_is_asked_for_one_answer_then_for_samples(decide: Decide) -> None:
+    """The served answer has the request's temperature; the samples have the router's, and the caller's messages."""
+    edge = engine()
+    decide(Router(edge, samples=5, sampling_temperature=0.9), ASK)
+    assert [(messages, n, options.temperature) for messages, n, options in edge.requests] == [
+        (ASK, 1, 0.0),
+        (ASK, 5, 0.9),
+    ]
+
+
+@pytest.mark.parametrize(("scripted", "estimator"), [(SURE, MeanLogprob()), (("", ["Paris"]), Disagreement())])
+def test_no_samples_without_need(scripted: Any, estimator: Estimator) -> None:
+    """An estimator that looks at no samples, or an answer that cannot be served, costs no sampling."""
+    edge = engine(scripted)
+    assert Router(edge, estimator=estimator).decide(ASK).record.samples == 0
+    assert [n for _, n, _ in edge.requests] == [1]
+
+
+def test_options_reach_the_edge() -> None:
+    """The caller's limits hold for the samples as for the answer; only the temperature differs."""
+    edge = engine()
+    options = SamplingOptions(top_p=0.5, max_tokens=3, stop=("\n",), seed=7)
+    Router(edge, samples=2).decide(ASK, options)
+    assert edge.requests[0][2] == options
+    assert edge.requests[1][2] == SamplingOptions(temperature=0.7, top_p=0.5, max_tokens=3, stop=("\n",), seed=7)
+
+
+@decides
+@pytest.mark.parametrize("kind", [Miscounting, MiscountingSamples])
+def test_wrong_number_of_samples_escalates(decide: Decide, kind: type[ScriptedEngine]) -> None:
+    """Missing samples would raise the agreement of the rest, so they are a failure of the edge."""
+    decision = decide(Router(kind({SECRET: SURE}), threshold=0.0, samples=4), ASK)
+    assert (decision.record.route, decision.record.reason) == ("cloud", "edge_error")
+    assert decision.record.error == "RuntimeError"
+
+
+@decides
+def test_no_messages(decide: Decide) -> None:
+    """Nothing to answer is the caller's error, not a reason to pay the cloud."""
+    edge = engine()
+    with pytest.raises(InputError, match="no messages"):
+        decide(Router(edge), [])
+    assert edge.requests == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"threshold": 0.5, "policy": Threshold(0.5)}, "not both"),
+        ({"threshold": -0.1}, "at least 0"),
+        ({"threshold": math.nan}, "at least 0"),
+        ({"samples": 1}, "at least 2"),
+        ({"sampling_temperature": 0.0}, "above 0"),
+        ({"sampling_temperature": math.nan}, "above 0"),
+        ({"on_cloud_error": "ignore"}, '"raise" or "edge"'),
+        ({"edge": "no-such-model"}, "Unknown edge model"),
+        ({"edge": 3}, "not int"),
+    ],
+)
+def test_bad_settings(settings: dict[str, Any], message: str) -> None:
+    """Each wrong setting is refused when the router is made, with what was given."""
+    with pytest.raises(ConfigurationError, match=message):
+        Router(**{"edge": engine(), **settings})
+
+
+async def test_concurrent_decisions_have_their_own_records() -> None:
+    """32 decisions at once, sure and unsure ones mixed, each get the confidence of their own question."""
+    agreeing = {f"question {i}": i % 5 for i in range(32)}
+    edge = ScriptedEngine({q: (q, [q] * k + ["something else"] * (4 - k)) for q, k in agreeing.items()})
+    router = Router(edge, samples=4, threshold=0.5)
+    decisions = await asyncio.gather(*(router.adecide([{"role": "user", "content": q}]) for q in agreeing))
+    for decision, (question, k) in zip(decisions, agreeing.items(), strict=True):
+        assert decision.answer is not None
+        assert decision.answer.text == question
+        assert decision.record.confidence == k / 4
+        assert decision.record.route == ("edge" if k >= 2 else "cloud")
+
+
+async def test_asynchronous_engine_is_awaited() -> None:
+    """An engine's own agenerate is used on an event loop, and its plain generate elsewhere."""
+    used: list[str] = []
+
+    class Both(ScriptedEngine):
+        def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+            used.append("generate")
+            return super().generate(messages, n=n, options=options)
+
+        async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+            used.append("agenerate")
+            return super().generate(messages, n=n, options=options)
+
+    router = Router(Both({SECRET: SURE}))
+    assert (await router.adecide(ASK)).record.route == "edge"
+    assert used == ["agenerate", "agenerate"]
+    assert router.decide(ASK).record.route == "edge"
+    assert used[2:] == ["generate", "generate"]
+
+
+def test_decision_is_a_flow_anyone_can_drive() -> None:
+    """The procedure does no I/O of its own: answered by hand, it decides."""
+    flow: Flow[Decision] = Router(engine(), samples=2).decision(Request(messages=ASK))
+    answer = flow.send(None).run()
+    samples = flow.send(answer).run()
+    estimate = flow.send(samples).run()
+    with pytest.raises(StopIteration) as stop:
+        flow.send(estimate)
+    assert stop.value.value.record.reason == "confident"
