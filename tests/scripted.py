@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ class ScriptedCloud:
     error: Exception | None = None
     usage: tuple[int | None, int | None] = (20, 4)
     model: str = "scripted-cloud"
-    calls: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list[str])
 
     def invoke(self) -> Call:
         def call() -> str:
@@ -45,7 +45,7 @@ class ScriptedCloud:
             if self.error is not None:
                 raise self.error
 
-        async def apieces() -> Any:
+        async def apieces() -> AsyncIterator[str]:
             for piece in pieces():
                 yield piece
 

@@ -69,7 +69,8 @@ def delivery(case: str, hooks: Sequence[Callable[[ConfidenceRecord], object]] = 
     cloud = ScriptedCloud(error=error)
     if error is not None:
         cloud.chunks = ()
-    router = Router(engine(scripted), **{"samples": 4, "hooks": hooks, **settings})
+    settings = dict[str, Any](samples=4, hooks=hooks) | settings
+    router = Router(engine(scripted), **settings)
     return router, Request(messages=ASK, unsupported=unsupported), cloud
 
 

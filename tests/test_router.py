@@ -97,7 +97,7 @@ DECISIONS: dict[str, tuple[Any, dict[str, Any], Reason, float | None]] = {
 def test_decisions(decide: Decide, case: str, caplog: pytest.LogCaptureFixture) -> None:
     """Each case has its route, reason and confidence, as strict JSON; neither record nor log quotes the prompt."""
     scripted, settings, reason, confidence = DECISIONS[case]
-    settings = {"samples": 4, **settings}
+    settings = dict[str, Any](samples=4) | settings
     decision = decide(Router(engine(scripted), **settings), ASK)
     record = decision.record
     assert (record.route, record.reason) == ("edge" if reason == "confident" else "cloud", reason)
@@ -181,6 +181,10 @@ def test_no_messages(decide: Decide) -> None:
     assert edge.requests == []
 
 
+def make_router(edge: Any = None, **settings: Any) -> Router:
+    return Router(engine() if edge is None else edge, **settings)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -198,7 +202,7 @@ def test_no_messages(decide: Decide) -> None:
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     """Each wrong setting is refused when the router is made, with what was given."""
     with pytest.raises(ConfigurationError, match=message):
-        Router(**{"edge": engine(), **settings})
+        make_router(**settings)
 
 
 async def test_concurrent_decisions_have_their_own_records() -> None:

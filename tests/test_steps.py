@@ -129,7 +129,7 @@ def test_uncaught_error_of_a_step_is_raised(drive: Drive) -> None:
     """An error that the procedure does not catch reaches the caller as it was, with its own type."""
 
     def flow() -> Flow[None]:
-        yield Call(lambda: {}["absent"])
+        yield Call(lambda: dict[str, str]()["absent"])
 
     with pytest.raises(KeyError, match="absent"):
         drive(flow())
@@ -215,7 +215,7 @@ async def test_reader_that_stops_early_closes_the_source_async() -> None:
 
 async def test_cancelled_reader_closes_the_source() -> None:
     """A cancelled task is not an error that the procedure could take for the model's; the source is closed."""
-    pieces, begun, caught = Pieces("a"), asyncio.Event(), []
+    pieces, begun, caught = Pieces("a"), asyncio.Event(), list[Exception]()
 
     def flow() -> Flow[None]:
         yield Call(lambda: Source(pieces))

@@ -96,7 +96,8 @@ class Router:
             ``policy=Threshold(threshold)``.
         estimator: how uncertainty is measured. By default `Disagreement`, the best of those measured on the default
             edge model (docs/benchmarks.md).
-        samples: how many answers are sampled for the estimator besides the served one, if it needs any.
+        samples: how many answers are sampled for the estimator besides the served one, if it needs any. Each may have
+            twice the served answer's tokens, or 32, within the request's own limit.
         sampling_temperature: temperature of these samples. The served answer has the request's own, 0 by default.
         policy: instead of *threshold*.
         on_cloud_error: "raise" the cloud's error, or serve the "edge" answer with ``reason="cloud_error"``.
@@ -160,7 +161,11 @@ class Router:
             generation, usage = yield from self._ask(request, 1, request.options, usage)
             answer = generation.samples[0]
             if self.estimator.needs_samples and answer.text.strip():
-                sampling = replace(request.options, temperature=self.sampling_temperature)
+                sampling = replace(
+                    request.options,
+                    temperature=self.sampling_temperature,
+                    max_tokens=min(request.options.max_tokens, max(_LEAST_SAMPLE_TOKENS, 2 * answer.output_tokens)),
+                )
                 generation, usage = yield from self._ask(request, self.samples, sampling, usage)
                 samples = generation.samples
             evidence = Evidence(question=question_of(request.messages), answer=answer, samples=samples)
@@ -292,6 +297,10 @@ class Router:
             yield request.announce(record)
         return record
 
+
+_LEAST_SAMPLE_TOKENS = 32
+# A sample far longer than the served answer is another answer, however it goes on: a small model that rambles at
+# temperature 0.7 would otherwise spend most of the time on words that change nothing.
 
 DEFAULT_THRESHOLD = 0.6
 """Least agreement of the served answer with its samples. Fixed on the calibration questions, never on the demo's."""

@@ -95,10 +95,12 @@ def write_report(seconds: dict[str, list[float]], prompt_tokens: int) -> None:
     load = f"; load average at the end {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     lines = [
         BEGIN,
-        f"SmolLM2-135M-Instruct, float32, a prompt of {prompt_tokens:,} tokens, {NEW_TOKENS} new tokens a sample, "
-        f"{len(seconds[BASELINE])} runs of each in turn. torch {torch.__version__}, transformers "
-        f"{transformers.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} torch thread(s){load}; {date.today().isoformat()}.",
+        (
+            f"SmolLM2-135M-Instruct, float32, a prompt of {prompt_tokens:,} tokens, {NEW_TOKENS} new tokens a sample, "
+            f"{len(seconds[BASELINE])} runs of each in turn. torch {torch.__version__}, transformers "
+            f"{transformers.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+            f"{torch.get_num_threads()} torch thread(s){load}; {date.today().isoformat()}."
+        ),
         "",
         "| what | median seconds | range | share of generate |",
         "| --- | ---: | ---: | ---: |",

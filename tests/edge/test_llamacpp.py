@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,17 @@ def engine() -> LlamaCppEngine:
     return engine
 
 
-def sampling(seed: int | None = None, temperature: float = 1.0, max_tokens: int = 8) -> SamplingOptions:
+@pytest.fixture(scope="module")
+def small(engine: LlamaCppEngine) -> LlamaCppEngine:
+    """The same with half the context."""
+    return LlamaCppEngine(engine._path, context_tokens=256, parallel=4, threads=1)
+
+
+def pickled(engine: LlamaCppEngine) -> LlamaCppEngine:
+    return pickle.loads(pickle.dumps(engine))  # noqa: S301
+
+
+def sampling(seed: int | None = None, temperature: float = 1.0, max_tokens: int = 5) -> SamplingOptions:
     return SamplingOptions(temperature=temperature, max_tokens=max_tokens, seed=seed)
 
 
@@ -94,10 +105,12 @@ def test_seed_is_the_draw(engine: LlamaCppEngine) -> None:
 @pytest.mark.real_model
 def test_logprobs_are_before_temperature(engine: LlamaCppEngine) -> None:
     """The first token's logprob is that of the full softmax, whatever the temperature it was drawn at."""
-    (greedy,) = engine.generate(FRANCE, n=1, options=SamplingOptions(max_tokens=1)).samples
+    question: list[Message] = [{"role": "user", "content": "What is the capital of Italy?"}]
+    (greedy,) = engine.generate(question, n=1, options=SamplingOptions(max_tokens=1)).samples
     assert greedy.token_logprobs is not None
+    assert greedy.token_logprobs[0] < -1, "the model is too sure of this token for temperature to show"
     for temperature in (0.3, 1.5):
-        drawn = engine.generate(FRANCE, n=4, options=sampling(3, temperature, 1)).samples
+        drawn = engine.generate(question, n=4, options=sampling(3, temperature, 1)).samples
         same = [sample.token_logprobs for sample in drawn if sample.text == greedy.text]
         for logprobs in same:
             assert logprobs == pytest.approx(greedy.token_logprobs, abs=0.3)
@@ -142,6 +155,21 @@ def test_too_long_a_prompt(engine: LlamaCppEngine) -> None:
 
 
 @pytest.mark.real_model
+@pytest.mark.xfail(reason="llama.cpp cuts the answer where the context ends", raises=pytest.fail.Exception)
+def test_answer_that_may_not_fit(small: LlamaCppEngine) -> None:
+    """A prompt that fits without the answer's limit is refused as the protocol says, before any work."""
+    with pytest.raises(ContextLengthError):
+        small.generate([{"role": "user", "content": "fox " * 215}], n=1, options=GREEDY)
+
+
+@pytest.mark.real_model
+@pytest.mark.xfail(reason="samples decoded together overflow the context that they share", raises=ModelError)
+def test_samples_that_fit_one_by_one(small: LlamaCppEngine) -> None:
+    """Samples that fit into the context each, but not together, take turns; a busy engine is not a failing one."""
+    assert len(small.generate(STORY, n=4, options=sampling(1, max_tokens=60)).samples) == 4
+
+
+@pytest.mark.real_model
 def test_router_escalates_too_long_a_prompt(engine: LlamaCppEngine, caplog: pytest.LogCaptureFixture) -> None:
     """The edge's context is the edge's limit, not the caller's: the cloud is asked."""
     record = Router(engine, estimator=MeanLogprob()).decide([{"role": "user", "content": f"{SECRET} " * 600}]).record
@@ -178,10 +206,10 @@ def test_router_is_surer_of_common_facts(engine: LlamaCppEngine) -> None:
 
 
 @pytest.mark.real_model
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda engine: pickle.loads(pickle.dumps(engine))])  # noqa: S301
-def test_copy_loads_its_own_weights(engine: LlamaCppEngine, again: object) -> None:
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickled])
+def test_copy_loads_its_own_weights(engine: LlamaCppEngine, again: Callable[[LlamaCppEngine], LlamaCppEngine]) -> None:
     """A loaded engine can be copied and pickled; the copy has its name and settings and is not loaded."""
-    other = again(engine)  # type: ignore[operator]
+    other = again(engine)
     assert (other.model, other._context_tokens, other._server) == ("smollm2-135m", 512, None)
     assert engine._server is not None
 

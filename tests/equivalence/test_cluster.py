@@ -16,9 +16,9 @@ from confroute.equivalence import cluster
 class Alike:
     """An equivalence given by the pairs that it joins besides equal texts; remembers what it compared."""
 
-    pairs: set[frozenset[str]] = field(default_factory=set)
+    pairs: set[frozenset[str]] = field(default_factory=set[frozenset[str]])
     name: str = "alike"
-    compared: list[tuple[str, str]] = field(default_factory=list)
+    compared: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
         self.compared += pairs

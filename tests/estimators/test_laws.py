@@ -19,18 +19,21 @@ ESTIMATORS: list[Estimator] = [
     SemanticEntropy(),
     SemanticEntropy(weighting="likelihood"),
 ]
-each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: estimator.identity)
+each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=[e.identity for e in ESTIMATORS])
 
-answers = st.builds(
-    lambda text, logprobs: says(text, *logprobs),
-    st.sampled_from(["Paris", "It is Paris.", "Lyon", "1969", "July 20, 1969", "July 21, 1969", "not Paris", "東京"]),
-    st.lists(st.floats(-50, 0), min_size=1, max_size=4),
-)
-evidences = st.builds(
-    lambda answer, samples: Evidence(question="Where and when?", answer=answer, samples=tuple(samples)),
-    answers,
-    st.lists(answers, min_size=2, max_size=12),
-)
+TEXTS = ["Paris", "It is Paris.", "Lyon", "1969", "July 20, 1969", "July 21, 1969", "not Paris", "東京"]
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Sample:
+    return says(draw(st.sampled_from(TEXTS)), *draw(st.lists(st.floats(-50, 0), min_size=1, max_size=4)))
+
+
+@st.composite
+def evidences(draw: st.DrawFn) -> Evidence:
+    samples = draw(st.lists(answers(), min_size=2, max_size=12))
+    return Evidence(question="Where and when?", answer=draw(answers()), samples=tuple(samples))
+
 
 IDENTITIES = {"disagreement@1", "mean_logprob@1", "semantic_entropy.discrete@1", "semantic_entropy.likelihood@1"}
 
@@ -41,7 +44,7 @@ def test_identities_are_pinned() -> None:
 
 
 @each
-@given(evidence=evidences, seed=st.integers(0, 1000))
+@given(evidence=evidences(), seed=st.integers(0, 1000))
 def test_order_of_samples_does_not_matter(estimator: Estimator, evidence: Evidence, seed: int) -> None:
     """Samples are a set: shuffled, they give the same number, also where the equivalence is not transitive."""
     shuffled = list(evidence.samples)
@@ -53,7 +56,7 @@ def test_order_of_samples_does_not_matter(estimator: Estimator, evidence: Eviden
 
 
 @each
-@given(evidence=evidences)
+@given(evidence=evidences())
 def test_in_range_and_pure(estimator: Estimator, evidence: Evidence) -> None:
     """Never negative, at most 1 where it is a share, and the same for the same evidence."""
     uncertainty = estimator.estimate(evidence).uncertainty

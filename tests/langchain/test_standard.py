@@ -72,7 +72,7 @@ class ToolCloud(ScriptedCloud):
         choice = kwargs.get("tool_choice")
         tools = [tool["function"] for tool in kwargs["tools"]]
         tool = next((tool for tool in tools if tool["name"] == choice), tools[0])
-        examples = {"integer": 3, "number": 3.0, "string": "你好啊集团", "boolean": True}
+        examples = {"integer": 3, "number": 3.0, "string": "你好啊集团, こんにちは株式会社", "boolean": True}
         args = {
             name: 3 if name == "input" and schema.get("type") == "integer" else examples.get(schema.get("type"), "x")
             for name, schema in tool["parameters"].get("properties", {}).items()

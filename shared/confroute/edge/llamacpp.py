@@ -88,9 +88,9 @@ class LlamaCppEngine:
             "max_tokens": options.max_tokens,
             "temperature": options.temperature,
             "top_p": options.top_p,
-            # llama.cpp's own defaults would cut the distribution further than the caller asked.
-            "top_k": 0,
-            "min_p": 0.0,
+            # Temperature, then top-p, as OpenAI, vLLM and transformers do. llama.cpp's own chain would cut the
+            # distribution further (top-k, min-p) than the caller asked, and cut it before the temperature.
+            "samplers": ["temperature", "top_p"],
             "logprobs": True,
             # With 0 alternatives llama.cpp leaves the sampled token's own logprob out, too.
             "top_logprobs": 1,

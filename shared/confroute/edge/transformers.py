@@ -13,25 +13,21 @@ import copy
 import hashlib
 import logging
 import os
-import shutil
+import secrets
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
-from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError, require
+from confroute.errors import ConfigurationError, ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
 logger = logging.getLogger("confroute")
 
-Tensor: TypeAlias = Any
-"""A torch.Tensor; torch is imported only where a model runs."""
-
-_DTYPES = ("float32", "float16", "bfloat16")
+Tensor: TypeAlias = Any  # a torch.Tensor; torch is imported only where a model runs
 
 
 class TransformersEngine:
@@ -63,14 +59,13 @@ class TransformersEngine:
     ) -> None:
         for module in ("torch", "transformers", *(("gguf",) if gguf_file else ())):
             require(module, extra="transformers", wanted_by="The transformers engine")
-        if dtype is not None and dtype not in _DTYPES:
-            raise ConfigurationError(f'dtype must be one of {", ".join(_DTYPES)}, not "{dtype}".')
+        if dtype not in (None, "float32", "float16", "bfloat16"):
+            raise ConfigurationError(f'dtype must be "float32", "float16" or "bfloat16", not "{dtype}".')
         if context_tokens is not None and context_tokens < 2:
             raise ConfigurationError(f"context_tokens must be at least 2, not {context_tokens}.")
         self._checkpoint = checkpoint
         self._gguf_file = gguf_file
-        is_folder = Path(checkpoint).is_dir()
-        self.model = name or (Path(gguf_file).stem if gguf_file else Path(checkpoint).name if is_folder else checkpoint)
+        self.model = name or gguf_file or (Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint)
         self._device = device
         self._dtype = dtype
         self._context_tokens = context_tokens
@@ -92,36 +87,27 @@ class TransformersEngine:
     def load(self) -> None:
         """Load the weights now rather than at the first request."""
         with self._lock:
-            self._load()
+            self._loaded = self._loaded or self._read()
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         if n < 1 or options.max_tokens < 1:
             raise ConfigurationError(f"n and max_tokens must be at least 1, not {n} and {options.max_tokens}.")
         with self._lock:
-            loaded = self._load()
+            loaded = self._loaded = self._loaded or self._read()
+            import torch
+
+            ids = self._encode(loaded, messages)
+            limit = loaded.context_tokens
+            if len(ids) >= limit:
+                raise ContextLengthError(prompt_tokens=len(ids), max_tokens=options.max_tokens, context_tokens=limit)
             try:
-                return self._generate(loaded, messages, n, options)
-            except ConfrouteError:
-                raise
+                with torch.inference_mode():
+                    if self._prefix is None or self._prefix.ids != ids:
+                        self._prefix = None  # frees the old prompt's memory before the new one takes its own
+                        self._prefix = _prefill(loaded.model, ids)
+                    answers = _decode(loaded, self._prefix, n, min(options.max_tokens, limit - len(ids)), options)
             except Exception as error:
-                raise ModelError(
-                    f'transformers failed on a request to "{self.model}" ({type(error).__name__}).'
-                ) from error
-
-    def _generate(self, loaded: _Loaded, messages: Sequence[Message], n: int, options: SamplingOptions) -> Generation:
-        import torch
-
-        ids = self._encode(loaded, messages)
-        room = loaded.context_tokens - len(ids)
-        if room < 1:
-            raise ContextLengthError(
-                prompt_tokens=len(ids), max_tokens=options.max_tokens, context_tokens=loaded.context_tokens
-            )
-        with torch.inference_mode():
-            if self._prefix is None or self._prefix.ids != ids:
-                self._prefix = None  # frees the old prompt's memory before the new one takes its own
-                self._prefix = _prefill(loaded.model, ids)
-            answers = _decode(loaded, self._prefix, n, min(options.max_tokens, room), options)
+                raise ModelError(f'"{self.model}" failed on a request ({type(error).__name__}).') from error
         samples = tuple(answer.sample(loaded.tokenizer, options.stop) for answer in answers)
         return Generation(samples=samples, input_tokens=len(ids))
 
@@ -142,42 +128,36 @@ class TransformersEngine:
             ) from error
         return tuple(int(token) for token in encoded["input_ids"])
 
-    def _load(self) -> _Loaded:
-        if self._loaded is not None:
-            return self._loaded
-        import torch
-
-        device = self._device or (
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
-        on_cpu = torch.device(device).type == "cpu"
-        dtype = self._dtype or ("float32" if on_cpu else "float16" if self._gguf_file else "auto")
+    def _read(self) -> _Loaded:
         try:
-            with _no_progress_bars():
-                if self._gguf_file is None:
-                    model, tokenizer = _from_pretrained(self._checkpoint, dtype=dtype)
-                else:
-                    model, tokenizer = _from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
+            import torch
+
+            found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+            device = torch.device(self._device or found)
+            dtype = self._dtype or ("float32" if device.type == "cpu" else "float16" if self._gguf_file else "auto")
+            if self._gguf_file is None:
+                model, tokenizer = _from_pretrained(self._checkpoint, dtype=dtype)
+            else:
+                model, tokenizer = _from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
             model = model.eval().to(device)
             with torch.inference_mode():
                 packs = _packs(model)
         except Exception as error:
             raise ModelError(
-                f'transformers could not load "{self.model}" ({type(error).__name__}). Check the name, that the Hub can '
-                "be reached or the checkpoint is complete on this machine, and that there is memory for it. A "
-                "checkpoint that needs its own code (trust_remote_code) is not supported."
+                f'transformers could not load "{self.model}" ({type(error).__name__}). Check the name, that the Hub '
+                "can be reached or the checkpoint is complete, and that there is memory for it; checkpoints with code "
+                "of their own (trust_remote_code) are not supported."
             ) from error
         limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
-        eos: Any = model.generation_config.eos_token_id if model.generation_config else None
+        eos: int | list[int] | None = getattr(model.generation_config, "eos_token_id", None)
         eos = tokenizer.eos_token_id if eos is None else eos
-        self._loaded = _Loaded(
+        return _Loaded(
             model=model,
             tokenizer=tokenizer,
-            eos=frozenset(eos if isinstance(eos, (list, tuple)) else () if eos is None else (eos,)),
+            eos=frozenset([eos] if isinstance(eos, int) else eos or []),
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
             packs=packs,
         )
-        return self._loaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +166,7 @@ class _Loaded:
     tokenizer: Any
     eos: frozenset[int]
     context_tokens: int
-    packs: bool
-    """Whether the samples can be decoded as one sequence."""
+    packs: bool  # whether the samples can be decoded as one sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,8 +175,7 @@ class _Prefix:
 
     ids: tuple[int, ...]
     cache: Any
-    logits: Tensor
-    """Of the first new token, (vocabulary,)."""
+    logits: Tensor  # of the first new token, (vocabulary,)
 
 
 class _Answer:
@@ -217,12 +195,8 @@ class _Answer:
             text = text[:cut]
             while kept and len(_text(tokenizer, self.tokens[: kept - 1])) >= cut:
                 kept -= 1
-        return Sample(
-            text=text.strip(),
-            token_logprobs=tuple(self.logprobs[:kept]) or None,
-            output_tokens=kept,
-            finish_reason=self.finish_reason,
-        )
+        logprobs = tuple(self.logprobs[:kept]) or None
+        return Sample(text=text.strip(), token_logprobs=logprobs, output_tokens=kept, finish_reason=self.finish_reason)
 
 
 def _text(tokenizer: Any, tokens: Sequence[int]) -> str:
@@ -244,33 +218,18 @@ def _prefill(model: Any, ids: Sequence[int]) -> _Prefix:
     return _Prefix(ids=tuple(ids), cache=cache, logits=logits[0, -1].float())
 
 
-class _Branches(Protocol):
-    """n continuations of one prompt."""
-
-    def step(self, tokens: Tensor) -> Tensor:
-        """Append one token to each live continuation, (m,); the logits of its next, (m, vocabulary)."""
-        ...
-
-    def keep(self, kept: Tensor) -> None:
-        """Drop all continuations but those at the indices *kept*."""
-        ...
-
-
 class _Packed:
     """Continuations as one sequence, the prompt's cache shared."""
 
     def __init__(self, model: Any, prefix: _Prefix, n: int) -> None:
-        import torch
-
         self._model = model
         self._cache = copy.deepcopy(prefix.cache)
-        self._prompt_tokens = len(prefix.ids)
-        self._position = self._prompt_tokens
-        self._live = torch.arange(n, device=model.device)
-        self._owner = self._live[:0]
-        """Which continuation each column behind the prompt belongs to."""
+        self._prompt_tokens = self._position = len(prefix.ids)
+        self._live = prefix.logits.new_ones(n).nonzero()[:, 0]  # 0 to n - 1
+        self._owner = self._live[:0]  # which continuation each column behind the prompt belongs to
 
     def step(self, tokens: Tensor) -> Tensor:
+        """Append one token to each live continuation, (m,); the logits of its next, (m, vocabulary)."""
         import torch
 
         self._owner = torch.cat([self._owner, self._live])
@@ -289,28 +248,26 @@ class _Packed:
         return output.logits[0]
 
     def keep(self, kept: Tensor) -> None:
-        import torch
-
+        """Drop all continuations but those at the indices *kept*."""
         self._live = self._live[kept]
-        useful = torch.isin(self._owner, self._live)
+        useful = (self._owner[:, None] == self._live).any(-1)
         # Columns of finished continuations are masked; moving the rest together costs a copy of the cache.
         if 2 * int(useful.sum()) < len(useful):
-            columns = torch.nn.functional.pad(useful, (self._prompt_tokens, 0), value=True).nonzero()[:, 0]
+            columns = useful.new_ones(self._prompt_tokens + len(useful))
+            columns[self._prompt_tokens :] = useful
             for layer in self._cache.layers:
                 layer.keys, layer.values = layer.keys[:, :, columns], layer.values[:, :, columns]
             self._owner = self._owner[useful]
 
 
 class _Expanded:
-    """Continuations as a batch, each with its own copy of the cache."""
+    """Continuations as a batch, each with its own copy of the cache; otherwise as `_Packed`."""
 
     def __init__(self, model: Any, prefix: _Prefix, n: int) -> None:
-        import torch
-
         self._model = model
         self._cache = copy.deepcopy(prefix.cache)
         if n > 1:
-            self.keep(torch.zeros(n, dtype=torch.long, device=model.device))
+            self.keep(prefix.logits.new_zeros(n).long())
 
     def step(self, tokens: Tensor) -> Tensor:
         return self._model(input_ids=tokens[:, None], past_key_values=self._cache, use_cache=True).logits[:, -1]
@@ -326,25 +283,23 @@ def _packs(model: Any) -> bool:
     Models differ in what they do with a mask and positions given to them (ALiBi ignores both), so this is tried
     rather than looked up. Layers with a sliding window would pass on a short prompt; they are told by their cache.
     """
-    import torch
     from transformers.cache_utils import DynamicLayer
 
     vocabulary = model.get_input_embeddings().weight.shape[0]
     prefix = _prefill(model, [token % vocabulary for token in range(100, 108)])
     if any(type(layer) is not DynamicLayer for layer in prefix.cache.layers):
         return False
-    tokens = torch.tensor([1, 2, 3, 4], device=model.device) * 100 % vocabulary
+    tokens = prefix.logits.topk(4).indices
     packed, expanded = _Packed(model, prefix, 4), _Expanded(model, prefix, 4)
     try:
         # The second step tells neighbours in the packed sequence from neighbours in the sample.
         packed.step(tokens)
         ours = packed.step(tokens.flip(0)).float()
-    except Exception as error:
-        logger.debug("%s cannot decode samples as one sequence (%s).", type(model).__name__, type(error).__name__)
-        return False
+    except Exception:
+        return False  # a model that refuses such a mask or such positions
     expanded.step(tokens)
     theirs = expanded.step(tokens.flip(0)).float()
-    tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2
+    tolerance = 1e-3 if model.dtype.itemsize >= 4 else 5e-2
     return bool((ours - theirs).abs().max() <= tolerance * theirs.std())
 
 
@@ -355,11 +310,8 @@ def _decode(loaded: _Loaded, prefix: _Prefix, n: int, max_tokens: int, options: 
     live = list(range(n))
     logits = prefix.logits.expand(n, -1)  # (n, vocabulary)
     generator = torch.Generator(device=logits.device)
-    if options.seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(options.seed)
-    branches: _Branches | None = None
+    generator.manual_seed(secrets.randbits(63) if options.seed is None else options.seed)
+    branches: _Packed | _Expanded | None = None
     for step in range(max_tokens):
         tokens = _choose(logits, options, generator)  # (m,)
         logprobs = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
@@ -388,8 +340,6 @@ def _decode(loaded: _Loaded, prefix: _Prefix, n: int, max_tokens: int, options: 
 
 def _choose(logits: Tensor, options: SamplingOptions, generator: Any) -> Tensor:
     """The next token of each row of *logits*, (m,)."""
-    import torch
-
     if options.temperature <= 0:
         return logits.argmax(-1)
     probabilities = (logits / options.temperature).softmax(-1)
@@ -399,18 +349,17 @@ def _choose(logits: Tensor, options: SamplingOptions, generator: Any) -> Tensor:
         dropped = ordered.cumsum(-1) - ordered >= options.top_p
         dropped[:, 0] = False
         probabilities = probabilities.masked_fill(dropped.scatter(-1, order, dropped), 0.0)
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    return probabilities.multinomial(1, generator=generator)[:, 0]
 
 
 def _from_pretrained(checkpoint: str, **options: Any) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
 
-    # The model first: a wrong name fails the same way, and the tokenizer's complaint about it is less clear.
-    model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=False, **options)
-    options.pop("dtype", None)
-    options.pop("quantization_config", None)
-    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False, **options)
-    return model, tokenizer
+    models: Any = transformers.AutoModelForCausalLM
+    tokenizers: Any = transformers.AutoTokenizer
+    model = models.from_pretrained(checkpoint, trust_remote_code=False, **options)
+    gguf = {"gguf_file": options["gguf_file"]} if "gguf_file" in options else {}
+    return model, tokenizers.from_pretrained(checkpoint, trust_remote_code=False, **gguf)
 
 
 def _from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
@@ -423,24 +372,21 @@ def _from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
 
     import transformers
 
-    gguf_config: Any = getattr(transformers, "GgufConfig", None)
     # Where transformers could keep the weights packed, it would fetch a kernel for that from the Hub.
-    options: dict[str, Any] = {"quantization_config": gguf_config(dequantize=True)} if gguf_config else {}
+    config: Any = getattr(transformers, "GgufConfig", None)
+    options: dict[str, Any] = {"quantization_config": config(dequantize=True)} if config else {}
     model, tokenizer = _from_pretrained(str(file.parent), gguf_file=file.name, dtype=dtype, **options)
     # The weights are plain tensors now; transformers refuses to save what still names a quantizer.
     model.hf_quantizer = None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+    vars(model.config).pop("quantization_config", None)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may be converting, too: each writes its own folder, and the first rename wins.
-        unfinished = tempfile.mkdtemp(dir=folder.parent, prefix="unfinished-")
-        try:
-            model.save_pretrained(unfinished)
-            tokenizer.save_pretrained(unfinished)
-            os.replace(unfinished, folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        # Another process may be converting, too: the first rename wins.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unfinished-") as unfinished:
+            complete = Path(unfinished) / "model"
+            model.save_pretrained(complete)
+            tokenizer.save_pretrained(complete)
+            complete.replace(folder)
     except OSError as error:
         if not folder.is_dir():
             logger.warning("The dequantised weights were not cached (%s); every start will convert.", error.strerror)
@@ -450,21 +396,5 @@ def _from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
 def _cache_folder() -> Path:
     if chosen := os.environ.get("CONFROUTE_CACHE"):
         return Path(chosen)
-    if chosen := os.environ.get("XDG_CACHE_HOME"):
-        return Path(chosen) / "confroute"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "confroute" / "Cache"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "confroute"
-
-
-@contextmanager
-def _no_progress_bars() -> Generator[None]:
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
+    usual = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / usual) / "confroute"
