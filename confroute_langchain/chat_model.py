@@ -43,6 +43,7 @@ _ROUTER_FIELDS = (
     "estimator",
     "samples",
     "sampling_temperature",
+    "sampling_top_p",
     "policy",
     "on_cloud_error",
     "edge_price",
@@ -68,8 +69,8 @@ class ConfidenceRoutedChatModel(BaseChatModel):
 
     Args:
         cloud: any LangChain chat model, with arguments bound to it or not, or a string for `init_chat_model`.
-        edge, threshold, estimator, samples, sampling_temperature, policy, on_cloud_error, edge_price, cloud_price,
-        hooks: see `confroute.Router`, whose defaults hold for what is not given.
+        edge, threshold, estimator, samples, sampling_temperature, sampling_top_p, policy, on_cloud_error, edge_price,
+        cloud_price, hooks: see `confroute.Router`, whose defaults hold for what is not given.
         temperature, max_tokens: of the edge's served answer. The cloud keeps its own settings.
         stop: for both.
 
@@ -86,6 +87,7 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     estimator: Estimator | None = None
     samples: int | None = None
     sampling_temperature: float | None = None
+    sampling_top_p: float | None = None
     policy: Any = None
     on_cloud_error: Literal["raise", "edge"] | None = None
     edge_price: Price | None = None
@@ -250,6 +252,7 @@ class ConfidenceRoutedChatModel(BaseChatModel):
             "policy": type(self._router.policy).__name__,
             "samples": self._router.samples,
             "sampling_temperature": self._router.sampling_temperature,
+            "sampling_top_p": self._router.sampling_top_p,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "stop": self.stop,

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
 from confroute.errors import ConfigurationError, require
+from confroute.router import Tokens
 from confroute.steps import Call, Source
 from confroute_langchain.runs import Manager, Run
 
@@ -89,9 +90,12 @@ class CloudCall:
             aopen,
         )
 
-    def tokens(self, answer: BaseMessage) -> tuple[int | None, int | None]:
+    def tokens(self, answer: BaseMessage, before: Tokens = (None, None)) -> Tokens:
         usage = answer.usage_metadata if isinstance(answer, AIMessage) else None
-        return (usage["input_tokens"], usage["output_tokens"]) if usage else (None, None)
+        if not usage:
+            return before
+        # LangChain's chunks carry increments, which add up when chunks are added.
+        return (before[0] or 0) + usage["input_tokens"], (before[1] or 0) + usage["output_tokens"]
 
     def _input(self) -> list[BaseMessage]:
         return list(self.messages)

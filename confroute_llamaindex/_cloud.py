@@ -9,6 +9,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import LLM
 
+from confroute.router import Tokens
 from confroute.steps import Call, Source
 
 # OpenAI's names, and those of Anthropic's own API.
@@ -42,10 +43,11 @@ class LlamaIndexCloud:
 
         return Call(lambda: Source(self.llm.stream_chat(list(self.messages), **self.kwargs)), opened)
 
-    def tokens(self, answer: ChatResponse) -> tuple[int | None, int | None]:
-        """From ``raw.usage``, objects or mappings; None where the integration does not tell."""
+    def tokens(self, answer: ChatResponse, before: Tokens = (None, None)) -> Tokens:
+        """From ``raw.usage``, objects or mappings. A chunk that tells it tells the total so far."""
         usage = _get(answer.raw, "usage")
-        return _first_count(usage, _INPUT), _first_count(usage, _OUTPUT)
+        input_tokens, output_tokens = _first_count(usage, _INPUT), _first_count(usage, _OUTPUT)
+        return before[0] if input_tokens is None else input_tokens, before[1] if output_tokens is None else output_tokens
 
 
 def model_name(llm: LLM) -> str:

@@ -77,6 +77,7 @@ class ConfidenceRoutedLLM(LLM):
     estimator: Estimator | None = Field(default=None, frozen=True, exclude=True)
     samples: int | None = Field(default=None, frozen=True)
     sampling_temperature: float | None = Field(default=None, frozen=True)
+    sampling_top_p: float | None = Field(default=None, frozen=True)
     policy: SkipValidation[Policy | None] = Field(default=None, frozen=True, exclude=True)
     on_cloud_error: SkipValidation[Literal["raise", "edge"] | None] = Field(default=None, frozen=True)
     edge_price: Price | None = Field(default=None, frozen=True)

@@ -59,7 +59,7 @@ class ScriptedCloud:
 
         return Call(call, acall)
 
-    def tokens(self, answer: str) -> tuple[int | None, int | None]:
+    def tokens(self, answer: str, before: Tokens = (None, None)) -> Tokens:
         return self.usage if answer.endswith(self.chunks[-1]) else (None, None)
 
 

@@ -132,7 +132,7 @@ class ConfidenceRecord:
     """How many answers were sampled besides the served one."""
     clusters: int | None = None
     error: str | None = None
-    """The class name of the error behind "edge_error" or "cloud_error"; never its text."""
+    """The class name of the error behind "edge_error", "cloud_error" or "no_signal"; never its text."""
     edge: ModelUsage | None = None
     cloud: ModelUsage | None = None
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.errors import ConfigurationError, InputError
@@ -37,6 +37,8 @@ logger = logging.getLogger("confroute")
 Native = TypeVar("Native")
 Given = TypeVar("Given", contravariant=True)
 Hook = Callable[[ConfidenceRecord], object]
+Tokens: TypeAlias = tuple[int | None, int | None]
+"""Input and output tokens, None where the model does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,8 @@ class Cloud(Protocol[Given]):
         """The step that gives a `Source` of native chunks."""
         ...
 
-    def tokens(self, answer: Given) -> tuple[int | None, int | None]:
-        """Input and output tokens, of a whole answer or of a chunk that tells them."""
+    def tokens(self, answer: Given, before: Tokens = (None, None)) -> Tokens:
+        """The count after *answer*, a whole one or a chunk; *before* is the count after the chunk before it."""
         ...
 
 
@@ -98,7 +100,8 @@ class Router:
             edge model (docs/benchmarks.md).
         samples: how many answers are sampled for the estimator besides the served one, if it needs any. Each may have
             twice the served answer's tokens, or 32, within the request's own limit.
-        sampling_temperature: temperature of these samples. The served answer has the request's own, 0 by default.
+        sampling_temperature, sampling_top_p: of these samples. The served answer has the request's own. A tail cut at
+            0.9 matters for small models: without it, most of their samples are noise.
         policy: instead of *threshold*.
         on_cloud_error: "raise" the cloud's error, or serve the "edge" answer with ``reason="cloud_error"``.
         edge_price, cloud_price: for the record's ``cost_usd``.
@@ -113,6 +116,7 @@ class Router:
         estimator: Estimator | None = None,
         samples: int = 10,
         sampling_temperature: float = 0.7,
+        sampling_top_p: float = 0.9,
         policy: Policy | None = None,
         on_cloud_error: Literal["raise", "edge"] = "raise",
         edge_price: Price | None = None,
@@ -127,12 +131,15 @@ class Router:
             raise ConfigurationError(
                 f"sampling_temperature must be above 0, not {sampling_temperature}: greedy samples are all the same."
             )
+        if not 0 < sampling_top_p <= 1:
+            raise ConfigurationError(f"sampling_top_p must be above 0 and at most 1, not {sampling_top_p}.")
         if on_cloud_error not in ("raise", "edge"):
             raise ConfigurationError(f'on_cloud_error must be "raise" or "edge", not {on_cloud_error!r}.')
         self.edge = resolve_edge(edge)
         self.estimator = estimator or Disagreement()
         self.samples = samples
         self.sampling_temperature = sampling_temperature
+        self.sampling_top_p = sampling_top_p
         self.policy = policy or Threshold(DEFAULT_THRESHOLD if threshold is None else threshold)
         self.on_cloud_error = on_cloud_error
         self.edge_price = edge_price
@@ -164,17 +171,28 @@ class Router:
                 sampling = replace(
                     request.options,
                     temperature=self.sampling_temperature,
+                    top_p=self.sampling_top_p,
                     max_tokens=min(request.options.max_tokens, max(_LEAST_SAMPLE_TOKENS, 2 * answer.output_tokens)),
                 )
                 generation, usage = yield from self._ask(request, self.samples, sampling, usage)
                 samples = generation.samples
-            evidence = Evidence(question=question_of(request.messages), answer=answer, samples=samples)
-            estimate: Estimate = yield Call(lambda: self.estimator.estimate(evidence))
+        except ConfigurationError:
+            # Another request would fail, too; it is for the caller to mend, not for the cloud to pay.
+            raise
         except Exception as error:
             # The error's text may quote the prompt; its class does not.
             logger.warning("The edge model %s failed (%s); escalating.", self.edge.model, type(error).__name__)
             record = ConfidenceRecord(route="cloud", reason="edge_error", error=type(error).__name__, edge=usage)
             return Decision(record=record, answer=answer)
+
+        evidence = Evidence(question=question_of(request.messages), answer=answer, samples=samples)
+        error_name: str | None = None
+        try:
+            estimate: Estimate = yield Call(lambda: self.estimator.estimate(evidence))
+        except Exception as error:
+            error_name = type(error).__name__
+            logger.warning("The estimator %s failed (%s); escalating.", self.estimator.identity, error_name)
+            estimate = Estimate(uncertainty=math.nan)
 
         confidence = self.estimator.confidence(estimate.uncertainty)
         signal = math.isfinite(estimate.uncertainty) and math.isfinite(confidence)
@@ -188,6 +206,7 @@ class Router:
             threshold=self.policy.threshold,
             samples=len(samples),
             clusters=estimate.clusters,
+            error=error_name,
             edge=usage,
         )
         return Decision(record=record, answer=answer)
@@ -216,16 +235,12 @@ class Router:
             yield Emit(Answer(record=record, sample=decision.answer))
             return
         started = time.perf_counter()
-        counts: tuple[int | None, int | None] = (None, None)
+        counts: Tokens = (None, None)
         begun = False
         try:
             source: Source = yield cloud.stream()
             while (chunk := (yield source.next())) is not END:
-                input_tokens, output_tokens = cloud.tokens(chunk)
-                counts = (
-                    counts[0] if input_tokens is None else input_tokens,
-                    counts[1] if output_tokens is None else output_tokens,
-                )
+                counts = cloud.tokens(chunk, counts)
                 begun = True
                 yield Emit(Answer(record=None, native=chunk))
         except Exception as error:
@@ -260,7 +275,7 @@ class Router:
         return generation, usage
 
     def _escalated(
-        self, decision: Decision, cloud: Cloud[Native], counts: tuple[int | None, int | None], started: float
+        self, decision: Decision, cloud: Cloud[Native], counts: Tokens, started: float
     ) -> ConfidenceRecord:
         input_tokens, output_tokens = counts
         cost_usd = None

@@ -16,7 +16,7 @@ from confroute.records import Generation, Message, Sample, SamplingOptions
 if TYPE_CHECKING:
     from confroute_langchain import ConfidenceRoutedChatModel
 
-MAX_TOKENS = 24
+MAX_TOKENS = 16
 
 
 class WatchedEdge:

@@ -29,7 +29,8 @@ class EdgeEngine(Protocol):
         router calls this one in a worker thread.
 
         Raises:
-            ContextLengthError: the prompt and ``options.max_tokens`` do not fit; before any work is done.
+            ContextLengthError: the prompt leaves no room for an answer; before any work is done. An answer that the
+                context cuts short has ``finish_reason="length"``.
             ModelError: the model failed.
         """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ class LlamaCppEngine:
         context_tokens: tokens of key-value cache, shared by all concurrent samples. At most the model's own context
             fits into one request.
         parallel: how many samples are decoded together; more wait their turn.
-        threads: CPU threads; by default llama.cpp's choice.
+        threads: CPU threads; by default all but one that this process may use, since llama.cpp's threads wait for each
+            other busily: with a single core taken by another program, all of them become many times slower.
     """
 
     def __init__(
@@ -73,8 +75,7 @@ class LlamaCppEngine:
             params.kv_unified = True
             params.verbosity = -1
             params.warmup = False
-            if self._threads is not None:
-                params.cpuparams.n_threads = self._threads
+            params.cpuparams.n_threads = self._threads or max(1, _usable_cores() - 1)
             try:
                 self._server = xllamacpp.Server(params)
             except Exception as error:
@@ -127,6 +128,12 @@ class LlamaCppEngine:
                 context_tokens=failure["n_ctx"],
             )
         raise ModelError(f'llama.cpp refused a request to "{self.model}": {failure.get("type", "unknown error")}.')
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _read_choice(choice: dict[str, Any]) -> Sample:

@@ -273,8 +273,7 @@ class _Expanded:
         return self._model(input_ids=tokens[:, None], past_key_values=self._cache, use_cache=True).logits[:, -1]
 
     def keep(self, kept: Tensor) -> None:
-        # The one way to select from a batch that every kind of cache layer has.
-        self._cache.reorder_cache(kept)
+        self._cache.reorder_cache(kept)  # the one way to select that every kind of cache layer has
 
 
 def _packs(model: Any) -> bool:
@@ -378,7 +377,7 @@ def _from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
     model, tokenizer = _from_pretrained(str(file.parent), gguf_file=file.name, dtype=dtype, **options)
     # The weights are plain tensors now; transformers refuses to save what still names a quantizer.
     model.hf_quantizer = None
-    vars(model.config).pop("quantization_config", None)
+    model.config.__dict__.pop("quantization_config", None)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Another process may be converting, too: the first rename wins.
