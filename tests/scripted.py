@@ -11,6 +11,7 @@ from confroute import (
     SamplingOptions,
 )
 from confroute.records import Message
+from confroute.router import Tokens
 from confroute.steps import Call, Source
 from confroute.testing import ScriptedEngine
 

@@ -88,7 +88,7 @@ DECISIONS: dict[str, tuple[Any, dict[str, Any], Reason, float | None]] = {
     "the engine fails": (ModelError(SECRET), {"threshold": 0.0}, "edge_error", None),
     "the engine has a bug": (KeyError(SECRET), {"threshold": 0.0}, "edge_error", None),
     "the engine runs an iterator dry": (StopIteration(SECRET), {"threshold": 0.0}, "edge_error", None),
-    "the estimator fails": (SURE, {"threshold": 0.0, "estimator": Broken()}, "edge_error", None),
+    "the estimator fails": (SURE, {"threshold": 0.0, "estimator": Broken()}, "no_signal", None),
 }
 
 
@@ -104,10 +104,18 @@ def test_decisions(decide: Decide, case: str, caplog: pytest.LogCaptureFixture) 
     assert record.confidence == (None if confidence is None else pytest.approx(confidence))
     assert (record.confidence is None) == (record.uncertainty is None)
     assert record.edge is not None
-    assert (record.error is None) == (reason != "edge_error")
+    failed = reason == "edge_error" or case == "the estimator fails"
+    assert (record.error is not None) == failed
     document = json.dumps(record.to_dict(), allow_nan=False)
     assert SECRET not in document + caplog.text + repr(record)
-    assert bool(caplog.records) == (reason == "edge_error")
+    assert bool(caplog.records) == failed
+
+
+@decides
+def test_a_configuration_error_is_the_caller_s(decide: Decide) -> None:
+    """What every request would fail at is raised and not paid for in cloud calls."""
+    with pytest.raises(ConfigurationError, match="no chat template"):
+        decide(Router(engine(ConfigurationError("The model has no chat template.")), samples=4), ASK)
 
 
 @decides

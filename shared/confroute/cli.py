@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -59,6 +61,7 @@ def demo(
     engine: EngineOption = None,
     edge: EdgeOption = "smollm2-135m",
     as_json: JsonOption = False,
+    svg: Annotated[Path | None, typer.Option(help="Also save the tables as a picture.", dir_okay=False)] = None,
 ) -> None:
     """Route general-knowledge questions and show who answered, how surely, and whether rightly.
 
@@ -66,10 +69,18 @@ def demo(
     the questions that the edge keeps, to compare. Otherwise a stand-in on this machine answers.
     """
     require("langchain_openai", extra="demo", wanted_by="confroute demo")
-    run_demo(resolve_edge(edge, engine=engine and engine.value), threshold=threshold, samples=samples, as_json=as_json)
+    run_demo(
+        resolve_edge(edge, engine=engine and engine.value),
+        threshold=threshold,
+        samples=samples,
+        as_json=as_json,
+        svg=svg,
+    )
 
 
-def run_demo(engine: EdgeEngine, *, threshold: float | None, samples: int, as_json: bool) -> None:
+def run_demo(
+    engine: EdgeEngine, *, threshold: float | None, samples: int, as_json: bool, svg: Path | None = None
+) -> None:
     """The demo on any engine. Ctrl-C ends it with the outcome so far and exit code 130."""
     from confroute.demo.experiment import MAX_TOKENS, Row, WatchedEdge, ask_all, summarise
     from confroute.demo.questions import load_questions
@@ -99,6 +110,10 @@ def run_demo(engine: EdgeEngine, *, threshold: float | None, samples: int, as_js
             typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         else:
             show(_console(), rows, summary, cloud_note=note)
+        if svg is not None:
+            picture = Console(record=True, width=132, file=io.StringIO())
+            show(picture, rows, summary, cloud_note=note)
+            picture.save_svg(str(svg), title="confroute demo")
     if interrupted:
         Console(stderr=True).print(f"Interrupted after {len(rows)} of {len(questions)} questions.", style="yellow")
         raise typer.Exit(130)

@@ -171,7 +171,7 @@ class Router:
                 sampling = replace(
                     request.options,
                     temperature=self.sampling_temperature,
-                    top_p=self.sampling_top_p,
+                    top_p=min(request.options.top_p, self.sampling_top_p),
                     max_tokens=min(request.options.max_tokens, max(_LEAST_SAMPLE_TOKENS, 2 * answer.output_tokens)),
                 )
                 generation, usage = yield from self._ask(request, self.samples, sampling, usage)
@@ -232,7 +232,8 @@ class Router:
         decision = yield from self.decision(request)
         if decision.record.route == "edge":
             record = yield from self._finish(request, decision.record)
-            yield Emit(Answer(record=record, sample=decision.answer))
+            whole: Answer[Native] = Answer(record=record, sample=decision.answer)
+            yield Emit(whole)
             return
         started = time.perf_counter()
         counts: Tokens = (None, None)
@@ -249,7 +250,8 @@ class Router:
             yield Emit((yield from self._after_cloud_error(request, decision, cloud, error, started)))
             return
         record = yield from self._finish(request, self._escalated(decision, cloud, counts, started))
-        yield Emit(Answer(record=record))
+        last: Answer[Native] = Answer(record=record)
+        yield Emit(last)
 
     def _ask(
         self, request: Request, n: int, options: SamplingOptions, usage: ModelUsage
@@ -274,9 +276,7 @@ class Router:
         )
         return generation, usage
 
-    def _escalated(
-        self, decision: Decision, cloud: Cloud[Native], counts: Tokens, started: float
-    ) -> ConfidenceRecord:
+    def _escalated(self, decision: Decision, cloud: Cloud[Native], counts: Tokens, started: float) -> ConfidenceRecord:
         input_tokens, output_tokens = counts
         cost_usd = None
         if self.cloud_price is not None and input_tokens is not None and output_tokens is not None:

@@ -25,9 +25,12 @@ def test_it_answers_what_it_was_told() -> None:
 
 def test_an_unknown_question_is_an_error_that_names_the_fix() -> None:
     """What it was not told it does not make up."""
-    with stand_in_cloud({}) as url, openai.OpenAI(base_url=url, api_key="-", max_retries=0) as client:
-        with pytest.raises(openai.NotFoundError, match="OPENAI_API_KEY"):
-            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}])
+    with (
+        stand_in_cloud({}) as url,
+        openai.OpenAI(base_url=url, api_key="-", max_retries=0) as client,
+        pytest.raises(openai.NotFoundError, match="OPENAI_API_KEY"),
+    ):
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}])
 
 
 def test_a_broken_request_is_refused() -> None:

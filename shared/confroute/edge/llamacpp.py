@@ -103,10 +103,18 @@ class LlamaCppEngine:
             request["seed"] = options.seed
         samples: list[Sample] = []
         input_tokens = 0
+        # llama.cpp refuses an n above its number of slots.
+        together = self._parallel
         while len(samples) < n:
-            # llama.cpp refuses an n above its number of slots.
-            request["n"] = min(n - len(samples), self._parallel)
-            reply = self._ask(request, options)
+            request["n"] = min(n - len(samples), together)
+            try:
+                reply = self._ask(request, options)
+            except _ContextFullError:
+                # Slots share one cache: what does not fit together may fit in smaller batches.
+                if request["n"] == 1:
+                    raise
+                together = request["n"] // 2
+                continue
             samples += [_read_choice(choice) for choice in reply["choices"]]
             input_tokens = int(reply["usage"]["prompt_tokens"])
             if options.seed is not None:
@@ -127,7 +135,16 @@ class LlamaCppEngine:
                 max_tokens=options.max_tokens,
                 context_tokens=failure["n_ctx"],
             )
+        if failure.get("message") == "Context size has been exceeded.":
+            raise _ContextFullError(
+                f'The key-value cache of "{self.model}" ({self._context_tokens} tokens, shared by concurrent requests) '
+                "is full. Give the engine a larger context_tokens, or ask it fewer things at a time."
+            )
         raise ModelError(f'llama.cpp refused a request to "{self.model}": {failure.get("type", "unknown error")}.')
+
+
+class _ContextFullError(ModelError):
+    """The samples decoded together outgrew the cache that they share."""
 
 
 def _usable_cores() -> int:
