@@ -25,8 +25,9 @@ class LlamaCppEngine:
         context_tokens: tokens of key-value cache, shared by all concurrent samples. At most the model's own context
             fits into one request.
         parallel: how many samples are decoded together; more wait their turn.
-        threads: CPU threads; by default all but one that this process may use, since llama.cpp's threads wait for each
-            other busily: with a single core taken by another program, all of them become many times slower.
+        threads: CPU threads; by default all but one of the cores that this process may use, or both of two. llama.cpp's
+            threads wait for each other busily: where another program takes one's core, all become many times slower,
+            and fewer threads are faster.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class LlamaCppEngine:
             params.kv_unified = True
             params.verbosity = -1
             params.warmup = False
-            params.cpuparams.n_threads = self._threads or max(1, _usable_cores() - 1)
+            params.cpuparams.n_threads = self._threads or _default_threads()
             try:
                 self._server = xllamacpp.Server(params)
             except Exception as error:
@@ -147,10 +148,9 @@ class _ContextFullError(ModelError):
     """The samples decoded together outgrew the cache that they share."""
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _default_threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if cores <= 2 else cores - 1
 
 
 def _read_choice(choice: dict[str, Any]) -> Sample:

@@ -42,4 +42,5 @@ class Estimator(ABC):
         if math.isnan(uncertainty):
             return math.nan
         confidence = 1.0 - uncertainty if self.unit == "share" else math.exp(-uncertainty)
-        return min(1.0, max(0.0, confidence))
+        # Rounded, so that one agreeing sample of ten is 0.1 and reaches a threshold of 0.1; 1 - 0.9 is less.
+        return round(min(1.0, max(0.0, confidence)), 12)
