@@ -115,5 +115,7 @@ def test_the_tables_hold_every_question(capsys: pytest.CaptureFixture[str], monk
 
     shown = capsys.readouterr().out
     assert f"{len(questions) // 2} of {len(questions)} escalated" in shown
+    assert all(question.question.split()[1] in shown for question in questions)
+    assert shown.count("✓ right") == len(questions)
     for text in ("edge alone", "routed", "cloud alone", "STAND-IN", f"100% ({len(questions)}/{len(questions)})"):
         assert text in shown

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import track
 
 from confroute import Disagreement, Evidence, MeanLogprob, Router, SamplingOptions, SemanticEntropy
-from confroute.demo.experiment import MAX_TOKENS
+from confroute.demo.experiment import MAX_TOKENS, SEED
 from confroute.demo.questions import SYSTEM, load_questions
 from confroute.edge import resolve_edge
 from confroute.evaluation import auroc, bootstrap_interval
@@ -35,7 +35,7 @@ class Keeping(Disagreement):
 def main() -> None:
     questions = load_questions("calibration")
     router = Router(resolve_edge("smollm2-135m"), estimator=Keeping(), threshold=0.0)
-    options = SamplingOptions(max_tokens=MAX_TOKENS, seed=7)
+    options = SamplingOptions(max_tokens=MAX_TOKENS, seed=SEED)
     for question in track(questions, "asking the edge"):
         router.decide([{"role": "system", "content": SYSTEM}, {"role": "user", "content": question.question}], options)
     evidence = Keeping.seen
@@ -53,8 +53,8 @@ def _document(evidence: list[Evidence], wrong: list[bool]) -> str:
         "# How the default threshold was fixed",
         "",
         f"SmolLM2-135M-Instruct (Q4_1) on llama.cpp, the {n} calibration questions, at most {MAX_TOKENS} tokens each,",
-        "10 samples at temperature 0.7 and top-p 0.9, seed 7. None of these questions is in the demo, and the demo's",
-        f"played no part here. The edge's served answers are right in {right} of {n} ({right / n:.0%}).",
+        f"10 samples at temperature 0.7 and top-p 0.9, seed {SEED}. None of these questions is in the demo, and",
+        f"the demo's played no part here. The edge's served answers are right in {right} of {n} ({right / n:.0%}).",
         "Repeat with `python tests/bench/default_threshold.py`.",
         "",
         "| uncertainty | AUROC for “the edge is wrong” | 95 % interval |",

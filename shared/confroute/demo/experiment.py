@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from confroute.demo.questions import SYSTEM, Question
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from confroute_langchain import ConfidenceRoutedChatModel
 
 MAX_TOKENS = 16
+SEED = 7
 
 
 class WatchedEdge:
-    """An edge engine that remembers its last served answer, which an escalated request does not show."""
+    """An edge engine that remembers its last served answer, which an escalated request does not show, and samples
+    with a fixed seed, so that two runs agree.
+    """
 
     def __init__(self, engine: EdgeEngine) -> None:
         self._engine = engine
@@ -30,7 +33,7 @@ class WatchedEdge:
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         started = time.perf_counter()
-        generation = self._engine.generate(messages, n=n, options=options)
+        generation = self._engine.generate(messages, n=n, options=replace(options, seed=SEED))
         if options.temperature == 0:
             self.answer = generation.samples[0]
             self.seconds = time.perf_counter() - started

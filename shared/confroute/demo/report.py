@@ -20,14 +20,16 @@ def show(console: Console, rows: Sequence[Row], summary: Summary, *, cloud_note:
 
 
 def _answers(rows: Sequence[Row]) -> Table:
-    table = Table(title="What was asked, and who answered", title_justify="left", row_styles=["", "on grey11"])
-    table.add_column("#", justify="right", style="dim")
+    table = Table(
+        title="What was asked, and who answered", title_justify="left", expand=True, row_styles=["", "on grey11"]
+    )
+    table.add_column("#", justify="right", style="dim", no_wrap=True)
     table.add_column("question", ratio=5, overflow="fold")
     table.add_column("edge answer", ratio=4, overflow="ellipsis", no_wrap=True)
-    table.add_column("confidence", justify="right")
-    table.add_column("route")
+    table.add_column("confidence", justify="right", no_wrap=True)
+    table.add_column("route", no_wrap=True)
     table.add_column("final answer", ratio=4, overflow="ellipsis", no_wrap=True)
-    table.add_column("right?", justify="center")
+    table.add_column("right?", justify="center", no_wrap=True)
     for i, row in enumerate(rows, start=1):
         confidence = row.record["confidence"]
         table.add_row(
