@@ -61,7 +61,9 @@ def demo(
     engine: EngineOption = None,
     edge: EdgeOption = "smollm2-135m",
     as_json: JsonOption = False,
-    svg: Annotated[Path | None, typer.Option(help="Also save the tables as a picture.", dir_okay=False)] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Also save a picture: the first dozen and the summary.", dir_okay=False)
+    ] = None,
 ) -> None:
     """Route general-knowledge questions and show who answered, how surely, and whether rightly.
 
@@ -112,7 +114,7 @@ def run_demo(
             show(_console(), rows, summary, cloud_note=note)
         if svg is not None:
             picture = Console(record=True, width=132, file=io.StringIO())
-            show(picture, rows, summary, cloud_note=note)
+            show(picture, rows, summary, cloud_note=note, most=12)
             picture.save_svg(str(svg), title="confroute demo")
     if interrupted:
         Console(stderr=True).print(f"Interrupted after {len(rows)} of {len(questions)} questions.", style="yellow")

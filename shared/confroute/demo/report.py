@@ -12,9 +12,11 @@ from rich.text import Text
 from confroute.demo.experiment import Row, Summary
 
 
-def show(console: Console, rows: Sequence[Row], summary: Summary, *, cloud_note: str) -> None:
-    """Print a line for each question, then the summary."""
-    console.print(_answers(rows))
+def show(console: Console, rows: Sequence[Row], summary: Summary, *, cloud_note: str, most: int | None = None) -> None:
+    """Print a line for each question, or for the first *most* of them, then the summary of all."""
+    console.print(_answers(rows[:most]))
+    if most is not None and most < len(rows):
+        console.print(f"… and {len(rows) - most} more", style="dim")
     console.print(_tiers(summary))
     console.print(cloud_note, style="yellow")
 
