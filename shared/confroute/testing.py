@@ -36,8 +36,8 @@ def equiprobable_meanings(k: int, *, per_meaning: int = 1) -> tuple[Sample, ...]
 class ScriptedEngine:
     """An edge engine that answers by script: each question has the answer to serve and the samples to draw.
 
-    A greedy request for one answer gets the served one; a sampling request gets the samples in turn, again from the
-    first where more are asked for than were written. An exception in the script is raised. *requests* is what it was
+    A request for one answer gets the served one; one for several gets the samples in turn, again from the first where
+    more are asked for than were written. An exception in the script is raised. *requests* is what it was
     asked, in order.
 
     >>> engine = ScriptedEngine({"Capital of France?": ("Paris", ["Paris", "Lyon"])})
@@ -69,7 +69,7 @@ class ScriptedEngine:
         if isinstance(scripted, Exception):
             raise scripted
         answer, drawn = scripted
-        source = [answer] if n == 1 and options.temperature == 0 else list(drawn)
+        source = [answer] if n == 1 else list(drawn)
         samples = [source[i % len(source)] for i in range(n)]
         return Generation(
             samples=tuple(says(sample) if isinstance(sample, str) else sample for sample in samples),

@@ -16,7 +16,7 @@ def show(console: Console, rows: Sequence[Row], summary: Summary, *, cloud_note:
     """Print a line for each question, or for the first *most* of them, then the summary of all."""
     console.print(_answers(rows[:most]))
     if most is not None and most < len(rows):
-        console.print(f"… and {len(rows) - most} more", style="dim")
+        console.print(f"… and {len(rows) - most} more", style="dim", highlight=False)
     console.print(_tiers(summary))
     console.print(cloud_note, style="yellow")
 
