@@ -97,7 +97,7 @@ class Router:
         threshold: the least confidence with which the edge's answer is served, in [0, 1]; shorthand for
             ``policy=Threshold(threshold)``.
         estimator: how uncertainty is measured. By default `Disagreement`, the best of those measured on the default
-            edge model (docs/benchmarks.md).
+            edge model (docs/threshold.md).
         samples: how many answers are sampled for the estimator besides the served one, if it needs any. Each may have
             twice the served answer's tokens, or 32, within the request's own limit.
         sampling_temperature, sampling_top_p: of these samples. The served answer has the request's own. A tail cut at
