@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
@@ -13,7 +13,7 @@ from llama_index.core.instrumentation.span import active_span_id
 
 from confroute.records import ConfidenceRecord, Sample
 from confroute.router import Answer, Request, Router
-from confroute.steps import arun, astream, run, stream
+from confroute.steps import Call, arun, astream, run, stream
 from confroute_llamaindex._cloud import LlamaIndexCloud
 from confroute_llamaindex.events import ConfidenceRoutingEvent
 
@@ -32,6 +32,18 @@ class Exchange:
     cloud: LlamaIndexCloud
     span_id: str | None = field(default_factory=active_span_id.get)
     _last: ChatResponse | None = None
+
+    def __post_init__(self) -> None:
+        self.request = replace(self.request, announce=self._announce)
+
+    def _announce(self, record: ConfidenceRecord) -> Call:
+        def fire() -> None:
+            dispatcher.event(ConfidenceRoutingEvent.of(record, span_id=self.span_id))
+
+        async def afire() -> None:
+            fire()
+
+        return Call(fire, afire)
 
     def chat(self) -> ChatResponse:
         return self._whole(run(self.router.answer(self.request, self.cloud)))
@@ -85,7 +97,6 @@ class Exchange:
         """
         routing: dict[str, Any] = {}
         if record is not None:
-            dispatcher.event(ConfidenceRoutingEvent.of(record, span_id=self.span_id))
             routing = {KEY: record.to_dict()}
         message = response.message.model_copy(
             update={"additional_kwargs": dict(response.message.additional_kwargs)},
