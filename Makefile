@@ -28,7 +28,7 @@ format: $(VENV)/.lint  ## ruff: fix and format
 	$(BIN)/ruff format .
 
 types: $(VENV)/.test $(VENV)/.lint  ## pyright, strict
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 wheel: $(VENV)/.lint  ## build the wheel and use it from a fresh environment
 	bash tests/wheel_check.sh $(BIN)/python
