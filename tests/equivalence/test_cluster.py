@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confroute.equivalence import cluster
+from confroute.equivalence import Equivalence, cluster, matrix
 
 
 @dataclass
-class Alike:
+class Alike(Equivalence):
     """An equivalence given by the pairs that it joins besides equal texts; remembers what it compared."""
 
+    name = "alike"
     pairs: set[frozenset[str]] = field(default_factory=set[frozenset[str]])
-    name: str = "alike"
     compared: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
@@ -25,11 +25,10 @@ class Alike:
         return [frozenset(pair) in self.pairs for pair in pairs]
 
 
-@dataclass
-class FirstLetter:
+class FirstLetter(Equivalence):
     """A transitive equivalence."""
 
-    name: str = "first letter"
+    name = "first letter"
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
         return [a[0] == b[0] for a, b in pairs]
@@ -70,6 +69,40 @@ def test_only_seeds_are_compared_and_the_first_match_wins() -> None:
     alike = Alike({frozenset("ac"), frozenset("bc")})
     assert cluster(["a", "b", "c", "d"], alike, question="") == [0, 1, 0, 2]
     assert ("c", "d") not in alike.compared
+
+
+def test_the_last_match_wins_if_asked() -> None:
+    """The reference code run on a~c, b~c (a not ~ b) over a, b, c, d gives 0, 1, 1, 2; a repeated text that came
+    before the later seed stays where it was."""
+    alike = Alike({frozenset("ac"), frozenset("bc")})
+    assert cluster(["a", "b", "c", "d"], alike, question="", match="last") == [0, 1, 1, 2]
+    assert cluster(["a", "c", "b", "c"], alike, question="", match="last") == [0, 0, 1, 1]
+
+
+@given(words, st.sets(st.sampled_from([frozenset("ab"), frozenset("bc"), frozenset("ac")])))
+def test_last_match_is_the_reference(texts: list[str], pairs: set[frozenset[str]]) -> None:
+    """The reference written down plainly: each text without a cluster founds one and takes all later ones like it."""
+    expected = [-1] * len(texts)
+    following = 0
+    for i, seed in enumerate(texts):
+        if expected[i] == -1:
+            for j in range(i, len(texts)):
+                if texts[j] == seed or frozenset((seed, texts[j])) in pairs:
+                    expected[j] = following
+            following += 1
+    assert cluster(texts, Alike(pairs), question="", match="last") == expected
+
+
+@given(words)
+def test_matrix_is_symmetric_and_judges_each_pair_once(texts: list[str]) -> None:
+    """Ones on the diagonal and for equal texts, the same both ways, and one judgement for each two distinct texts."""
+    alike = Alike({frozenset("ab")})
+    grades = matrix(texts, alike, question="")
+    for i, a in enumerate(texts):
+        for j, b in enumerate(texts):
+            assert grades[i][j] == grades[j][i] == float(a == b or {a, b} == {"a", "b"})
+    distinct = len(set(texts))
+    assert len(alike.compared) == distinct * (distinct - 1) / 2
 
 
 def test_question_reaches_the_equivalence() -> None:

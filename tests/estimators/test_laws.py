@@ -35,7 +35,12 @@ def evidences(draw: st.DrawFn) -> Evidence:
     return Evidence(question="Where and when?", answer=draw(answers()), samples=tuple(samples))
 
 
-IDENTITIES = {"disagreement@1", "mean_logprob@1", "semantic_entropy.discrete@1", "semantic_entropy.likelihood@1"}
+IDENTITIES = {
+    "disagreement@1(text@1)",
+    "mean_logprob@1",
+    "semantic_entropy@1(text@1)",
+    "semantic_entropy@1(weighting=likelihood,text@1)",
+}
 
 
 def test_identities_are_pinned() -> None:
@@ -105,10 +110,10 @@ NO_SIGNAL = [
 ]
 _MEASURED = {
     # What each can do without: the case's number in the list above.
-    "disagreement@1": {3, 4, 5, 6, 7},
+    "disagreement@1(text@1)": {3, 4, 5, 6, 7},
     "mean_logprob@1": {2, 3, 4, 5, 7},
-    "semantic_entropy.discrete@1": {5, 6, 7},
-    "semantic_entropy.likelihood@1": {6},
+    "semantic_entropy@1(text@1)": {5, 6, 7},
+    "semantic_entropy@1(weighting=likelihood,text@1)": {6},
 }
 
 

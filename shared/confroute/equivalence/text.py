@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from confroute.equivalence.base import Equivalence
+
 # `re` calls the vowel signs of Indic and Southeast Asian scripts no letters; with the blocks they stay in their word.
 _LETTER: Final = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u109f\u1780-\u17d3])"
 _NUMBER: Final = r"(?:(?<![\w.)])-)?(?:(?<![\w.])\.)?\d+(?:[.,:/]\d+)*"
@@ -42,7 +44,7 @@ _ROMAN_DIGITS: Final = {"I": 1, "V": 5, "X": 10}
 
 
 @dataclass(frozen=True, slots=True)
-class TextEquivalence:
+class TextEquivalence(Equivalence):
     """Two answers mean the same if they share enough of their content, beyond what the question said itself.
 
     Texts are equal after Unicode folding, case, punctuation and number format ("$5.00" and "5 dollars", "twenty-one"
@@ -59,8 +61,8 @@ class TextEquivalence:
     Cost: microseconds a pair. Meant for answers up to a sentence or two; long texts share words by accident.
     """
 
+    name = "text"
     overlap: float = 0.6
-    name: str = "text"
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
         asked = frozenset(map(_singular, _tokens(question)))

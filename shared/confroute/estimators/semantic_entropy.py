@@ -39,10 +39,6 @@ class SemanticEntropy(Estimator):
     weighting: Literal["discrete", "likelihood"] = "discrete"
     equivalence: Equivalence = field(default_factory=TextEquivalence)
 
-    @property
-    def identity(self) -> str:
-        return f"{self.name}.{self.weighting}@{self.version}"
-
     def estimate(self, evidence: Evidence) -> Estimate:
         # Sorted, because greedy clustering depends on the order where the equivalence is not transitive.
         samples = sorted(evidence.samples, key=lambda sample: sample.text)
