@@ -23,7 +23,7 @@ class Identified:
         >>> Disagreement().identity
         'disagreement@1(text@1)'
         >>> SemanticEntropy(weighting="likelihood").identity
-        'semantic_entropy@1(weighting=likelihood,text@1)'
+        'semantic_entropy@2(weighting=likelihood,text@1)'
         """
         own = fields(self) if is_dataclass(self) else ()
         parts = [part for field in own if (part := _part(field, getattr(self, field.name)))]
@@ -40,7 +40,7 @@ def _part(field: Field[Any], value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, (str, int, float)):
+    if isinstance(value, (str, int, float)) and len(str(value)) <= 60:
         return str(value)
     # Fitted numbers and other long settings are told apart by the first digits of their hash.
     digest = hashlib.sha256(repr(value).encode()).hexdigest()[:8]
