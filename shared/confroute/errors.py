@@ -3,6 +3,7 @@
     ConfrouteError
     ├─ ConfigurationError              a setting is wrong; nothing was run
     │  └─ MissingExtraError (ImportError) an optional dependency is not installed
+    ├─ CalibrationError                   the labelled items cannot give what was asked of them
     ├─ InputError (ValueError)            the messages cannot be routed at all
     └─ ModelError                         the edge model failed on this request
        └─ ContextLengthError              the prompt does not fit the edge's context
@@ -29,6 +30,10 @@ class ConfigurationError(ConfrouteError):
 
 class MissingExtraError(ConfigurationError, ImportError):
     """An optional dependency is absent; the message holds the pip command that brings it."""
+
+
+class CalibrationError(ConfrouteError):
+    """The items given for a calibration are too few, all of one kind, or no labels and confidences at all."""
 
 
 class InputError(ConfrouteError, ValueError):
