@@ -42,6 +42,8 @@ _ROUTER_FIELDS = (
     "threshold",
     "estimator",
     "samples",
+    "curtail",
+    "wave",
     "sampling_temperature",
     "sampling_top_p",
     "policy",
@@ -69,8 +71,9 @@ class ConfidenceRoutedChatModel(BaseChatModel):
 
     Args:
         cloud: any LangChain chat model, with arguments bound to it or not, or a string for `init_chat_model`.
-        edge, threshold, estimator, samples, sampling_temperature, sampling_top_p, policy, on_cloud_error, edge_price,
-        cloud_price, hooks: see `confroute.Router`, whose defaults hold for what is not given.
+        edge, threshold, estimator, samples, curtail, wave, sampling_temperature, sampling_top_p, policy,
+        on_cloud_error, edge_price, cloud_price, hooks: see `confroute.Router`, whose defaults hold for what is not
+        given.
         temperature, max_tokens: of the edge's served answer. The cloud keeps its own settings.
         stop: for both.
 
@@ -86,6 +89,8 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     threshold: float | None = None
     estimator: Estimator | None = None
     samples: int | None = None
+    curtail: bool | None = None
+    wave: int | None = None
     sampling_temperature: float | None = None
     sampling_top_p: float | None = None
     policy: Any = None

@@ -76,6 +76,8 @@ class ConfidenceRoutedLLM(LLM):
     threshold: float | None = Field(default=None, frozen=True)
     estimator: Estimator | None = Field(default=None, frozen=True, exclude=True)
     samples: int | None = Field(default=None, frozen=True)
+    curtail: bool | None = Field(default=None, frozen=True)
+    wave: int | None = Field(default=None, frozen=True)
     sampling_temperature: float | None = Field(default=None, frozen=True)
     sampling_top_p: float | None = Field(default=None, frozen=True)
     policy: SkipValidation[Policy | None] = Field(default=None, frozen=True, exclude=True)

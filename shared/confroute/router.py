@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -17,18 +17,18 @@ from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.errors import ConfigurationError, InputError
 from confroute.estimators import Disagreement, Estimator
+from confroute.inquiry import Inquiry
 from confroute.policies import Policy, Threshold
 from confroute.records import (
     ConfidenceRecord,
     Estimate,
     Evidence,
-    Generation,
+    FollowUp,
     Message,
     ModelUsage,
     Price,
     Sample,
     SamplingOptions,
-    question_of,
 )
 from confroute.steps import END, Call, Emit, Flow, Source, arun, run
 
@@ -98,8 +98,12 @@ class Router:
             ``policy=Threshold(threshold)``.
         estimator: how uncertainty is measured. By default `Disagreement`, the best of those measured on the default
             edge model (docs/threshold.md).
-        samples: how many answers are sampled for the estimator besides the served one, if it needs any. Each may have
-            twice the served answer's tokens, or 32, within the request's own limit.
+        samples: how many answers are sampled for the estimator besides the served one, at most, if it needs any. Each
+            may have twice the served answer's tokens, or 32, within the request's own limit.
+        curtail: leave out the samples that cannot change the decision any more (exact: it is the one that all samples
+            would have led to). The record's uncertainty is then that of the samples drawn, or the bound that settled
+            the decision if there were none. Turn it off to record what all samples say.
+        wave: how many samples are drawn between two looks at that; by default what the engine prefers, or all.
         sampling_temperature, sampling_top_p: of these samples. The served answer has the request's own. A tail cut at
             0.9 matters for small models: without it, most of their samples are noise.
         policy: instead of *threshold*.
@@ -115,6 +119,8 @@ class Router:
         threshold: float | None = None,
         estimator: Estimator | None = None,
         samples: int = 10,
+        curtail: bool = True,
+        wave: int | None = None,
         sampling_temperature: float = 0.7,
         sampling_top_p: float = 0.9,
         policy: Policy | None = None,
@@ -127,6 +133,8 @@ class Router:
             raise ConfigurationError("Give either threshold or policy, not both: the policy holds its own threshold.")
         if samples < 2:
             raise ConfigurationError(f"samples must be at least 2, not {samples}: one has nothing to agree with.")
+        if wave is not None and wave < 2:
+            raise ConfigurationError(f"wave must be at least 2, not {wave}; leave it out to let the engine choose.")
         if not sampling_temperature > 0:
             raise ConfigurationError(
                 f"sampling_temperature must be above 0, not {sampling_temperature}: greedy samples are all the same."
@@ -138,6 +146,8 @@ class Router:
         self.edge = resolve_edge(edge)
         self.estimator = estimator or Disagreement()
         self.samples = samples
+        self.curtail = curtail
+        self.wave = wave or getattr(self.edge, "wave", None) or samples
         self.sampling_temperature = sampling_temperature
         self.sampling_top_p = sampling_top_p
         self.policy = policy or Threshold(DEFAULT_THRESHOLD if threshold is None else threshold)
@@ -161,38 +171,30 @@ class Router:
         if request.unsupported is not None:
             return Decision(record=ConfidenceRecord(route="cloud", reason="unsupported"), answer=None)
 
-        usage = ModelUsage(model=self.edge.model, input_tokens=0, output_tokens=0)
-        answer: Sample | None = None
-        samples: tuple[Sample, ...] = ()
+        inquiry = Inquiry(self.edge, request.messages, request.options, price=self.edge_price)
         try:
-            generation, usage = yield from self._ask(request, 1, request.options, usage)
-            answer = generation.samples[0]
-            if self.estimator.needs_samples and answer.text.strip():
-                sampling = replace(
-                    request.options,
-                    temperature=self.sampling_temperature,
-                    top_p=min(request.options.top_p, self.sampling_top_p),
-                    max_tokens=min(request.options.max_tokens, max(_LEAST_SAMPLE_TOKENS, 2 * answer.output_tokens)),
-                )
-                generation, usage = yield from self._ask(request, self.samples, sampling, usage)
-                samples = generation.samples
+            settled = yield from self._inquire(inquiry)
         except ConfigurationError:
             # Another request would fail, too; it is for the caller to mend, not for the cloud to pay.
             raise
         except Exception as error:
             # The error's text may quote the prompt; its class does not.
             logger.warning("The edge model %s failed (%s); escalating.", self.edge.model, type(error).__name__)
-            record = ConfidenceRecord(route="cloud", reason="edge_error", error=type(error).__name__, edge=usage)
-            return Decision(record=record, answer=answer)
+            record = ConfidenceRecord(
+                route="cloud", reason="edge_error", error=type(error).__name__, edge=inquiry.usage
+            )
+            return Decision(record=record, answer=inquiry.answer)
 
-        evidence = Evidence(question=question_of(request.messages), answer=answer, samples=samples)
         error_name: str | None = None
         try:
-            estimate: Estimate = yield Call(lambda: self.estimator.estimate(evidence))
+            estimate: Estimate = yield Call(lambda: self.estimator.estimate(inquiry.evidence))
         except Exception as error:
             error_name = type(error).__name__
             logger.warning("The estimator %s failed (%s); escalating.", self.estimator.identity, error_name)
             estimate = Estimate(uncertainty=math.nan)
+        else:
+            if settled is not None:
+                estimate = replace(estimate, uncertainty=_within(*settled, estimate.uncertainty))
 
         confidence = self.estimator.confidence(estimate.uncertainty)
         signal = math.isfinite(estimate.uncertainty) and math.isfinite(confidence)
@@ -204,12 +206,54 @@ class Router:
             uncertainty=estimate.uncertainty if signal else None,
             estimator=self.estimator.identity,
             threshold=self.policy.threshold,
-            samples=len(samples),
+            samples=len(inquiry.samples),
+            samples_planned=self.samples if self.estimator.needs_samples else 0,
             clusters=estimate.clusters,
             error=error_name,
-            edge=usage,
+            edge=inquiry.usage,
         )
-        return Decision(record=record, answer=answer)
+        return Decision(record=record, answer=inquiry.answer)
+
+    def _inquire(self, inquiry: Inquiry) -> Flow[tuple[float, float] | None]:
+        """Ask the edge for as much as the decision needs, the cheapest first; the bounds that settled it early."""
+        estimator = self.estimator
+        answer = yield from inquiry.serve(alternatives=estimator.needs_alternatives)
+        if not answer.text.strip():
+            return None
+        planned = self.samples if estimator.needs_samples else 0
+        questions = self._follow_ups(inquiry.evidence)
+        if questions:
+            if settled := (yield Call(lambda: self._settled(inquiry.evidence, planned))):
+                return settled
+            yield from inquiry.follow_up(questions)
+        while remaining := planned - len(inquiry.samples):
+            if settled := (yield Call(lambda left=remaining: self._settled(inquiry.evidence, left))):
+                return settled
+            # Never a single one, neither now nor at the end: a batch of two costs hardly more.
+            n = remaining if remaining <= self.wave + 1 else self.wave
+            yield from inquiry.draw(n, temperature=self.sampling_temperature, top_p=self.sampling_top_p)
+        return None
+
+    def _settled(self, evidence: Evidence, remaining: int) -> tuple[float, float] | None:
+        """The bounds of the uncertainty, if the decision is the same whatever the *remaining* samples will say."""
+        threshold = self.policy.threshold
+        if not self.curtail or threshold is None:
+            return None
+        try:
+            bounds = self.estimator.bounds(evidence, remaining)
+        except Exception:
+            # Its estimate will fail, too, which is where failures are told.
+            return None
+        if bounds is None or len({self.estimator.confidence(bound) >= threshold for bound in bounds}) == 2:
+            return None
+        return bounds
+
+    def _follow_ups(self, evidence: Evidence) -> Mapping[str, FollowUp]:
+        try:
+            return self.estimator.follow_ups(evidence)
+        except Exception as error:
+            logger.warning("The estimator %s failed (%s).", self.estimator.identity, type(error).__name__)
+            return {}
 
     def answer(self, request: Request, cloud: Cloud[Native]) -> Flow[Answer[Native]]:
         """Decide, and have the cloud answer if it is to."""
@@ -253,29 +297,6 @@ class Router:
         last: Answer[Native] = Answer(record=record)
         yield Emit(last)
 
-    def _ask(
-        self, request: Request, n: int, options: SamplingOptions, usage: ModelUsage
-    ) -> Flow[tuple[Generation, ModelUsage]]:
-        agenerate = getattr(self.edge, "agenerate", None)
-        started = time.perf_counter()
-        generation: Generation = yield Call(
-            lambda: self.edge.generate(request.messages, n=n, options=options),
-            agenerate and (lambda: agenerate(request.messages, n=n, options=options)),
-        )
-        if len(generation.samples) != n:
-            raise RuntimeError(f"The engine was asked for {n} samples and returned {len(generation.samples)}.")
-        input_tokens = max(usage.input_tokens or 0, generation.input_tokens)
-        output_tokens = (usage.output_tokens or 0) + generation.output_tokens
-        usage = ModelUsage(
-            model=self.edge.model,
-            # The prompt is the same for the answer and the samples, and evaluated once.
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            seconds=usage.seconds + time.perf_counter() - started,
-            cost_usd=self.edge_price and self.edge_price.cost_usd(input_tokens, output_tokens),
-        )
-        return generation, usage
-
     def _escalated(self, decision: Decision, cloud: Cloud[Native], counts: Tokens, started: float) -> ConfidenceRecord:
         input_tokens, output_tokens = counts
         cost_usd = None
@@ -313,9 +334,10 @@ class Router:
         return record
 
 
-_LEAST_SAMPLE_TOKENS = 32
-# A sample far longer than the served answer is another answer, however it goes on: a small model that rambles at
-# temperature 0.7 would otherwise spend most of the time on words that change nothing.
+def _within(low: float, high: float, uncertainty: float) -> float:
+    """The uncertainty of part of the evidence; the worse bound where that part says nothing yet."""
+    return high if math.isnan(uncertainty) else min(max(uncertainty, low), high)
+
 
 DEFAULT_THRESHOLD = 0.4
 """Least agreement of the served answer with its samples. Fixed on the calibration questions (docs/threshold.md), never

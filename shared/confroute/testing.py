@@ -1,6 +1,7 @@
 """Scripted models and known-answer samples for tests: confroute's own and its users'.
 
-No mock: a `ScriptedEngine` is an engine whose answers were written down before.
+No mock: a `ScriptedEngine` is an engine whose answers were written down before. `check_estimator` holds an estimator
+of one's own against the laws that all obey.
 """
 
 from __future__ import annotations
@@ -8,8 +9,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
+from confroute.conformance import ESTIMATOR_LAWS, check_estimator, random_evidence
 from confroute.errors import ConfigurationError
 from confroute.records import Generation, Message, Sample, SamplingOptions, question_of
+
+__all__ = [
+    "ESTIMATOR_LAWS",
+    "ScriptedEngine",
+    "check_estimator",
+    "equiprobable_meanings",
+    "random_evidence",
+    "says",
+]
 
 
 def says(text: str, *token_logprobs: float) -> Sample:

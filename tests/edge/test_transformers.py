@@ -201,9 +201,25 @@ def test_stop_strings_cut_text_and_logprobs(tiny: Callable[..., TransformersEngi
     assert engine.generate(QUESTION, n=1, options=options).samples[0] == Sample(
         text=whole.text[:cut],
         token_logprobs=(whole.token_logprobs or ())[:cut] or None,
+        tokens=tuple(whole.text[:cut]) or None,
         output_tokens=cut,
         finish_reason="stop",
     )
+
+
+def test_alternatives_are_the_likeliest_tokens(tiny: Callable[..., TransformersEngine]) -> None:
+    """As many as asked for at each token, the likeliest first; a greedy answer is the first of each, with its
+    logprob. Not asked for, there are none."""
+    engine = tiny()
+    sample = engine.generate(QUESTION, n=1, options=SamplingOptions(max_tokens=8, alternatives=3)).samples[0]
+    assert sample.alternatives is not None
+    for token, logprob, place in zip(
+        sample.tokens or (), sample.token_logprobs or (), sample.alternatives, strict=True
+    ):
+        assert place[0] == (token, pytest.approx(logprob))
+        assert [p for _, p in place] == sorted((p for _, p in place), reverse=True)
+        assert len(place) == 3
+    assert engine.generate(QUESTION, n=1, options=SamplingOptions(max_tokens=8)).samples[0].alternatives is None
 
 
 def test_context_is_respected(tiny: Callable[..., TransformersEngine]) -> None:

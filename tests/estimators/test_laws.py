@@ -7,122 +7,219 @@ import math
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from confroute import Disagreement, Estimator, Evidence, MeanLogprob, Sample, SemanticEntropy
-from confroute.testing import says
+from confroute.equivalence import ExactEquivalence, TextEquivalence
+from confroute.estimators import (
+    SAR,
+    CoCoA,
+    DegreeMatrix,
+    Eccentricity,
+    EigenvalueSum,
+    KernelLanguageEntropy,
+    LexicalSimilarity,
+    LogisticCombination,
+    LogprobQuantile,
+    Margin,
+    OptionProbability,
+    PTrue,
+    SemanticDensity,
+    SequenceNLL,
+    TokenEntropy,
+    Verbalized,
+    VoteShare,
+)
+from confroute.estimators.base import clipped
+from confroute.records import Estimate
+from confroute.testing import ESTIMATOR_LAWS, check_estimator, random_evidence, says
 
-ESTIMATORS: list[Estimator] = [
-    Disagreement(),
-    MeanLogprob(),
-    SemanticEntropy(),
-    SemanticEntropy(weighting="likelihood"),
-]
-each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=[e.identity for e in ESTIMATORS])
-
-TEXTS = ["Paris", "It is Paris.", "Lyon", "1969", "July 20, 1969", "July 21, 1969", "not Paris", "東京"]
-
-
-@st.composite
-def answers(draw: st.DrawFn) -> Sample:
-    return says(draw(st.sampled_from(TEXTS)), *draw(st.lists(st.floats(-50, 0), min_size=1, max_size=4)))
-
-
-@st.composite
-def evidences(draw: st.DrawFn) -> Evidence:
-    samples = draw(st.lists(answers(), min_size=2, max_size=12))
-    return Evidence(question="Where and when?", answer=draw(answers()), samples=tuple(samples))
-
-
-IDENTITIES = {
-    "disagreement@1(text@1)",
-    "mean_logprob@1",
-    "semantic_entropy@1(text@1)",
-    "semantic_entropy@1(weighting=likelihood,text@1)",
+ESTIMATORS: dict[str, Estimator] = {
+    "mean_logprob@1": MeanLogprob(),
+    "sequence_nll@1": SequenceNLL(),
+    "logprob_quantile@1": LogprobQuantile(),
+    "logprob_quantile@1(q=0.25)": LogprobQuantile(q=0.25),
+    "token_entropy@1": TokenEntropy(),
+    "margin@1": Margin(),
+    "option_probability@1(options=e814d2ba)": OptionProbability(("yes", "no", "True", "False")),
+    "disagreement@1(text@1)": Disagreement(),
+    "vote_share@1(text@1)": VoteShare(),
+    "semantic_entropy@2(text@1)": SemanticEntropy(),
+    "semantic_entropy@2(exact@1)": SemanticEntropy(equivalence=ExactEquivalence()),
+    "semantic_entropy@2(weighting=likelihood,text@1)": SemanticEntropy(weighting="likelihood"),
+    "semantic_entropy@2(weighting=cluster_mean,text@1)": SemanticEntropy(weighting="cluster_mean"),
+    "lexical_similarity@1(rouge_l@1)": LexicalSimilarity(),
+    "deg_mat@1(text@1)": DegreeMatrix(),
+    "eig_v@1(text@1)": EigenvalueSum(),
+    "eccentricity@1(text@1)": Eccentricity(),
+    "kernel_entropy@1(text@1)": KernelLanguageEntropy(),
+    "cocoa@1(text@1,mean_logprob@1)": CoCoA(),
+    "cocoa@1(text@1,sequence_nll@1)": CoCoA(own=SequenceNLL()),
+    "cocoa@1(text@1,token_entropy@1)": CoCoA(own=TokenEntropy()),
+    "semantic_density@1(text@1)": SemanticDensity(),
+    "sar@1(rouge_l@1)": SAR(),
+    "sar@1(rouge_l@1,tokens=False)": SAR(tokens=False),
+    "p_true@1": PTrue(),
+    "verbalized@1": Verbalized(),
+    "logistic_combination@1(estimators=cocoa@1(text@1,mean_logprob@1)+margin@1,weights=db3d72a6,bias=0.5)": (
+        LogisticCombination((CoCoA(), Margin()), weights=(1.5, -0.5), bias=0.5)
+    ),
 }
+each = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=list(ESTIMATORS))
 
 
 def test_identities_are_pinned() -> None:
     """A threshold belongs to one identity: who changes what an estimator measures changes its version, and this."""
-    assert {estimator.identity for estimator in ESTIMATORS} == IDENTITIES
+    assert [estimator.identity for estimator in ESTIMATORS.values()] == list(ESTIMATORS)
 
 
 @each
-@given(evidence=evidences(), seed=st.integers(0, 1000))
-def test_order_of_samples_does_not_matter(estimator: Estimator, evidence: Evidence, seed: int) -> None:
-    """Samples are a set: shuffled, they give the same number, also where the equivalence is not transitive."""
-    shuffled = list(evidence.samples)
-    random.Random(seed).shuffle(shuffled)
-    again = Evidence(question=evidence.question, answer=evidence.answer, samples=tuple(shuffled))
-    first, second = estimator.estimate(evidence), estimator.estimate(again)
-    assert first.uncertainty == pytest.approx(second.uncertainty, abs=1e-12)
-    assert first.clusters == second.clusters
+def test_battery(estimator: Estimator) -> None:
+    """The laws that confroute.testing offers to everyone, on many random answers."""
+    check_estimator(estimator, draws=200)
 
 
-@each
-@given(evidence=evidences())
-def test_in_range_and_pure(estimator: Estimator, evidence: Evidence) -> None:
-    """Never negative, at most 1 where it is a share, and the same for the same evidence."""
-    uncertainty = estimator.estimate(evidence).uncertainty
-    assert 0 <= uncertainty <= (1 if estimator.unit == "share" else math.inf)
-    assert math.copysign(1, uncertainty) == 1
-    assert estimator.estimate(evidence).uncertainty == uncertainty
+class Faulty(Disagreement):
+    """An estimator that breaks one law at a time."""
+
+    __slots__ = ()
+    fault: str = ""
+    calls = random.Random(0)
+
+    @property
+    def needs_samples(self) -> bool:
+        return self.fault != "samples are needed or not looked at"
+
+    @property
+    def identity(self) -> str:
+        return str(self.calls.random()) if self.fault == "a copy has the same identity" else super().identity
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        u = Disagreement.estimate(self, evidence).uncertainty
+        first = evidence.samples[0].mean_logprob if evidence.samples else 0.0
+        number = {
+            "its number is in the range of its unit": u + 1,
+            "the same evidence gives the same number": u * self.calls.random(),
+            "a blank answer has no uncertainty": 0.0 if evidence.samples and math.isnan(u) else u,
+            "the order of the samples does not matter": u * math.exp(first),
+            "what is missing is never taken for confidence": u * (evidence.answer.tokens is not None),
+            "logprobs around -800 still give a number": u if first > -700 else math.nan,
+        }
+        return Estimate(uncertainty=number.get(self.fault, u))
+
+    def bounds(self, evidence: Evidence, remaining: int) -> tuple[float, float] | None:
+        del evidence, remaining
+        return (0.4, 0.5) if self.fault == "bounds hold whatever the rest of the samples says" else None
+
+    def confidence(self, uncertainty: float) -> float:
+        return uncertainty if self.fault == "confidence falls as uncertainty rises" else clipped(1 - uncertainty)
 
 
-@each
-@given(a=st.floats(0, 1e6), b=st.floats(0, 1e6))
-def test_confidence_reverses_the_order(estimator: Estimator, a: float, b: float) -> None:
-    """Confidence is in [0, 1] and never rises with uncertainty."""
-    low, high = sorted((a, b))
-    assert 0 <= estimator.confidence(high) <= estimator.confidence(low) <= 1
-    assert estimator.confidence(0.0) == 1
+@pytest.mark.parametrize("law", ESTIMATOR_LAWS)
+def test_battery_finds_what_breaks_a_law(law: str) -> None:
+    """Each law has an estimator that breaks it and is told so by the law's name; unbroken, the same one passes."""
+    faulty = Faulty()
+    check_estimator(faulty)
+    faulty.__class__.fault = law
+    try:
+        with pytest.raises(AssertionError, match=law):
+            check_estimator(faulty)
+    finally:
+        faulty.__class__.fault = ""
+
+
+def test_battery_refuses_to_see_nothing() -> None:
+    """An estimator that measures none of the random answers is not passed, but told to bring its own."""
+    with pytest.raises(AssertionError, match="draw of its own"):
+        check_estimator(OptionProbability(("spam", "ham")))
 
 
 @each
 def test_confidence_of_extremes(estimator: Estimator) -> None:
-    """No signal stays no signal, infinite uncertainty is no confidence, and a negative one is still at most 1."""
+    """No signal stays no signal, and infinite uncertainty is no confidence."""
     assert math.isnan(estimator.confidence(math.nan))
     assert estimator.confidence(math.inf) == 0
-    assert estimator.confidence(-5.0) == 1
+    assert estimator.confidence(-math.inf) == 1
 
 
-@pytest.mark.parametrize(("estimator", "confidence"), [(Disagreement(), 0.75), (MeanLogprob(), math.exp(-0.25))])
+@pytest.mark.parametrize(
+    ("estimator", "confidence"),
+    [
+        (Disagreement(), 0.75),
+        (MeanLogprob(), math.exp(-0.25)),
+        (EigenvalueSum(), 1.0),
+        (SAR(), 1 / (1 + math.exp(0.25))),
+    ],
+)
 def test_confidence_by_unit(estimator: Estimator, confidence: float) -> None:
-    """1 - u of a share, exp(-u) of nats."""
+    """1 - u of a share, exp(-u) of nats, 1/u of a count from 1, the logistic of a score."""
     assert estimator.confidence(0.25) == pytest.approx(confidence)
 
 
 PARIS = says("Paris", -0.1)
-NO_SIGNAL = [
-    (estimator, answer, samples)
-    for estimator in ESTIMATORS
-    for answer, samples in [
-        (says("", -0.01), (PARIS, PARIS)),
-        (says(" \n", -0.01), (PARIS, PARIS)),
-        (PARIS, ()),
-        (PARIS, (PARIS,)),
-        (PARIS, (says(""), says("  "))),
-        (PARIS, (PARIS, says("Paris"))),
-        (says("Paris"), (PARIS, PARIS)),
-        (PARIS, (says("Paris", -math.inf), says("Lyon", -math.inf))),
-    ]
+NO_SIGNAL: list[tuple[Sample, tuple[Sample, ...]]] = [
+    (says("", -0.01), (PARIS, PARIS)),
+    (says(" \n", -0.01), (PARIS, PARIS)),
+    (PARIS, ()),
+    (PARIS, (PARIS,)),
+    (PARIS, (says(""), says("  "))),
+    (PARIS, (PARIS, says("Paris"))),
+    (says("Paris"), (PARIS, PARIS)),
+    (PARIS, (says("Paris", -math.inf), says("Lyon", -math.inf))),
 ]
+SINGLE_PASS, SHARES, GRAPHS = {2, 3, 4, 5, 7}, {3, 4, 5, 6, 7}, {5, 6, 7}
 _MEASURED = {
-    # What each can do without: the case's number in the list above.
-    "disagreement@1(text@1)": {3, 4, 5, 6, 7},
-    "mean_logprob@1": {2, 3, 4, 5, 7},
-    "semantic_entropy@1(text@1)": {5, 6, 7},
-    "semantic_entropy@1(weighting=likelihood,text@1)": {6},
+    # What each can do without: the cases' numbers in the list above.
+    "mean_logprob@1": SINGLE_PASS,
+    "sequence_nll@1": SINGLE_PASS,
+    "logprob_quantile@1": SINGLE_PASS,
+    "disagreement@1(text@1)": SHARES,
+    "vote_share@1(text@1)": SHARES,
+    "semantic_entropy@2(text@1)": GRAPHS,
+    "semantic_entropy@2(weighting=likelihood,text@1)": {6},
+    "semantic_entropy@2(weighting=cluster_mean,text@1)": {6},
+    "lexical_similarity@1(rouge_l@1)": GRAPHS,
+    "deg_mat@1(text@1)": GRAPHS,
+    "eig_v@1(text@1)": GRAPHS,
+    "eccentricity@1(text@1)": GRAPHS,
+    "kernel_entropy@1(text@1)": GRAPHS,
+    "cocoa@1(text@1,mean_logprob@1)": {3, 4, 5, 7},
+    "semantic_density@1(text@1)": {3, 7},
+    "sar@1(rouge_l@1,tokens=False)": {6},
+    "token_entropy@1": set[int](),
+    "margin@1": set[int](),
+    "p_true@1": set[int](),
+    "verbalized@1": set[int](),
 }
 
 
-@pytest.mark.parametrize(("i", "case"), list(enumerate(NO_SIGNAL)))
-def test_what_cannot_be_measured_is_nan(i: int, case: tuple[Estimator, Sample, tuple[Sample, ...]]) -> None:
+@pytest.mark.parametrize("i", range(len(NO_SIGNAL)))
+@pytest.mark.parametrize("identity", _MEASURED)
+def test_what_cannot_be_measured_is_nan(i: int, identity: str) -> None:
     """Empty answer, no or one sample, empty samples, missing or impossible logprobs: NaN where the docstring says."""
-    estimator, answer, samples = case
-    uncertainty = estimator.estimate(Evidence(question="", answer=answer, samples=samples)).uncertainty
-    assert math.isnan(uncertainty) == (i % 8 not in _MEASURED[estimator.identity])
+    answer, samples = NO_SIGNAL[i]
+    uncertainty = ESTIMATORS[identity].estimate(Evidence(question="", answer=answer, samples=samples)).uncertainty
+    assert math.isnan(uncertainty) == (i not in _MEASURED[identity])
+
+
+@pytest.mark.parametrize(
+    "estimator", [e for e in ESTIMATORS.values() if e.bounds(random_evidence(random.Random(0)), 3)]
+)
+def test_bounds_are_reached(estimator: Estimator) -> None:
+    """Bounds that are never reached would draw samples for nothing: the like and the unlike rest come to them."""
+    if not estimator.needs_samples or isinstance(estimator, LogisticCombination):
+        pytest.skip("Its bounds are one number, or those of its parts at once.")
+    rng = random.Random(1)
+    reached = set[int]()
+    for _ in range(100):
+        evidence = random_evidence(rng)
+        first = evidence.samples[0]
+        bounds = estimator.bounds(Evidence(question="", answer=first, samples=(first,)), 3)
+        assert bounds is not None
+        for rest in ((first,) * 3, tuple(says(f"other{i}") for i in range(3))):
+            whole = Evidence(question="", answer=first, samples=(first, *rest))
+            value = estimator.estimate(whole).uncertainty
+            reached |= {i for i, bound in enumerate(bounds) if abs(bound - value) < 1e-9}
+    assert reached == {0, 1}
 
 
 @each
@@ -131,3 +228,41 @@ def test_docstring_says_direction_cost_and_undefined(estimator: Estimator) -> No
     text = inspect.cleandoc(type(estimator).__doc__ or "")
     for part in ("u = ", "higher is more uncertain", "Cost:", "NaN", ">>> "):
         assert part in text
+
+
+@each
+@pytest.mark.parametrize("k", [2, 5, 10])
+def test_equal_texts_are_one_meaning_for_all(estimator: Estimator, k: int) -> None:
+    """Where all samples say what is served, every measure of spread is at its least."""
+    if not estimator.needs_samples or estimator.name in ("sar", "logistic_combination", "kernel_entropy"):
+        pytest.skip("It measures something besides spread.")
+    sample = says("Paris", -0.1)
+    uncertainty = estimator.estimate(Evidence(question="", answer=sample, samples=(sample,) * k)).uncertainty
+    if estimator.identity == "cocoa@1(text@1,token_entropy@1)":
+        assert math.isnan(uncertainty)  # a sample without alternatives
+    else:
+        assert uncertainty == pytest.approx(1.0 if estimator.unit == "count" else 0.0, abs=1e-9)
+
+
+def test_transitive_equivalences_agree() -> None:
+    """Over an equivalence that is transitive, votes are agreements, and EigV counts the clusters of entropy."""
+    exact = ExactEquivalence()
+    rng = random.Random(2)
+    for _ in range(200):
+        evidence = random_evidence(rng)
+        share = VoteShare(equivalence=exact).estimate(evidence)
+        assert share.uncertainty == Disagreement(equivalence=exact).estimate(evidence).uncertainty
+        count = EigenvalueSum(equivalence=exact).estimate(evidence).uncertainty
+        clusters = SemanticEntropy(equivalence=exact).estimate(evidence).clusters
+        assert count == pytest.approx(clusters)
+        assert share.clusters == clusters
+
+
+def test_intransitive_order_is_drawn_order() -> None:
+    """Entropy clusters in the order drawn, as published, so that samples to come never move those that came."""
+    overlap = TextEquivalence(overlap=0.5)
+    a, b, c = says("red green"), says("green blue"), says("blue yellow")
+    forward = SemanticEntropy(equivalence=overlap).score(PARIS, (a, b, c))
+    middle_first = SemanticEntropy(equivalence=overlap).score(PARIS, (b, a, c))
+    assert forward == pytest.approx(-(2 / 3) * math.log(2 / 3) - (1 / 3) * math.log(1 / 3))
+    assert middle_first == 0

@@ -36,7 +36,7 @@ def test_confidence_is_the_geometric_mean_probability() -> None:
 
 def test_samples_are_not_looked_at() -> None:
     """It costs no samples, and does not ask for any."""
-    assert not MeanLogprob.needs_samples
+    assert not MeanLogprob().needs_samples
     answer = says("x", -1.0)
     evidence = Evidence(question="", answer=answer, samples=(says("y", -9.0),))
     assert MeanLogprob().estimate(evidence) == MeanLogprob().estimate(Evidence(question="", answer=answer))

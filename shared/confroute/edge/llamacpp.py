@@ -95,7 +95,7 @@ class LlamaCppEngine:
             "samplers": ["temperature", "top_p"],
             "logprobs": True,
             # With 0 alternatives llama.cpp leaves the sampled token's own logprob out, too.
-            "top_logprobs": 1,
+            "top_logprobs": max(1, options.alternatives),
             "cache_prompt": True,
         }
         if options.stop:
@@ -116,7 +116,7 @@ class LlamaCppEngine:
                     raise
                 together = request["n"] // 2
                 continue
-            samples += [_read_choice(choice) for choice in reply["choices"]]
+            samples += [_read_choice(choice, options.alternatives) for choice in reply["choices"]]
             input_tokens = int(reply["usage"]["prompt_tokens"])
             if options.seed is not None:
                 request["seed"] += request["n"]
@@ -153,7 +153,7 @@ def _default_threads() -> int:
     return cores if cores <= 2 else cores - 1
 
 
-def _read_choice(choice: dict[str, Any]) -> Sample:
+def _read_choice(choice: dict[str, Any], alternatives: int = 0) -> Sample:
     logprobs: dict[str, Any] = choice.get("logprobs") or {}
     tokens: list[dict[str, Any]] = logprobs.get("content") or []
     # The end-of-turn token comes along as a token without text; it is no part of the answer.
@@ -162,6 +162,13 @@ def _read_choice(choice: dict[str, Any]) -> Sample:
     return Sample(
         text=(choice["message"].get("content") or "").strip(),
         token_logprobs=tuple(float(token["logprob"]) for token in tokens) or None,
+        tokens=tuple(str(token["token"]) for token in tokens) or None,
+        alternatives=tuple(
+            tuple((str(other["token"]), float(other["logprob"])) for other in token["top_logprobs"][:alternatives])
+            for token in tokens
+        )
+        if alternatives and tokens
+        else None,
         # usage.completion_tokens counts the first choice only.
         output_tokens=len(tokens),
         finish_reason=choice.get("finish_reason") or "stop",

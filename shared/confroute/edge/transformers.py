@@ -9,7 +9,6 @@ cache for each sample instead; which of the two is right is tested on the model 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 import os
@@ -20,14 +19,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from confroute.edge.continuations import Expanded, Packed, Prefix, Tensor, can_pack, prefill
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
 logger = logging.getLogger("confroute")
-
-Tensor: TypeAlias = Any  # a torch.Tensor; torch is imported only where a model runs
 
 
 class TransformersEngine:
@@ -70,7 +68,7 @@ class TransformersEngine:
         self._dtype = dtype
         self._context_tokens = context_tokens
         self._loaded: _Loaded | None = None
-        self._prefix: _Prefix | None = None
+        self._prefix: Prefix | None = None
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -104,7 +102,7 @@ class TransformersEngine:
                 with torch.inference_mode():
                     if self._prefix is None or self._prefix.ids != ids:
                         self._prefix = None  # frees the old prompt's memory before the new one takes its own
-                        self._prefix = _prefill(loaded.model, ids)
+                        self._prefix = prefill(loaded.model, ids)
                     answers = _decode(loaded, self._prefix, n, min(options.max_tokens, limit - len(ids)), options)
             except Exception as error:
                 raise ModelError(f'"{self.model}" failed on a request ({type(error).__name__}).') from error
@@ -141,7 +139,7 @@ class TransformersEngine:
                 model, tokenizer = _from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
             model = model.eval().to(device)
             with torch.inference_mode():
-                packs = _packs(model)
+                packs = can_pack(model)
         except Exception as error:
             raise ModelError(
                 f'transformers could not load "{self.model}" ({type(error).__name__}). Check the name, that the Hub '
@@ -169,21 +167,13 @@ class _Loaded:
     packs: bool  # whether the samples can be decoded as one sequence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prefix:
-    """An evaluated prompt. Decoding works on a copy of *cache*, since caches grow in place."""
-
-    ids: tuple[int, ...]
-    cache: Any
-    logits: Tensor  # of the first new token, (vocabulary,)
-
-
 class _Answer:
     """The tokens of one sample, as they come."""
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
+        self.alternatives: list[list[tuple[int, float]]] = []
         self.finish_reason = "length"
 
     def sample(self, tokenizer: Any, stop: Sequence[str]) -> Sample:
@@ -195,8 +185,19 @@ class _Answer:
             text = text[:cut]
             while kept and len(_text(tokenizer, self.tokens[: kept - 1])) >= cut:
                 kept -= 1
-        logprobs = tuple(self.logprobs[:kept]) or None
-        return Sample(text=text.strip(), token_logprobs=logprobs, output_tokens=kept, finish_reason=self.finish_reason)
+
+        def name(token: int) -> str:
+            return _text(tokenizer, [token])
+
+        alternatives = (tuple((name(token), logprob) for token, logprob in place) for place in self.alternatives[:kept])
+        return Sample(
+            text=text.strip(),
+            token_logprobs=tuple(self.logprobs[:kept]) or None,
+            tokens=tuple(name(token) for token in self.tokens[:kept]) or None,
+            alternatives=tuple(alternatives) or None,
+            output_tokens=kept,
+            finish_reason=self.finish_reason,
+        )
 
 
 def _text(tokenizer: Any, tokens: Sequence[int]) -> str:
@@ -207,102 +208,7 @@ def _first(stop: Sequence[str], text: str) -> int | None:
     return min((at for at in (text.find(string) for string in stop if string) if at >= 0), default=None)
 
 
-def _prefill(model: Any, ids: Sequence[int]) -> _Prefix:
-    import torch
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=model.config)
-    # logits_to_keep: a vocabulary of logits for each token of a long prompt would outweigh its cache.
-    prompt = torch.tensor([ids], device=model.device)
-    logits = model(input_ids=prompt, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-    return _Prefix(ids=tuple(ids), cache=cache, logits=logits[0, -1].float())
-
-
-class _Packed:
-    """Continuations as one sequence, the prompt's cache shared."""
-
-    def __init__(self, model: Any, prefix: _Prefix, n: int) -> None:
-        self._model = model
-        self._cache = copy.deepcopy(prefix.cache)
-        self._prompt_tokens = self._position = len(prefix.ids)
-        self._live = prefix.logits.new_ones(n).nonzero()[:, 0]  # 0 to n - 1
-        self._owner = self._live[:0]  # which continuation each column behind the prompt belongs to
-
-    def step(self, tokens: Tensor) -> Tensor:
-        """Append one token to each live continuation, (m,); the logits of its next, (m, vocabulary)."""
-        import torch
-
-        self._owner = torch.cat([self._owner, self._live])
-        hidden = torch.nn.functional.pad(self._owner != self._live[:, None], (self._prompt_tokens, 0), value=False)
-        dtype = self._model.dtype
-        # Added to the attention scores, which the eager and the sdpa implementation both take.
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, torch.finfo(dtype).min)
-        output = self._model(
-            input_ids=tokens[None],
-            attention_mask=mask[None, None],
-            position_ids=torch.full_like(tokens, self._position)[None],
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-        self._position += 1
-        return output.logits[0]
-
-    def keep(self, kept: Tensor) -> None:
-        """Drop all continuations but those at the indices *kept*."""
-        self._live = self._live[kept]
-        useful = (self._owner[:, None] == self._live).any(-1)
-        # Columns of finished continuations are masked; moving the rest together costs a copy of the cache.
-        if 2 * int(useful.sum()) < len(useful):
-            columns = useful.new_ones(self._prompt_tokens + len(useful))
-            columns[self._prompt_tokens :] = useful
-            for layer in self._cache.layers:
-                layer.keys, layer.values = layer.keys[:, :, columns], layer.values[:, :, columns]
-            self._owner = self._owner[useful]
-
-
-class _Expanded:
-    """Continuations as a batch, each with its own copy of the cache; otherwise as `_Packed`."""
-
-    def __init__(self, model: Any, prefix: _Prefix, n: int) -> None:
-        self._model = model
-        self._cache = copy.deepcopy(prefix.cache)
-        if n > 1:
-            self.keep(prefix.logits.new_zeros(n).long())
-
-    def step(self, tokens: Tensor) -> Tensor:
-        return self._model(input_ids=tokens[:, None], past_key_values=self._cache, use_cache=True).logits[:, -1]
-
-    def keep(self, kept: Tensor) -> None:
-        self._cache.reorder_cache(kept)  # the one way to select that every kind of cache layer has
-
-
-def _packs(model: Any) -> bool:
-    """Whether *model* gives the same logits for packed continuations as for a batch of them.
-
-    Models differ in what they do with a mask and positions given to them (ALiBi ignores both), so this is tried
-    rather than looked up. Layers with a sliding window would pass on a short prompt; they are told by their cache.
-    """
-    from transformers.cache_utils import DynamicLayer
-
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    prefix = _prefill(model, [token % vocabulary for token in range(100, 108)])
-    if any(type(layer) is not DynamicLayer for layer in prefix.cache.layers):
-        return False
-    tokens = prefix.logits.topk(4).indices
-    packed, expanded = _Packed(model, prefix, 4), _Expanded(model, prefix, 4)
-    try:
-        # The second step tells neighbours in the packed sequence from neighbours in the sample.
-        packed.step(tokens)
-        ours = packed.step(tokens.flip(0)).float()
-    except Exception:
-        return False  # a model that refuses such a mask or such positions
-    expanded.step(tokens)
-    theirs = expanded.step(tokens.flip(0)).float()
-    tolerance = 1e-3 if model.dtype.itemsize >= 4 else 5e-2
-    return bool((ours - theirs).abs().max() <= tolerance * theirs.std())
-
-
-def _decode(loaded: _Loaded, prefix: _Prefix, n: int, max_tokens: int, options: SamplingOptions) -> list[_Answer]:
+def _decode(loaded: _Loaded, prefix: Prefix, n: int, max_tokens: int, options: SamplingOptions) -> list[_Answer]:
     import torch
 
     answers = [_Answer() for _ in range(n)]
@@ -310,16 +216,21 @@ def _decode(loaded: _Loaded, prefix: _Prefix, n: int, max_tokens: int, options: 
     logits = prefix.logits.expand(n, -1)  # (n, vocabulary)
     generator = torch.Generator(device=logits.device)
     generator.manual_seed(secrets.randbits(63) if options.seed is None else options.seed)
-    branches: _Packed | _Expanded | None = None
+    branches: Packed | Expanded | None = None
     for step in range(max_tokens):
         tokens = _choose(logits, options, generator)  # (m,)
-        logprobs = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
+        distribution = logits.log_softmax(-1)
+        logprobs = distribution.gather(1, tokens[:, None])[:, 0].tolist()
+        values, indices = distribution.topk(options.alternatives)
+        likeliest = [list(zip(*row, strict=True)) for row in zip(indices.tolist(), values.tolist(), strict=True)]
         going: list[int] = []
-        for row, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True)):
+        for row, token in enumerate(tokens.tolist()):
             answer = answers[live[row]]
             if token not in loaded.eos:
                 answer.tokens.append(token)
-                answer.logprobs.append(logprob)
+                answer.logprobs.append(logprobs[row])
+                if options.alternatives:
+                    answer.alternatives.append(likeliest[row])
                 if not options.stop or _first(options.stop, _text(loaded.tokenizer, answer.tokens)) is None:
                     going.append(row)
                     continue
@@ -327,7 +238,7 @@ def _decode(loaded: _Loaded, prefix: _Prefix, n: int, max_tokens: int, options: 
         if not going or step == max_tokens - 1:
             break
         if branches is None:
-            branches = (_Packed if loaded.packs and n > 1 else _Expanded)(loaded.model, prefix, n)
+            branches = (Packed if loaded.packs and n > 1 else Expanded)(loaded.model, prefix, n)
         if len(going) < len(live):
             kept = torch.tensor(going, device=tokens.device)
             branches.keep(kept)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar, Final, Literal
 
 from confroute.identity import Identified
 from confroute.records import Estimate, Evidence, FollowUp, Sample
@@ -15,29 +15,38 @@ class Estimator(Identified, ABC):
     """Measures how uncertain the edge is about the answer it would serve. **Higher is more uncertain**; NaN means
     that it could not be measured, and NaN always escalates.
 
-    A subclass writes `estimate` and says in class attributes what it is: `name`; `version`, raised whenever the same
-    evidence would get another number, since a threshold belongs to one version; `unit`, "nats" (0 to infinity) or
-    "share" (0 to 1); `needs_samples`, whether it looks at samples besides the served answer; `needs_alternatives`,
-    how many of each token's most probable alternatives it wants of the served answer.
+    A subclass writes `estimate` and says what it is: `name`; `version`, raised whenever the same evidence would get
+    another number, since a threshold belongs to one version; `unit`, "nats" (natural logarithms, 0 to infinity),
+    "share" (0 to 1), "count" (from 1) or "score" (any number);
+    `needs_samples`, whether it looks at samples besides the served answer; `needs_alternatives`, how many of each
+    token's most probable alternatives it wants of the served answer. `confroute.testing.check_estimator` tests the
+    contract.
     """
 
     __slots__ = ()
 
-    unit: ClassVar[Literal["nats", "share"]]
-    needs_samples: bool = True
-    needs_alternatives: int = 0
+    unit: ClassVar[Literal["nats", "share", "count", "score"]]
+
+    @property
+    def needs_samples(self) -> bool:
+        return True
+
+    @property
+    def needs_alternatives(self) -> int:
+        return 0
 
     @abstractmethod
     def estimate(self, evidence: Evidence) -> Estimate:
         """The uncertainty of ``evidence.answer``. Pure: the same evidence gives the same number."""
 
-    def bounds(self, evidence: Evidence, remaining: int) -> tuple[float, float]:  # noqa: ARG002
+    def bounds(self, evidence: Evidence, remaining: int) -> tuple[float, float] | None:  # noqa: ARG002
         """The least and the greatest uncertainty that *remaining* further samples could still lead to.
 
-        Where both lie on one side of the threshold the rest is not drawn (exact curtailment). An estimator that cannot
-        tell says nothing: (-inf, inf).
+        Where both lie on one side of the threshold the rest is not drawn (exact curtailment). None where the estimator
+        cannot tell, or where the estimate could still become NaN. The estimate of *evidence* as it is lies between
+        the two, if it is a number. Called between waves of samples, also before the first one.
         """
-        return -math.inf, math.inf
+        return None
 
     def follow_ups(self, evidence: Evidence) -> Mapping[str, FollowUp]:  # noqa: ARG002
         """What to ask the edge about its answer, by a name of the estimator's choice. The replies come in
@@ -59,7 +68,8 @@ class Estimator(Identified, ABC):
         return self.estimate(evidence).uncertainty
 
     def confidence(self, uncertainty: float) -> float:
-        """A confidence in [0, 1] without calibration: 1 - u for a share, exp(-u) for nats, NaN for NaN.
+        """A confidence in [0, 1] without calibration: 1 - u for a share, exp(-u) for nats, 1/u for a count and
+        1/(1 + exp(u)) for a score; NaN for NaN.
 
         It orders answers as the uncertainty does, reversed, and reads well (an agreement share, a geometric mean
         token probability, one over the effective number of meanings), but it is **not** the probability of being
@@ -67,9 +77,42 @@ class Estimator(Identified, ABC):
         """
         if math.isnan(uncertainty):
             return math.nan
-        confidence = 1.0 - uncertainty if self.unit == "share" else math.exp(min(0.0, -uncertainty))
+        confidence = _CONFIDENCE[self.unit](uncertainty)
         # Rounded, so that one agreeing sample of ten is 0.1 and reaches a threshold of 0.1; 1 - 0.9 is less.
         return round(min(1.0, max(0.0, confidence)), 12)
+
+
+_CONFIDENCE: Final[dict[str, Callable[[float], float]]] = {
+    "share": lambda u: 1.0 - u,
+    "nats": lambda u: math.exp(-max(0.0, u)),
+    "count": lambda u: 1.0 / max(1.0, u),
+    # Written with tanh, which does not overflow.
+    "score": lambda u: 0.5 * (1.0 - math.tanh(u / 2)),
+}
+
+
+def clipped(uncertainty: float, low: float = 0.0, high: float = math.inf) -> float:
+    """*uncertainty* without what rounding put beyond its range. NaN stays NaN, which ``max(0.0, nan)`` would not."""
+    return uncertainty if math.isnan(uncertainty) else min(max(uncertainty, low), high)
+
+
+def measurable(evidence: Evidence) -> bool:
+    """Whether the served answer and at least one sample say anything: no text, no meaning to compare."""
+    return bool(evidence.answer.text.strip()) and any(sample.text.strip() for sample in evidence.samples)
+
+
+class SinglePass(Estimator):
+    """An estimator that looks at the served answer's own tokens only; it costs nothing beyond the answer."""
+
+    __slots__ = ()
+
+    @property
+    def needs_samples(self) -> bool:
+        return False
+
+    def bounds(self, evidence: Evidence, remaining: int) -> tuple[float, float] | None:  # noqa: ARG002
+        uncertainty = self.estimate(evidence).uncertainty
+        return None if math.isnan(uncertainty) else (uncertainty, uncertainty)
 
 
 def _sample(answer: str | Sample) -> Sample:

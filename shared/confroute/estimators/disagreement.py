@@ -33,10 +33,22 @@ class Disagreement(Estimator):
     equivalence: Equivalence = field(default_factory=TextEquivalence)
 
     def estimate(self, evidence: Evidence) -> Estimate:
-        answer, samples = evidence.answer.text, evidence.samples
-        if not samples or not answer.strip():
+        n = len(evidence.samples)
+        if not n or not evidence.answer.text.strip():
             return Estimate(uncertainty=math.nan)
+        return Estimate(uncertainty=self._disagreeing(evidence) / n)
+
+    def bounds(self, evidence: Evidence, remaining: int) -> tuple[float, float] | None:
+        total = len(evidence.samples) + remaining
+        if not total or not evidence.answer.text.strip():
+            return None
+        disagreeing = self._disagreeing(evidence)
+        return disagreeing / total, (disagreeing + remaining) / total
+
+    def _disagreeing(self, evidence: Evidence) -> int:
+        answer, samples = evidence.answer.text, evidence.samples
         others = sorted({sample.text for sample in samples if sample.text.strip() and sample.text != answer})
-        verdicts = self.equivalence.same([(answer, other) for other in others], question=evidence.question)
+        pairs = [(answer, other) for other in others]
+        verdicts = self.equivalence.same(pairs, question=evidence.question) if pairs else []
         agreeing = {answer} | {other for other, same in zip(others, verdicts, strict=True) if same}
-        return Estimate(uncertainty=sum(sample.text not in agreeing for sample in samples) / len(samples))
+        return sum(sample.text not in agreeing for sample in samples)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from confroute.estimators.base import Estimator
+from confroute.estimators.base import SinglePass
 from confroute.records import Estimate, Evidence
 
 
 @dataclass(frozen=True, slots=True)
-class MeanLogprob(Estimator):
+class MeanLogprob(SinglePass):
     """The negative mean log probability of the served answer's tokens: the log of its perplexity.
 
     u = -(1/T) sum_t ln p(y_t | y_<t, x), T tokens, the end-of-turn token excluded.
@@ -26,7 +26,6 @@ class MeanLogprob(Estimator):
 
     name = "mean_logprob"
     unit = "nats"
-    needs_samples = False
 
     def estimate(self, evidence: Evidence) -> Estimate:
         if not evidence.answer.text.strip():

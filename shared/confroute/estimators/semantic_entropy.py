@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from confroute.equivalence import Equivalence, TextEquivalence, cluster
-from confroute.estimators.base import Estimator
+from confroute.errors import ConfigurationError
+from confroute.estimators.base import Estimator, clipped
 from confroute.records import Estimate, Evidence
+
+WEIGHTINGS = ("discrete", "likelihood", "cluster_mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,14 @@ class SemanticEntropy(Estimator):
     u = -sum_c p_c ln p_c over the clusters c of samples with the same meaning. With ``weighting="discrete"`` p_c is
     the share of the N samples in c, and no logprobs are needed. With ``weighting="likelihood"`` each sample i weighs
     exp(l_i), l_i its mean token logprob (length-normalised), and p_c = sum_{i in c} exp(l_i) / sum_i exp(l_i), which
-    is the reference code's `predictive_entropy_rao`. The served answer is not among the samples.
+    is the reference code's `predictive_entropy_rao`. ``weighting="cluster_mean"`` is u = -(1/K) sum_c ln p_c over the
+    K clusters with the same p_c: eq. 2 of arXiv 2502.11021 (there without the normalisation, which lets it become
+    negative). The served answer is not among the samples. Texts are clustered greedily in the order they were drawn;
+    *match* is which cluster takes a text that fits several, see `cluster`.
 
     In nats: 0 where all samples mean the same, ln N where no two do (discrete; so a threshold belongs to one N);
     higher is more uncertain. Cost: N samples of the edge and at most N(N-1)/2 comparisons. NaN with fewer than two
-    samples, where the served answer or all samples are empty, and, for "likelihood", where a sample has no logprobs.
+    samples, where the served answer or all samples are empty, and, unless "discrete", where a sample has no logprobs.
 
     >>> from confroute.records import Sample
     >>> says = lambda text: Sample(text=text)
@@ -35,32 +41,68 @@ class SemanticEntropy(Estimator):
     """
 
     name = "semantic_entropy"
+    version = 2
     unit = "nats"
-    weighting: Literal["discrete", "likelihood"] = "discrete"
+    weighting: Literal["discrete", "likelihood", "cluster_mean"] = "discrete"
     equivalence: Equivalence = field(default_factory=TextEquivalence)
+    match: Literal["first", "last"] = "first"
+
+    def __post_init__(self) -> None:
+        if self.weighting not in WEIGHTINGS:
+            raise ConfigurationError(f"weighting must be one of {', '.join(WEIGHTINGS)}, not {self.weighting!r}.")
 
     def estimate(self, evidence: Evidence) -> Estimate:
-        # Sorted, because greedy clustering depends on the order where the equivalence is not transitive.
-        samples = sorted(evidence.samples, key=lambda sample: sample.text)
-        texts = [sample.text for sample in samples]
+        texts = [sample.text for sample in evidence.samples]
         if len(texts) < 2 or not evidence.answer.text.strip() or not any(text.strip() for text in texts):
             return Estimate(uncertainty=math.nan)
-        ids = cluster(texts, self.equivalence, question=evidence.question)
+        ids = cluster(texts, self.equivalence, question=evidence.question, match=self.match)
         if self.weighting == "discrete":
             log_weights = [0.0] * len(texts)
         else:
-            log_weights = [sample.mean_logprob for sample in samples]
-        return Estimate(uncertainty=_entropy(ids, log_weights), clusters=len(set(ids)))
+            log_weights = [sample.mean_logprob for sample in evidence.samples]
+        masses = _masses(ids, log_weights)
+        if not masses:
+            uncertainty = math.nan
+        elif self.weighting == "cluster_mean":
+            uncertainty = math.fsum(-log_p for log_p in masses) / len(masses)
+        else:
+            uncertainty = math.fsum(-math.exp(log_p) * log_p for log_p in masses)
+        return Estimate(uncertainty=clipped(uncertainty), clusters=len(set(ids)))
+
+    def bounds(self, evidence: Evidence, remaining: int) -> tuple[float, float] | None:
+        texts = [sample.text for sample in evidence.samples]
+        total = len(texts) + remaining
+        # The weights of samples yet to come can be anything; and without a text so far the estimate may become NaN.
+        if self.weighting != "discrete" or self.match != "first" or total < 2 or not evidence.answer.text.strip():
+            return None
+        if not any(text.strip() for text in texts):
+            return None
+        # Clustering in the order drawn, against seeds only, never moves an earlier text, so counts can only grow.
+        ids = cluster(texts, self.equivalence, question=evidence.question)
+        counts = sorted(ids.count(i) for i in set(ids))
+        # Entropy is concave in the counts: least when all join the largest cluster, greatest when each is alone.
+        return _entropy([*counts[:-1], counts[-1] + remaining]), _entropy([*counts, *[1] * remaining])
 
 
-def _entropy(ids: Sequence[int], log_weights: Sequence[float]) -> float:
-    """The entropy in nats of clusters *ids* weighted by exp(*log_weights*); NaN if any weight is unknown."""
-    # Shifted by the largest, so that logprobs around -800 do not underflow to an empty distribution.
+def _entropy(counts: Sequence[int]) -> float:
+    total = sum(counts)
+    return clipped(math.fsum(-(count / total) * math.log(count / total) for count in counts))
+
+
+def _masses(ids: Sequence[int], log_weights: Sequence[float]) -> list[float]:
+    """The log share of each cluster of *ids*, its texts weighing exp(*log_weights*); none if a weight is unknown."""
     largest = max(log_weights)
     if any(math.isnan(weight) for weight in log_weights) or math.isinf(largest):
-        return math.nan
-    mass: defaultdict[int, float] = defaultdict(float)
+        return []
+    members: defaultdict[int, list[float]] = defaultdict(list)
     for i, weight in zip(ids, log_weights, strict=True):
-        mass[i] += math.exp(weight - largest)
-    total = math.fsum(mass.values())
-    return abs(math.fsum(-(m / total) * math.log(m / total) for m in mass.values() if m > 0))
+        # Shifted by the largest, so that logprobs around -800 do not underflow to an empty distribution.
+        members[i].append(weight - largest)
+    log_total = _log_sum([weight for weights in members.values() for weight in weights])
+    masses = [_log_sum(weights) - log_total for weights in members.values()]
+    return [mass for mass in masses if mass > -math.inf]
+
+
+def _log_sum(logs: Sequence[float]) -> float:
+    largest = max(logs)
+    return largest if math.isinf(largest) else largest + math.log(math.fsum(math.exp(log - largest) for log in logs))

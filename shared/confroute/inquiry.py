@@ -1,0 +1,109 @@
+"""What one request asks of the edge: an answer to serve, samples of it, and what the estimator wants to know."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from confroute.edge import EdgeEngine
+from confroute.records import (
+    Evidence,
+    FollowUp,
+    Generation,
+    Message,
+    ModelUsage,
+    Price,
+    Sample,
+    SamplingOptions,
+    question_of,
+)
+from confroute.steps import Call, Flow
+
+_LEAST_SAMPLE_TOKENS = 32
+# A sample far longer than the served answer is another answer, however it goes on: a small model that rambles at
+# temperature 0.7 would otherwise spend most of the time on words that change nothing.
+
+
+class Inquiry:
+    """One request's questions to the edge and what came back so far, also where a later one failed.
+
+    The methods are flows (see `steps`). Samples continue the request's own seed, so that those drawn in waves differ.
+    """
+
+    def __init__(
+        self, edge: EdgeEngine, messages: Sequence[Message], options: SamplingOptions, *, price: Price | None = None
+    ) -> None:
+        self.answer: Sample | None = None
+        self.samples: tuple[Sample, ...] = ()
+        self.replies: dict[str, Sample] = {}
+        self._edge = edge
+        self._messages = messages
+        self._options = options
+        self._price = price
+        self._input_tokens = 0
+        self._output_tokens = 0
+        self._seconds = 0.0
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(
+            question=question_of(self._messages),
+            answer=self.answer or Sample(text=""),
+            samples=self.samples,
+            replies=dict(self.replies),
+        )
+
+    @property
+    def usage(self) -> ModelUsage:
+        """All that was used so far, the seconds of a failed call included."""
+        return ModelUsage(
+            model=self._edge.model,
+            input_tokens=self._input_tokens,
+            output_tokens=self._output_tokens,
+            seconds=self._seconds,
+            cost_usd=self._price and self._price.cost_usd(self._input_tokens, self._output_tokens),
+        )
+
+    def serve(self, *, alternatives: int = 0) -> Flow[Sample]:
+        """Get the answer to serve, with this many alternatives of each token."""
+        generation = yield from self._ask(self._messages, 1, replace(self._options, alternatives=alternatives))
+        self._input_tokens += generation.input_tokens
+        self.answer = generation.samples[0]
+        return self.answer
+
+    def draw(self, n: int, *, temperature: float, top_p: float) -> Flow[None]:
+        """Draw *n* more samples. Each may have twice the served answer's tokens, or 32, within the request's limit."""
+        served = self.answer.output_tokens if self.answer else 0
+        options = replace(
+            self._options,
+            temperature=temperature,
+            top_p=min(self._options.top_p, top_p),
+            max_tokens=min(self._options.max_tokens, max(_LEAST_SAMPLE_TOKENS, 2 * served)),
+            seed=None if self._options.seed is None else self._options.seed + len(self.samples),
+        )
+        # The prompt is that of the served answer, and evaluated once: its tokens are not counted again.
+        generation = yield from self._ask(self._messages, n, options)
+        self.samples += generation.samples
+
+    def follow_up(self, questions: Mapping[str, FollowUp]) -> Flow[None]:
+        """Ask what the estimator wants to know, each by its name."""
+        for name, question in questions.items():
+            generation = yield from self._ask(question.messages, 1, question.options)
+            self._input_tokens += generation.input_tokens
+            self.replies[name] = generation.samples[0]
+
+    def _ask(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[Generation]:
+        agenerate = getattr(self._edge, "agenerate", None)
+        started = time.perf_counter()
+        try:
+            generation: Generation = yield Call(
+                lambda: self._edge.generate(messages, n=n, options=options),
+                agenerate and (lambda: agenerate(messages, n=n, options=options)),
+            )
+        finally:
+            self._seconds += time.perf_counter() - started
+        self._output_tokens += generation.output_tokens
+        if len(generation.samples) != n:
+            raise RuntimeError(f"The engine was asked for {n} samples and returned {len(generation.samples)}.")
+        return generation
