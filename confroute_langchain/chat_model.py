@@ -47,6 +47,9 @@ _ROUTER_FIELDS = (
     "sampling_temperature",
     "sampling_top_p",
     "policy",
+    "calibrator",
+    "certificate",
+    "task",
     "on_cloud_error",
     "edge_price",
     "cloud_price",
@@ -72,8 +75,8 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     Args:
         cloud: any LangChain chat model, with arguments bound to it or not, or a string for `init_chat_model`.
         edge, threshold, estimator, samples, curtail, wave, sampling_temperature, sampling_top_p, policy,
-        on_cloud_error, edge_price, cloud_price, hooks: see `confroute.Router`, whose defaults hold for what is not
-        given.
+        calibrator, certificate, task, on_cloud_error, edge_price, cloud_price, hooks: see `confroute.Router`, whose
+        defaults hold for what is not given.
         temperature, max_tokens: of the edge's served answer. The cloud keeps its own settings.
         stop: for both.
 
@@ -94,6 +97,9 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     sampling_temperature: float | None = None
     sampling_top_p: float | None = None
     policy: Any = None
+    calibrator: Any = None
+    certificate: Any = None
+    task: str | None = None
     on_cloud_error: Literal["raise", "edge"] | None = None
     edge_price: Price | None = None
     cloud_price: Price | None = None
@@ -255,6 +261,8 @@ class ConfidenceRoutedChatModel(BaseChatModel):
             "estimator": self._router.estimator.identity,
             "threshold": self._router.policy.threshold,
             "policy": type(self._router.policy).__name__,
+            "calibrator": self._router.calibrator and self._router.calibrator.identity,
+            "certificate": self._router.certificate and self._router.certificate.id,
             "samples": self._router.samples,
             "sampling_temperature": self._router.sampling_temperature,
             "sampling_top_p": self._router.sampling_top_p,

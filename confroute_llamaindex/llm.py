@@ -27,6 +27,7 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, fie
 from llama_index.core.llms import LLM, callbacks
 from pydantic import SkipValidation
 
+from confroute.calibration import Calibrator, Certificate
 from confroute.edge import EdgeEngine
 from confroute.errors import ConfigurationError
 from confroute.estimators import Estimator
@@ -62,7 +63,8 @@ class ConfidenceRoutedLLM(LLM):
 
     *max_tokens* and *temperature* are the edge's, where a call does not give its own; all other settings are those of
     `Router`, with its defaults. Settings cannot be changed after construction. `to_dict` describes the LLM and has no
-    secrets, hence no *cloud*; to load it, give *cloud*, *estimator*, *policy* and *hooks* again.
+    secrets, hence no *cloud*; to load it, give *cloud*, *estimator*, *policy*,
+    *calibrator*, *certificate* and *hooks* again.
 
     A token counter in a callback manager that *cloud* has, too, counts an escalated answer twice: give the counter to
     one of the two.
@@ -81,6 +83,9 @@ class ConfidenceRoutedLLM(LLM):
     sampling_temperature: float | None = Field(default=None, frozen=True)
     sampling_top_p: float | None = Field(default=None, frozen=True)
     policy: SkipValidation[Policy | None] = Field(default=None, frozen=True, exclude=True)
+    calibrator: SkipValidation[Calibrator | None] = Field(default=None, frozen=True, exclude=True)
+    certificate: SkipValidation[Certificate | str | Path | None] = Field(default=None, frozen=True, exclude=True)
+    task: str | None = Field(default=None, frozen=True)
     on_cloud_error: SkipValidation[Literal["raise", "edge"] | None] = Field(default=None, frozen=True)
     edge_price: Price | None = Field(default=None, frozen=True)
     cloud_price: Price | None = Field(default=None, frozen=True)

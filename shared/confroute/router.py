@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.errors import ConfigurationError, InputError
@@ -31,6 +31,9 @@ from confroute.records import (
     SamplingOptions,
 )
 from confroute.steps import END, Call, Emit, Flow, Source, arun, run
+
+if TYPE_CHECKING:
+    from confroute.calibration import Calibrator, Certificate
 
 logger = logging.getLogger("confroute")
 
@@ -107,6 +110,10 @@ class Router:
         sampling_temperature, sampling_top_p: of these samples. The served answer has the request's own. A tail cut at
             0.9 matters for small models: without it, most of their samples are noise.
         policy: instead of *threshold*.
+        calibrator: turns the uncertainty into P(acceptable), instead of the estimator's own confidence.
+        certificate: a `Certificate` or its file; brings its own threshold and calibrator. Everything else here must be
+            as it was made with, and a request with other system messages is escalated (``reason="uncertified"``).
+        task: the kind of question, which a certificate made for one is to be checked against.
         on_cloud_error: "raise" the cloud's error, or serve the "edge" answer with ``reason="cloud_error"``.
         edge_price, cloud_price: for the record's ``cost_usd``.
         hooks: called with each final record. An exception in a hook is logged, not raised.
@@ -124,6 +131,9 @@ class Router:
         sampling_temperature: float = 0.7,
         sampling_top_p: float = 0.9,
         policy: Policy | None = None,
+        calibrator: Calibrator | None = None,
+        certificate: Certificate | str | Path | None = None,
+        task: str | None = None,
         on_cloud_error: Literal["raise", "edge"] = "raise",
         edge_price: Price | None = None,
         cloud_price: Price | None = None,
@@ -131,6 +141,10 @@ class Router:
     ) -> None:
         if threshold is not None and policy is not None:
             raise ConfigurationError("Give either threshold or policy, not both: the policy holds its own threshold.")
+        if certificate is not None and (threshold, policy, calibrator) != (None, None, None):
+            raise ConfigurationError(
+                "Give either a certificate or threshold, policy and calibrator: a certificate brings its own."
+            )
         if samples < 2:
             raise ConfigurationError(f"samples must be at least 2, not {samples}: one has nothing to agree with.")
         if wave is not None and wave < 2:
@@ -151,10 +165,37 @@ class Router:
         self.sampling_temperature = sampling_temperature
         self.sampling_top_p = sampling_top_p
         self.policy = policy or Threshold(DEFAULT_THRESHOLD if threshold is None else threshold)
+        self.calibrator = calibrator
+        self.certificate = None if certificate is None else self._adopted(certificate, task)
         self.on_cloud_error = on_cloud_error
         self.edge_price = edge_price
         self.cloud_price = cloud_price
         self.hooks = tuple(hooks)
+
+    def _adopted(self, certificate: Certificate | str | Path, task: str | None) -> Certificate:
+        """The certificate, its threshold taken over, if this is the setup that it is for."""
+        from confroute.calibration import Certificate, calibrator_from_dict
+
+        certificate = certificate if isinstance(certificate, Certificate) else Certificate.load(certificate)
+        certificate.check(
+            edge=self.edge.model,
+            engine=type(self.edge).__name__,
+            estimator=self.estimator.identity,
+            samples=self.samples if self.estimator.needs_samples else 0,
+            sampling={"temperature": self.sampling_temperature, "top_p": self.sampling_top_p},
+            task=task,
+        )
+        if not certificate.certified:
+            logger.warning("Certificate %s could not certify its target. %s", certificate.id, certificate.advice or "")
+        if certificate.calibrator is not None:
+            self.calibrator = calibrator_from_dict(certificate.calibrator)
+        if certificate.threshold is not None:
+            self.policy = Threshold(certificate.threshold)
+        return certificate
+
+    def confidence(self, uncertainty: float) -> float:
+        """What the threshold is compared with: the calibrator's probability, else the estimator's own confidence."""
+        return (self.calibrator or self.estimator).confidence(uncertainty)
 
     def decide(self, messages: Sequence[Message], options: SamplingOptions | None = None) -> Decision:
         """Ask the edge and decide, without calling any cloud. Messages are OpenAI-style dicts."""
@@ -170,6 +211,11 @@ class Router:
             raise InputError("There are no messages to answer. Pass at least one user message.")
         if request.unsupported is not None:
             return Decision(record=ConfidenceRecord(route="cloud", reason="unsupported"), answer=None)
+
+        certificate = self.certificate
+        if certificate is not None and not certificate.covers(request.messages):
+            record = ConfidenceRecord(route="cloud", reason="uncertified", certificate=certificate.id)
+            return Decision(record=record, answer=None)
 
         inquiry = Inquiry(self.edge, request.messages, request.options, price=self.edge_price)
         try:
@@ -196,7 +242,7 @@ class Router:
             if settled is not None:
                 estimate = replace(estimate, uncertainty=_within(*settled, estimate.uncertainty))
 
-        confidence = self.estimator.confidence(estimate.uncertainty)
+        confidence = self.confidence(estimate.uncertainty)
         signal = math.isfinite(estimate.uncertainty) and math.isfinite(confidence)
         serves = signal and self.policy.serves(confidence)
         record = ConfidenceRecord(
@@ -206,6 +252,8 @@ class Router:
             uncertainty=estimate.uncertainty if signal else None,
             estimator=self.estimator.identity,
             threshold=self.policy.threshold,
+            calibrated=self.calibrator is not None,
+            certificate=certificate and certificate.id,
             samples=len(inquiry.samples),
             samples_planned=self.samples if self.estimator.needs_samples else 0,
             clusters=estimate.clusters,
@@ -244,7 +292,7 @@ class Router:
         except Exception:
             # Its estimate will fail, too, which is where failures are told.
             return None
-        if bounds is None or len({self.estimator.confidence(bound) >= threshold for bound in bounds}) == 2:
+        if bounds is None or len({self.confidence(bound) >= threshold for bound in bounds}) == 2:
             return None
         return bounds
 

@@ -145,6 +145,11 @@ class Certificate:
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}") from error
 
+    def covers(self, messages: Sequence[Message]) -> bool:
+        """Whether an answer to *messages* may be kept at all: it has a threshold, and their system messages are those
+        it was made with."""
+        return self.threshold is not None and self.template == template_hash(messages)
+
     def check(
         self,
         *,
