@@ -1,10 +1,9 @@
-"""The command line: `confroute demo` and `confroute ask`."""
+"""The command line: `confroute demo`, `confroute ask` and `confroute calibrate`."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,7 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from confroute import __version__
+from confroute.calibration.command import calibrate
 from confroute.edge import EdgeEngine, resolve_edge
+from confroute.environment import has_openai_key, openai_cloud
 from confroute.errors import ConfrouteError, InputError, require
 from confroute.records import SamplingOptions
 from confroute.router import Decision, Router
@@ -28,7 +29,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-DEFAULT_CLOUD_MODEL = "gpt-5-mini"
+
+app.command()(calibrate)
 
 
 class Engine(str, Enum):
@@ -142,11 +144,11 @@ def ask(
         raise InputError('The question is empty. Ask one, for example: confroute ask "What is the capital of Japan?"')
     engine_object = _loaded(resolve_edge(edge, engine=engine and engine.value))
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
-    if os.environ.get("OPENAI_API_KEY"):
+    if has_openai_key():
         from confroute_langchain import ConfidenceRoutedChatModel
 
         model = ConfidenceRoutedChatModel(
-            edge=engine_object, cloud=_openai_cloud(), threshold=threshold, samples=samples, max_tokens=max_tokens
+            edge=engine_object, cloud=openai_cloud(), threshold=threshold, samples=samples, max_tokens=max_tokens
         )
         message = model.invoke(messages)
         text, record, note = message.text, message.response_metadata["confidence_routing"], ""
@@ -198,8 +200,8 @@ def _demo_cloud(answers: dict[str, str]) -> Generator[tuple[Any, str]]:
 
     from confroute.demo.stand_in import MODEL, stand_in_cloud
 
-    if os.environ.get("OPENAI_API_KEY"):
-        cloud = _openai_cloud()
+    if has_openai_key():
+        cloud = openai_cloud()
         yield cloud, f"The cloud was {cloud.model_name}."
         return
     with stand_in_cloud(answers) as base_url:
@@ -209,13 +211,6 @@ def _demo_cloud(answers: dict[str, str]) -> Generator[tuple[Any, str]]:
         )
         # Words, not a key: the stand-in asks for none, and the client wants one.
         yield ChatOpenAI(model=MODEL, base_url=base_url, api_key="not-needed", max_retries=0), note  # pyright: ignore[reportArgumentType]
-
-
-def _openai_cloud() -> Any:
-    require("langchain_openai", extra="demo", wanted_by="OPENAI_API_KEY as the cloud")
-    from langchain_openai import ChatOpenAI
-
-    return ChatOpenAI(model=os.environ.get("OPENAI_MODEL") or DEFAULT_CLOUD_MODEL)
 
 
 def _progress() -> Progress:

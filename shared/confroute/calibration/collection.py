@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from confroute.calibration.journal import Journal
+from confroute.calibration.prompts import Prompt
 from confroute.edge import EdgeEngine
-from confroute.errors import InputError
+from confroute.errors import ConfigurationError
 from confroute.estimators import Estimator
 from confroute.inquiry import Inquiry
-from confroute.records import Evidence, Message, ModelUsage, Sample, SamplingOptions
+from confroute.records import Evidence, ModelUsage, Sample, SamplingOptions
 from confroute.steps import Flow, run
 
 FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """What to ask, and the answers that would be right, if they are known."""
-
-    messages: tuple[Message, ...]
-    references: tuple[str, ...] | None = None
-
-    @property
-    def key(self) -> str:
-        """The prompt's own digest: the same messages have the same key in every run."""
-        return hashlib.sha256(json.dumps(self.messages, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +51,7 @@ class Collection:
             "edge": self.edge.model,
             "engine": type(self.edge).__name__,
             "samples": self.samples if any(estimator.needs_samples for estimator in self.estimators) else 0,
+            "asks": [part.identity for part in self.estimators if type(part).follow_ups is not Estimator.follow_ups],
             "sampling_temperature": self.sampling_temperature,
             "sampling_top_p": self.sampling_top_p,
             "options": {**asdict(self.options), "stop": list(self.options.stop), "alternatives": wanted},
@@ -73,28 +60,26 @@ class Collection:
     def gather(self, prompts: Sequence[Prompt], path: Path) -> Iterator[Collected]:
         """What the edge says to each prompt, as it says it, in order; what *path* already holds is not asked again.
 
-        Each answer is in the file before it is handed out, so that an interrupted run loses at most the one being
-        asked. The file has the prompts' answers in plain text and is readable by its owner only.
+        Each answer is in the file before it is handed out; see `Journal`.
 
         Raises:
             InputError: *path* was made with other settings, or is no such file.
         """
-        known = self._known(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a", encoding="utf-8") as file:  # noqa: PTH123
-            if not known and not file.tell():
-                file.write(json.dumps({"settings": self.settings}) + "\n")
+        with Journal(path, settings=self.settings) as journal:
             for prompt in prompts:
-                if prompt.key not in known:
-                    known[prompt.key] = self._ask(prompt)
-                    file.write(json.dumps(asdict(known[prompt.key]), ensure_ascii=False) + "\n")
-                    file.flush()
-                yield known[prompt.key]
+                if prompt.key in journal.results:
+                    yield _read(prompt.key, journal.results[prompt.key])
+                else:
+                    collected = self._ask(prompt)
+                    journal.add(prompt.key, asdict(collected))
+                    yield collected
 
     def _ask(self, prompt: Prompt) -> Collected:
         inquiry = Inquiry(self.edge, prompt.messages, self.options)
         try:
             run(self._inquire(inquiry))
+        except ConfigurationError:
+            raise
         except Exception as error:
             # One prompt that is too long must not end a run of hours; it counts as no signal.
             return Collected(key=prompt.key, usage=inquiry.usage, error=type(error).__name__)
@@ -110,45 +95,11 @@ class Collection:
         if settings["samples"]:
             yield from inquiry.draw(self.samples, temperature=self.sampling_temperature, top_p=self.sampling_top_p)
 
-    def _known(self, path: Path) -> dict[str, Collected]:
-        if not path.exists():
-            return {}
-        lines = path.read_text(encoding="utf-8").splitlines()
-        # A run that was killed while it wrote leaves half a line at the end.
-        whole = [line for i, line in enumerate(lines) if i < len(lines) - 1 or _is_json(line)]
-        if len(whole) < len(lines):
-            path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")
-        if not whole:
-            return {}
-        try:
-            settings = json.loads(whole[0])["settings"]
-            collected = [_read(json.loads(line)) for line in whole[1:]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f'"{path.name}" is not a file of collected answers ({type(error).__name__}). Name another file, or '
-                "remove it to begin anew."
-            ) from None
-        if settings != self.settings:
-            changed = sorted(name for name in self.settings if settings.get(name) != self.settings[name])
-            raise InputError(
-                f'"{path.name}" was collected with other settings ({", ".join(changed)}). Use the same ones, name '
-                "another file, or remove it to begin anew."
-            )
-        return {item.key: item for item in collected}
 
-
-def _is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _read(item: dict[str, Any]) -> Collected:
+def _read(key: str, item: dict[str, Any]) -> Collected:
     evidence, usage = item["evidence"], item["usage"]
     return Collected(
-        key=item["key"],
+        key=key,
         evidence=evidence
         and Evidence(
             question=evidence["question"],

@@ -6,11 +6,11 @@ Two sets, split once by a hash of the ids: on "calibration" the default threshol
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
+
+from confroute.grading import contains_answer
 
 SYSTEM = "Answer with just the answer, a word or a short phrase."
 
@@ -28,8 +28,7 @@ class Question:
         >>> Question(id="", category="", question="", accepted=("Tokyo",)).is_right("It is TOKYO.")
         True
         """
-        words = f" {_plain(answer)} "
-        return any(f" {_plain(accepted)} " in words for accepted in self.accepted)
+        return contains_answer(answer, self.accepted)
 
 
 def load_questions(name: Literal["demo", "calibration"]) -> list[Question]:
@@ -45,10 +44,3 @@ def _question(fields: dict[str, Any]) -> Question:
         question=fields["question"],
         accepted=tuple(fields["accepted"]),
     )
-
-
-def _plain(text: str) -> str:
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    folded = "".join(character for character in folded if not unicodedata.combining(character))
-    folded = re.sub(r"(?<=\d),(?=\d{3})", "", folded)
-    return re.sub(r"[\W_]+", " ", folded).strip()

@@ -1,0 +1,183 @@
+"""From collected answers and their labels to a certificate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from typing import Literal, TypeAlias
+
+from confroute.calibration.certificate import Certificate, Kind, auroc_advice, template_hash
+from confroute.calibration.collection import Collected, Collection
+from confroute.calibration.labels import LabelKind
+from confroute.calibration.probability import Beta, Calibrator, Isotonic, Platt
+from confroute.calibration.prompts import Prompt
+from confroute.calibration.thresholds import Cut, cost_cut, error_cut, harm_cut
+from confroute.errors import CalibrationError, ConfigurationError
+from confroute.estimators import Estimator
+from confroute.evaluation import auroc, bootstrap_interval
+
+CalibratorKind: TypeAlias = Literal["none", "platt", "beta", "isotonic"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a threshold is to promise: the risk *kind* at most *value*, with probability 1 - *delta*, or on average
+    with ``delta=None`` (for a cost, a harm and a regret)."""
+
+    kind: Kind
+    value: float
+    delta: float | None = 0.1
+
+    @property
+    def needs_labels(self) -> bool:
+        return self.kind != "cost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certified:
+    """A certificate, with what it was made from: an uncertainty and a confidence for each item, NaN where the edge
+    gave no signal."""
+
+    certificate: Certificate
+    cut: Cut
+    uncertainties: list[float]
+    confidences: list[float]
+
+
+def certify(
+    collection: Collection,
+    estimator: Estimator,
+    prompts: Sequence[Prompt],
+    collected: Sequence[Collected],
+    target: Target,
+    *,
+    acceptable: Sequence[bool] | None = None,
+    cloud_right: Sequence[bool] | None = None,
+    labels: LabelKind | None = None,
+    calibrator: CalibratorKind = "none",
+    task: str | None = None,
+) -> Certified:
+    """The threshold that keeps *target*, as a certificate for this edge, estimator and system prompt.
+
+    *acceptable* is whether each of the edge's answers is, and needed for every target but a cost; *cloud_right*
+    whether the cloud's is, and needed for a regret. *calibrator* names how confidences become probabilities; it is
+    fitted on the same items, which costs the promise nothing (see `confroute.calibration.thresholds`).
+
+    Raises:
+        ConfigurationError: labels are missing for this target, the prompts have different system messages, or an
+            isotonic calibrator is combined with a target on the error among kept answers.
+        CalibrationError: the calibrator cannot be fitted to these labels.
+    """
+    if not len(prompts) == len(collected) == len(acceptable if acceptable is not None else prompts):
+        raise CalibrationError("There must be as many prompts as collected answers and labels.")
+    templates = {template_hash(prompt.messages) for prompt in prompts}
+    if len(templates) != 1:
+        raise ConfigurationError(
+            f"The prompts have {len(templates)} different system prompts; a certificate is for one. Calibrate each "
+            "kind of prompt on its own."
+        )
+    uncertainties = [estimator.estimate(item.evidence).uncertainty if item.evidence else math.nan for item in collected]
+    fitted = _fitted(calibrator, estimator, uncertainties, acceptable, target)
+    confidences = [(fitted or estimator).confidence(uncertainty) for uncertainty in uncertainties]
+    cut = _cut(target, confidences, acceptable, cloud_right)
+    area, interval, advice = _signal(collection.edge.model, uncertainties, acceptable)
+    if not cut.certified:
+        needed = f" About {cut.labels_needed} items would be needed." if cut.labels_needed else ""
+        what = "Only answers without a signal are escalated" if cut.threshold == 0 else "Everything is escalated"
+        reason = f"No threshold keeps this target on these {cut.n} items. {what}.{needed}"
+        advice = f"{reason} {advice}" if advice else reason
+    certificate = Certificate(
+        kind=target.kind,
+        method=cut.method,
+        target=cut.target,
+        delta=cut.delta,
+        n=cut.n,
+        threshold=cut.threshold,
+        bound=cut.bound,
+        kept=cut.kept,
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        edge=collection.edge.model,
+        engine=type(collection.edge).__name__,
+        estimator=estimator.identity,
+        samples=collection.samples if estimator.needs_samples else 0,
+        sampling={"temperature": collection.sampling_temperature, "top_p": collection.sampling_top_p},
+        template=templates.pop(),
+        task=task,
+        stopping="exact curtailment",
+        calibrator=fitted and fitted.to_dict(),
+        labels=labels if acceptable is not None else None,
+        auroc=area,
+        auroc_interval=interval,
+        labels_needed=cut.labels_needed,
+        advice=advice,
+    )
+    return Certified(certificate=certificate, cut=cut, uncertainties=uncertainties, confidences=confidences)
+
+
+def _fitted(
+    kind: CalibratorKind,
+    estimator: Estimator,
+    uncertainties: Sequence[float],
+    acceptable: Sequence[bool] | None,
+    target: Target,
+) -> Calibrator | None:
+    if kind == "none":
+        return None
+    if acceptable is None:
+        raise ConfigurationError("A calibrator needs labels. Give the prompts references, or leave the calibrator out.")
+    if kind == "isotonic" and target.kind == "error":
+        raise ConfigurationError(
+            "An isotonic calibrator draws its steps by looking at the labels, which the test of the error among kept "
+            "answers must not. Use platt or beta, or another target."
+        )
+    unit: Literal["nats", "share"] = "share" if estimator.unit == "share" else "nats"
+    fits = {"platt": Platt.fit, "beta": partial(Beta.fit, unit=unit), "isotonic": Isotonic.fit}
+    return fits[kind](uncertainties, acceptable)
+
+
+def _cut(
+    target: Target,
+    confidences: Sequence[float],
+    acceptable: Sequence[bool] | None,
+    cloud_right: Sequence[bool] | None,
+) -> Cut:
+    if target.kind == "cost":
+        return cost_cut(confidences, target.value, target.delta)
+    if acceptable is None:
+        raise ConfigurationError(
+            f"A target for {target.kind} needs labels: references in the prompts, or a cloud model to agree with or "
+            "to judge. Only a target for cost needs none."
+        )
+    losses = [not good for good in acceptable]
+    if target.kind == "error":
+        if target.delta is None:
+            raise ConfigurationError("The error among kept answers cannot be promised on average; give a delta.")
+        return error_cut(confidences, losses, target.value, target.delta)
+    if target.kind == "regret":
+        if cloud_right is None:
+            raise ConfigurationError("A regret needs to know where the cloud is right: references and a cloud model.")
+        losses = [lossy and right for lossy, right in zip(losses, cloud_right, strict=True)]
+    if target.delta is None:
+        return harm_cut(confidences, losses, target.value, method="crc")
+    return harm_cut(confidences, losses, target.value, target.delta)
+
+
+def _signal(
+    edge: str, uncertainties: Sequence[float], acceptable: Sequence[bool] | None
+) -> tuple[float | None, tuple[float, float] | None, str | None]:
+    """The AUROC for "the edge's answer is not acceptable", its 95 % interval, and what to do without a signal."""
+    if acceptable is None:
+        return None, None, None
+    # No signal is the most uncertain there is.
+    ordered = [math.inf if math.isnan(uncertainty) else uncertainty for uncertainty in uncertainties]
+
+    def statistic(indices: Sequence[int]) -> float:
+        return auroc([ordered[i] for i in indices], [not acceptable[i] for i in indices])
+
+    n = len(ordered)
+    area, interval = statistic(range(n)), bootstrap_interval(statistic, n, resamples=1000)
+    advice = auroc_advice(edge, area, interval)
+    return (None, None, advice) if math.isnan(area) else (area, interval, advice)

@@ -1,0 +1,273 @@
+"""`confroute calibrate`: from a file of prompts to a certificate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from confroute.calibration.certificate import Certificate, Kind
+from confroute.calibration.certify import Certified, Target, certify
+from confroute.calibration.collection import Collected, Collection
+from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by_references
+from confroute.calibration.prompts import Prompt, read_prompts
+from confroute.edge import resolve_edge
+from confroute.edge.naming import ENGINES
+from confroute.environment import has_openai_key, openai_cloud
+from confroute.errors import ConfigurationError, InputError, require
+from confroute.estimators.naming import ESTIMATOR_NAMES, named_estimator
+from confroute.records import SamplingOptions
+
+T = TypeVar("T")
+
+
+class Labels(str, Enum):
+    """Where the labels come from."""
+
+    auto = "auto"
+    gold = "gold"
+    agreement = "agreement"
+    judge = "judge"
+
+
+class Calibrator(str, Enum):
+    """How confidences become probabilities."""
+
+    none = "none"
+    platt = "platt"
+    beta = "beta"
+    isotonic = "isotonic"
+
+
+def calibrate(
+    prompts: Annotated[
+        Path,
+        typer.Argument(
+            help='JSON lines, each with "question" or "messages", and "references" if you have them.',
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Option(
+            help="What to promise: cost=0.5 (escalate at most half), harm=0.05 (wrong and kept), regret=0.05 (also "
+            "right in the cloud), error=0.1 (wrong among those kept)."
+        ),
+    ] = "harm=0.05",
+    delta: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Chance of a calibration that breaks it; 0 promises an average.")
+    ] = 0.1,
+    labels: Annotated[
+        Labels,
+        typer.Option(
+            help="gold: the references. agreement, judge: of the cloud (OPENAI_API_KEY). auto: gold if all have some."
+        ),
+    ] = Labels.auto,
+    estimator: Annotated[str, typer.Option(help=f"One of {', '.join(ESTIMATOR_NAMES)}.")] = "disagreement",
+    calibrator: Annotated[Calibrator, typer.Option(help="Makes the confidence a probability.")] = Calibrator.none,
+    edge: Annotated[str, typer.Option(help="A name, a .gguf file, a folder or a Hub checkpoint.")] = "smollm2-135m",
+    engine: Annotated[str | None, typer.Option(help=f"{' or '.join(ENGINES)}; llama.cpp for a GGUF file.")] = None,
+    samples: Annotated[int, typer.Option(min=2, max=256, help="Answers sampled to measure the uncertainty.")] = 10,
+    system: Annotated[str | None, typer.Option(help="System message for prompts that have none.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens an answer of the edge may have.")] = 256,
+    task: Annotated[str | None, typer.Option(help="Name of this kind of question, kept in the certificate.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for answers, certificate and plots.", file_okay=False)] = Path(
+        "calibration"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON and nothing else.")] = False,
+) -> None:
+    """Find the threshold that keeps a promise on prompts like yours, and write it as a certificate.
+
+    Every prompt is asked of the edge, with all its samples, and what came back is kept in the folder: interrupted, or
+    run again with another target, it goes on from there. The certificate is for this edge model, estimator, system
+    message and kind of question only: Router(certificate="calibration/certificate.json") refuses another.
+    """
+    require("scipy", extra="train", wanted_by="confroute calibrate")
+    wanted = _target(target, delta)
+    asked = read_prompts(prompts, system=system)
+    measure = named_estimator(estimator)
+    collection = Collection(
+        edge=resolve_edge(edge, engine=engine),
+        estimators=[measure],
+        samples=samples,
+        # The same prompts give the same certificate again.
+        options=SamplingOptions(max_tokens=max_tokens, seed=0),
+    )
+    cloud = _cloud(wanted, labels, asked)
+    try:
+        collected = _watched("asking the edge", collection.gather(asked, out / "answers.jsonl"), asked, quiet=as_json)
+        acceptable, cloud_right, kind = _labelled(labels, wanted, asked, collected, cloud, out, quiet=as_json)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted. The same command goes on from here.", style="yellow")
+        raise typer.Exit(130) from None
+    made = certify(
+        collection,
+        measure,
+        asked,
+        collected,
+        wanted,
+        acceptable=acceptable,
+        cloud_right=cloud_right,
+        labels=kind,
+        calibrator=calibrator.value,
+        task=task,
+    )
+    path = out / "certificate.json"
+    made.certificate.save(path)
+    plots = _plots(made, acceptable, cloud_right, out)
+    if as_json:
+        typer.echo(json.dumps(made.certificate.to_dict(), indent=1))
+        return
+    _show(made.certificate, acceptable, collected)
+    console = Console()
+    console.print(f"Written: {path}" + "".join(f", {plot.name}" for plot in plots), highlight=False)
+    console.print(f'Use it: Router(certificate="{path}"), or certificate= of the LangChain or LlamaIndex model.\n')
+
+
+def _target(text: str, delta: float) -> Target:
+    kind, _, value = text.partition("=")
+    kinds = get_args(Kind)
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if kind not in kinds or not 0 < number < 1:
+        raise ConfigurationError(
+            f"The target must be one of {', '.join(kinds)}, an equals sign and a number between 0 and 1, such as "
+            f"harm=0.05, not {text!r}."
+        )
+    return Target(kind=kind, value=number, delta=delta or None)  # pyright: ignore[reportArgumentType]
+
+
+def _cloud(target: Target, labels: Labels, prompts: Sequence[Prompt]) -> CloudModel | None:
+    """The cloud model, if this run will ask it, so that a missing key is told before the edge works for hours."""
+    referenced = all(prompt.references is not None for prompt in prompts)
+    if labels is Labels.gold and not referenced:
+        missing = sum(prompt.references is None for prompt in prompts)
+        raise InputError(f"{missing} of {len(prompts)} prompts have no references, which gold labels need.")
+    if target.kind == "regret" and not referenced:
+        raise InputError("A regret needs references in all prompts, to know where the cloud is right.")
+    needed = target.kind == "regret" or labels in (Labels.agreement, Labels.judge)
+    needed = needed or (target.needs_labels and not referenced)
+    if not needed:
+        return None
+    if not has_openai_key():
+        raise ConfigurationError(
+            f"A target for {target.kind} needs labels. Put references into the prompts, or set OPENAI_API_KEY (and "
+            "OPENAI_BASE_URL for another server), so that the cloud's answers can label them."
+        )
+    model = openai_cloud()
+
+    def ask(messages: Sequence[Any]) -> str:
+        return str(model.invoke([dict(message) for message in messages]).text)
+
+    return CloudModel(name=model.model_name, ask=ask)
+
+
+def _labelled(
+    labels: Labels,
+    target: Target,
+    prompts: Sequence[Prompt],
+    collected: Sequence[Collected],
+    cloud: CloudModel | None,
+    out: Path,
+    *,
+    quiet: bool,
+) -> tuple[list[bool] | None, list[bool] | None, Any]:
+    """Whether each of the edge's answers is acceptable, whether the cloud's is right, and the kind of the labels."""
+    referenced = all(prompt.references is not None for prompt in prompts)
+    kind = labels
+    if labels is Labels.auto:
+        kind = Labels.gold if referenced else Labels.agreement
+    answers: list[str] | None = None
+    if cloud is not None and (kind is Labels.agreement or target.kind == "regret"):
+        shadow = cloud.answers(prompts, out / "cloud.jsonl")
+        answers = _watched("asking the cloud", shadow, prompts, quiet=quiet)
+    cloud_right = by_references(prompts, answers) if answers is not None and target.kind == "regret" else None
+    if kind is Labels.gold:
+        return by_references(prompts, [answer_of(item).text for item in collected]), cloud_right, "gold"
+    if kind is Labels.judge and cloud is not None:
+        verdicts = cloud.verdicts(prompts, collected, out / "verdicts.jsonl")
+        return _watched("asking the judge", verdicts, prompts, quiet=quiet), cloud_right, "judge"
+    if answers is not None:
+        return by_agreement(collected, answers), cloud_right, "agreement"
+    return None, None, None
+
+
+def _watched(what: str, results: Iterable[T], prompts: Sequence[Prompt], *, quiet: bool) -> list[T]:
+    """The *results* as a list, with a progress bar on stderr while they come."""
+    bar = Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=quiet,
+    )
+    with bar:
+        return list(bar.track(results, total=len(prompts), description=what))
+
+
+def _plots(
+    made: Certified, acceptable: Sequence[bool] | None, cloud_right: Sequence[bool] | None, out: Path
+) -> list[Path]:
+    if acceptable is None or len(set(acceptable)) < 2:
+        return []
+    require("matplotlib", extra="train", wanted_by="The plots of confroute calibrate")
+    from confroute.calibration.plots import plot_cost_quality, plot_reliability, plot_risk_coverage
+
+    paths = [out / name for name in ("cost_quality.svg", "reliability.svg", "risk_coverage.svg")]
+    wrong = [not good for good in acceptable]
+    plot_cost_quality(
+        made.confidences, acceptable, paths[0], cloud_right=cloud_right, threshold=made.certificate.threshold
+    )
+    plot_reliability(made.confidences, acceptable, paths[1])
+    plot_risk_coverage(made.uncertainties, wrong, paths[2], cut=made.cut)
+    return paths
+
+
+def _show(certificate: Certificate, acceptable: Sequence[bool] | None, collected: Sequence[Collected]) -> None:
+    risks = {
+        "cost": "share escalated",
+        "harm": "wrong and kept",
+        "regret": "wrong, kept, and right in the cloud",
+        "error": "wrong among those kept",
+    }
+    table = Table(
+        title="Certificate" if certificate.certified else "NOT certified", title_justify="left", show_header=False
+    )
+    add: Callable[[str, str], None] = table.add_row
+    add("promise", f"{risks[certificate.kind]} at most {certificate.target:.1%}")
+    sure = "on average" if certificate.delta is None else f"with probability {1 - certificate.delta:.0%}"
+    add("bound", f"{certificate.bound:.1%} {sure} ({certificate.method}, n = {certificate.n})")
+    add("threshold", "none: escalate everything" if certificate.threshold is None else f"{certificate.threshold:.4g}")
+    add("kept on the edge", f"{certificate.kept:.1%} of these prompts")
+    if acceptable is not None:
+        right, n = sum(acceptable), len(acceptable)
+        stats: Any = import_module("scipy.stats")
+        low, high = stats.binomtest(right, n).proportion_ci(method="wilson")
+        name = {"gold": "edge right", "judge": "edge judged right", "agreement": "edge agrees with the cloud"}
+        add(name[certificate.labels or "gold"], f"{right} of {n}, {right / n:.1%} (95 %: {low:.1%} to {high:.1%})")
+    if certificate.auroc is not None and certificate.auroc_interval is not None:
+        low, high = certificate.auroc_interval
+        add("AUROC", f"{certificate.auroc:.3f} (95 %: {low:.3f} to {high:.3f}); 0.5 is no signal")
+    add("for", f"{certificate.edge} on {certificate.engine}, {certificate.estimator}, {certificate.samples} samples")
+    if certificate.task:
+        add("task", certificate.task)
+    silent = sum(item.evidence is None for item in collected)
+    if silent:
+        add("edge failed", f"{silent} times; counted as escalated")
+    console = Console()
+    console.print(table)
+    if certificate.advice:
+        console.print(certificate.advice, style="yellow", highlight=False)

@@ -1,0 +1,82 @@
+"""A file of results, one JSON line each, that an interrupted run goes on from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from confroute.errors import InputError
+
+
+class Journal:
+    """Results by key, each in the file before it is used, so that a run that is killed loses at most the one it was at.
+
+    The first line holds the *settings* that the results were made with; a file made with others is refused. The file
+    may hold prompts and answers in plain text and is readable by its owner only.
+
+        with Journal(path, settings={"edge": "smollm2-135m"}) as journal:
+            if key not in journal.results:
+                journal.add(key, {"text": ...})
+
+    Raises:
+        InputError: the file was made with other settings, or is no such file.
+    """
+
+    def __init__(self, path: Path, *, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self.settings = json.loads(json.dumps(settings))
+        self.results: dict[str, dict[str, Any]] = {}
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> Journal:  # noqa: PYI034
+        self._read()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        self._file = open(descriptor, "a", encoding="utf-8")  # noqa: PTH123
+        if not self.path.stat().st_size:
+            self._write({"settings": self.settings})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, key: str, result: Mapping[str, Any]) -> None:
+        self._write({"key": key, **result})
+        self.results[key] = dict(result)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._file is None:
+            raise ValueError("The journal is not open; use it in a with statement.")
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def _read(self) -> None:
+        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else [""]
+        if lines[-1]:
+            # A run that was killed while it wrote leaves a line without its end.
+            lines[-1] = ""
+            self.path.write_text("\n".join(lines), encoding="utf-8")
+        try:
+            first, *rest = [json.loads(line) for line in lines[:-1]] or [None]
+            settings = self.settings if first is None else first["settings"]
+            self.results = {line.pop("key"): line for line in rest}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f'"{self.path.name}" is not a file of results to go on from ({type(error).__name__}). Name another '
+                "place for them, or remove the file to begin anew."
+            ) from None
+        changed = sorted(
+            name for name in self.settings.keys() | settings if settings.get(name) != self.settings.get(name)
+        )
+        if changed:
+            raise InputError(
+                f'"{self.path.name}" was made with other settings ({", ".join(changed)}). Use the same ones, name '
+                "another place, or remove the file to begin anew."
+            )

@@ -1,0 +1,88 @@
+"""The prompts that a threshold is calibrated on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from confroute.errors import InputError
+from confroute.records import Message
+
+_PROMPT, _REFERENCES = ("question", "prompt"), ("references", "reference", "answers", "answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What to ask, and the answers that would be right, if they are known."""
+
+    messages: tuple[Message, ...]
+    references: tuple[str, ...] | None = None
+
+    @property
+    def key(self) -> str:
+        """The prompt's own digest: the same messages have the same key in every run."""
+        return hashlib.sha256(json.dumps(self.messages, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_prompts(path: Path, *, system: str | None = None) -> list[Prompt]:
+    """The prompts in a JSON-lines file, in its order.
+
+    Each line is an object with "question" (or "prompt"), a text, or "messages", a list of objects with "role" and
+    "content"; and, if there are any, "references" (or "reference", "answers", "answer"), a text or a list of texts.
+    *system* is put before the messages of each line that has no system message of its own.
+
+    Raises:
+        InputError: the file cannot be read, has no prompts, or a line is none; the message has the line's number.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f'The prompts in "{path.name}" cannot be read: {reason}.') from None
+    prompts = [_prompt(path, number, line, system) for number, line in enumerate(lines, 1) if line.strip()]
+    if not prompts:
+        raise InputError(
+            f'"{path.name}" holds no prompts. Put one JSON object on each line, such as {{"question": "…"}}.'
+        )
+    return prompts
+
+
+def _prompt(path: Path, number: int, line: str, system: str | None) -> Prompt:
+    def refuse(why: str) -> InputError:
+        return InputError(f'Line {number} of "{path.name}" {why}.')
+
+    try:
+        given: Any = json.loads(line)
+    except ValueError:
+        raise refuse("is not JSON") from None
+    if not isinstance(given, dict):
+        raise refuse('is not a JSON object, such as {"question": "…"}')
+    item = cast("dict[str, Any]", given)
+    question = next((item[name] for name in _PROMPT if name in item), None)
+    messages = item.get("messages", [{"role": "user", "content": question}])
+    if (question is None) == ("messages" not in item):
+        raise refuse('needs either "question" or "messages"')
+    if not _are_messages(messages):
+        raise refuse('needs a text for its question, or messages that each have a text for "role" and for "content"')
+    if system is not None and all(message["role"] != "system" for message in messages):
+        messages = [{"role": "system", "content": system}, *messages]
+    references = next((item[name] for name in _REFERENCES if item.get(name) is not None), None)
+    listed: list[Any] = [references] if isinstance(references, (str, int, float)) else references or []
+    if not isinstance(listed, list) or not all(isinstance(one, (str, int, float)) for one in listed):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refuse("has references that are neither a text nor a list of texts")
+    return Prompt(messages=tuple(messages), references=None if references is None else tuple(map(str, listed)))
+
+
+def _are_messages(messages: Any) -> bool:
+    listed = cast("list[Any]", messages) if isinstance(messages, list) else []
+    return bool(listed) and all(map(_is_message, listed))
+
+
+def _is_message(message: Any) -> bool:
+    if not isinstance(message, dict):
+        return False
+    role, content = map(cast("dict[str, Any]", message).get, ("role", "content"))
+    return isinstance(role, str) and isinstance(content, str) and bool(content.strip())

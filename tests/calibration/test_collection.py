@@ -1,0 +1,120 @@
+"""Asking the edge a set of prompts, with all that a threshold may need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from confroute import (
+    ConfigurationError,
+    Disagreement,
+    Generation,
+    InputError,
+    MeanLogprob,
+    Sample,
+    SamplingOptions,
+)
+from confroute.calibration.collection import Collected, Collection
+from confroute.calibration.prompts import Prompt
+from confroute.estimators import Estimator, PTrue, TokenEntropy
+from confroute.records import Message
+from confroute.testing import ScriptedEngine, says
+
+QUESTIONS = ("one", "two", "three", "blank", "broken")
+PROMPTS = [Prompt(messages=({"role": "user", "content": question},)) for question in QUESTIONS]
+RICH = Sample(
+    text="a b", token_logprobs=(-0.5, -1.5), tokens=("a", " b"), alternatives=((("a", -0.5), ("b", -1.0)),) * 2
+)
+
+
+class Engine(ScriptedEngine):
+    """Answers by script, and True to every question about an answer."""
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        if "Proposed answer" in str(messages[-1]["content"]):
+            self.requests.append((list(messages), n, options))
+            return Generation(samples=(says("True"),), input_tokens=3)
+        return super().generate(messages, n=n, options=options)
+
+
+def engine() -> Engine:
+    script = dict.fromkeys(QUESTIONS[:3], (RICH, [RICH, "c"]))
+    return Engine(script | {"blank": (" ", ["x"]), "broken": RuntimeError("quotes the prompt")})
+
+
+def collection(*estimators: Estimator, edge: Engine | None = None, samples: int = 4) -> Collection:
+    return Collection(edge=edge or engine(), estimators=estimators or (Disagreement(),), samples=samples)
+
+
+def test_all_samples_are_drawn_and_a_failure_is_no_end(tmp_path: Path) -> None:
+    """Each prompt gets its answer and all samples, a blank answer none, and a failed one its error's class."""
+    results = list(collection().gather(PROMPTS, tmp_path / "answers.jsonl"))
+    assert [len(item.evidence.samples) if item.evidence else None for item in results] == [4, 4, 4, 0, None]
+    assert [item.error for item in results] == [None, None, None, None, "RuntimeError"]
+    assert results[0].evidence is not None
+    assert results[0].evidence.answer == RICH
+    assert "quotes" not in (tmp_path / "answers.jsonl").read_text(encoding="utf-8")
+
+
+def test_read_back_it_is_the_same(tmp_path: Path) -> None:
+    """What the file gives back equals what was handed out, alternatives, replies and usage included."""
+    path = tmp_path / "answers.jsonl"
+    first = list(collection(Disagreement(), PTrue()).gather(PROMPTS, path))
+    again = engine()
+    assert list(collection(Disagreement(), PTrue(), edge=again).gather(PROMPTS, path)) == first
+    assert again.requests == []
+    assert first[0].evidence is not None
+    assert set(first[0].evidence.replies) == {"p_true"}
+
+
+@pytest.mark.parametrize("done", range(len(PROMPTS)))
+def test_interrupted_it_goes_on(tmp_path: Path, done: int) -> None:
+    """Stopped after any number of prompts, a second run asks the rest only, and the results are in order."""
+    path = tmp_path / "answers.jsonl"
+    run = collection().gather(PROMPTS, path)
+    for _ in range(done):
+        next(run)
+    run.close()
+    edge = engine()
+    results = list(collection(edge=edge).gather(PROMPTS, path))
+    assert [item.key for item in results] == [prompt.key for prompt in PROMPTS]
+    asked = [str(messages[-1]["content"]) for messages, _, _ in edge.requests]
+    assert list(dict.fromkeys(asked)) == list(QUESTIONS[done:])
+
+
+def test_only_what_is_needed_is_asked_for(tmp_path: Path) -> None:
+    """No samples for estimators that look at none; as many alternatives as the greediest of them wants."""
+    edge = engine()
+    list(collection(MeanLogprob(), TokenEntropy(k=7), edge=edge).gather(PROMPTS[:1], tmp_path / "answers.jsonl"))
+    assert [(n, options.alternatives) for _, n, options in edge.requests] == [(1, 7)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [collection(samples=5), collection(TokenEntropy(), Disagreement()), collection(Disagreement(), PTrue())],
+    ids=["samples", "alternatives", "questions"],
+)
+def test_other_settings_are_refused(tmp_path: Path, other: Collection) -> None:
+    """Answers made with fewer samples, fewer alternatives or without a question are not gone on with."""
+    path = tmp_path / "answers.jsonl"
+    list(collection().gather(PROMPTS[:1], path))
+    with pytest.raises(InputError, match="other settings"):
+        list(other.gather(PROMPTS, path))
+
+
+def test_a_setting_that_fails_everywhere_is_raised(tmp_path: Path) -> None:
+    """A missing chat template would fail on all prompts: it ends the run instead of filling the file with failures."""
+    edge = Engine({"one": ConfigurationError("no chat template")})
+    with pytest.raises(ConfigurationError, match="chat template"):
+        list(collection(edge=edge).gather(PROMPTS[:1], tmp_path / "answers.jsonl"))
+
+
+def test_a_prompt_that_comes_twice_is_asked_once(tmp_path: Path) -> None:
+    """The same prompt has the same answer in both places."""
+    edge = engine()
+    first, second = collection(edge=edge).gather([PROMPTS[0], PROMPTS[0]], tmp_path / "answers.jsonl")
+    assert isinstance(first, Collected)
+    assert first == second
+    assert [n for _, n, _ in edge.requests] == [1, 4]

@@ -1,0 +1,94 @@
+"""The file of results that an interrupted run goes on from."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from confroute.calibration.journal import Journal
+from confroute.errors import InputError
+
+SETTINGS = {"edge": "tiny", "options": {"stop": ["\n"]}}
+
+
+def write(path: Path, *keys: str) -> None:
+    with Journal(path, settings=SETTINGS) as journal:
+        for key in keys:
+            journal.add(key, {"text": f"Größe {key}\n"})
+
+
+def test_what_was_added_is_there_again(tmp_path: Path) -> None:
+    """Results survive, with line breaks and umlauts, and further ones come behind them."""
+    path = tmp_path / "new" / "results.jsonl"
+    write(path, "a")
+    write(path, "b")
+    with Journal(path, settings=SETTINGS) as journal:
+        assert journal.results == {key: {"text": f"Größe {key}\n"} for key in ("a", "b")}
+
+
+def test_only_its_owner_reads_it(tmp_path: Path) -> None:
+    """Prompts and answers in plain text are nobody else's business."""
+    write(tmp_path / "results.jsonl")
+    assert stat.S_IMODE((tmp_path / "results.jsonl").stat().st_mode) == 0o600
+
+
+def test_each_result_is_on_disk_before_the_next(tmp_path: Path) -> None:
+    """A run that is killed has lost nothing that it had."""
+    path = tmp_path / "results.jsonl"
+    with Journal(path, settings=SETTINGS) as journal:
+        journal.add("a", {})
+        assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+def test_half_a_line_is_forgotten(tmp_path: Path, cut: int) -> None:
+    """A run killed while it wrote costs its last result, wherever it was cut, and the file is whole again."""
+    path = tmp_path / "results.jsonl"
+    write(path, "a", "b")
+    path.write_bytes(path.read_bytes()[:-cut])
+    write(path, "c")
+    with Journal(path, settings=SETTINGS) as journal:
+        assert list(journal.results) == ["a", "c"]
+
+
+def test_cut_in_the_first_line(tmp_path: Path) -> None:
+    """A run killed while it wrote its settings begins anew."""
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"sett', encoding="utf-8")
+    write(path, "a")
+    with Journal(path, settings=SETTINGS) as journal:
+        assert list(journal.results) == ["a"]
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    """Results of another model must not be mixed in; the error names what differs, not what is in the file."""
+    path = tmp_path / "results.jsonl"
+    write(path, "secret-key")
+    with (
+        pytest.raises(InputError, match=r"other settings \(edge, extra\)") as caught,
+        Journal(path, settings={**SETTINGS, "edge": "big", "extra": 1}),
+    ):
+        pass
+    assert "secret" not in str(caught.value)
+    with Journal(path, settings=SETTINGS) as journal:
+        assert list(journal.results) == ["secret-key"]
+
+
+@pytest.mark.parametrize(
+    "text", ["no json\n", "[]\n", "{}\n", '{"settings": 3}\n', '{"settings": {}}\n{"text": "x"}\n']
+)
+def test_no_journal(tmp_path: Path, text: str) -> None:
+    """Another file is refused and left as it is."""
+    path = tmp_path / "results.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError), Journal(path, settings={}):
+        pass
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_closed_it_takes_nothing(tmp_path: Path) -> None:
+    """Adding outside of the with statement is a mistake that is told."""
+    with pytest.raises(ValueError, match="not open"):
+        Journal(tmp_path / "results.jsonl", settings={}).add("a", {})

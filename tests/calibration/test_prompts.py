@@ -1,0 +1,87 @@
+"""Reading the prompts that a threshold is calibrated on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from confroute.calibration.prompts import Prompt, read_prompts
+from confroute.errors import InputError
+
+SECRET = "Zanzibarland-4711"  # noqa: S105
+
+
+def read(tmp_path: Path, *lines: Any, system: str | None = None) -> list[Prompt]:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
+    return read_prompts(path, system=system)
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def test_forms_of_a_line(tmp_path: Path) -> None:
+    """Question or prompt or messages; one reference or several or none; blank lines are skipped."""
+    asked = read(
+        tmp_path,
+        {"question": "a", "references": ["x", "y"]},
+        "",
+        {"prompt": "a", "answer": 5},
+        {"messages": [user("a")], "id": 7},
+    )
+    assert [prompt.references for prompt in asked] == [("x", "y"), ("5",), None]
+    assert all(list(prompt.messages) == [user("a")] for prompt in asked)
+    assert len({prompt.key for prompt in asked}) == 1
+
+
+def test_system_goes_before_prompts_without_one(tmp_path: Path) -> None:
+    """The given system message is put first, and leaves those that have their own."""
+    own = {"role": "system", "content": "own"}
+    first, second = read(tmp_path, {"question": "a"}, {"messages": [own, user("a")]}, system="given")
+    assert [message["content"] for message in first.messages] == ["given", "a"]
+    assert [message["content"] for message in second.messages] == ["own", "a"]
+    assert first.key != second.key
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f'{{"question": "{SECRET}"', "is not JSON"),
+        (f'["{SECRET}"]', "not a JSON object"),
+        ({"text": SECRET}, 'either "question" or "messages"'),
+        ({"question": SECRET, "messages": [user("a")]}, 'either "question" or "messages"'),
+        ({"question": " "}, "needs a text"),
+        ({"question": 3}, "needs a text"),
+        ({"messages": []}, "needs a text"),
+        ({"messages": [SECRET]}, "needs a text"),
+        ({"messages": [{"role": "user"}]}, "needs a text"),
+        ({"question": SECRET, "references": {"a": 1}}, "references"),
+        ({"question": SECRET, "references": [[SECRET]]}, "references"),
+    ],
+)
+def test_what_is_no_prompt(tmp_path: Path, line: Any, why: str) -> None:
+    """The error has the line's number and says what is wrong with it, without its text."""
+    with pytest.raises(InputError, match=why) as caught:
+        read(tmp_path, {"question": "fine"}, line)
+    assert "Line 2" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00"])
+def test_no_prompts_at_all(tmp_path: Path, content: bytes) -> None:
+    """An empty file and one that is no text are told apart from a wrong line, by the file's name."""
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"prompts\.jsonl"):
+        read_prompts(path)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """An absent file is named, without the folder it was looked for in."""
+    with pytest.raises(InputError, match='"absent.jsonl" cannot be read: No such file') as caught:
+        read_prompts(tmp_path / "absent.jsonl")
+    assert str(tmp_path) not in str(caught.value)
