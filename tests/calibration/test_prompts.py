@@ -82,6 +82,6 @@ def test_no_prompts_at_all(tmp_path: Path, content: bytes) -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     """An absent file is named, without the folder it was looked for in."""
-    with pytest.raises(InputError, match='"absent.jsonl" cannot be read: No such file') as caught:
+    with pytest.raises(InputError, match=r'"absent\.jsonl" cannot be read: No such file') as caught:
         read_prompts(tmp_path / "absent.jsonl")
     assert str(tmp_path) not in str(caught.value)

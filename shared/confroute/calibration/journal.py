@@ -58,15 +58,14 @@ class Journal:
         self._file.flush()
 
     def _read(self) -> None:
-        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else [""]
-        if lines[-1]:
-            # A run that was killed while it wrote leaves a line without its end.
-            lines[-1] = ""
-            self.path.write_text("\n".join(lines), encoding="utf-8")
+        # In bytes, since a run that was killed while it wrote leaves a line without its end, or half a character.
+        *lines, rest = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
+        if rest:
+            self.path.write_bytes(b"".join(line + b"\n" for line in lines))
         try:
-            first, *rest = [json.loads(line) for line in lines[:-1]] or [None]
-            settings = self.settings if first is None else first["settings"]
-            self.results = {line.pop("key"): line for line in rest}
+            first, *others = [json.loads(line) for line in lines] or [{"settings": self.settings}]
+            settings = dict(first["settings"])
+            self.results = {line.pop("key"): line for line in others}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f'"{self.path.name}" is not a file of results to go on from ({type(error).__name__}). Name another '
