@@ -1,0 +1,250 @@
+"""From collected answers to a certificate, and from a certificate to a router."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from confroute import ConfigurationError, Disagreement, Evidence, MeanLogprob, Router, SemanticEntropy
+from confroute.calibration import Certificate, Platt
+from confroute.calibration.certify import Target, certify
+from confroute.calibration.collection import Collected, Collection
+from confroute.calibration.prompts import Prompt
+from confroute.errors import CalibrationError
+from confroute.records import SamplingOptions
+from confroute.testing import ScriptedEngine, says
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+N = 200
+
+
+def prompt(i: int, *, system: bool = True) -> Prompt:
+    question = {"role": "user", "content": f"question {i}"}
+    return Prompt(messages=(SYSTEM, question) if system else (question,))
+
+
+def item(i: int, agreeing: int) -> Collected:
+    """An answer with this many of ten samples agreeing."""
+    samples = tuple(says("Paris" if j < agreeing else f"other{j}") for j in range(10))
+    return Collected(key=str(i), evidence=Evidence(question="", answer=says("Paris", -0.1), samples=samples))
+
+
+PROMPTS = [prompt(i) for i in range(N)]
+AGREEING = [i % 11 for i in range(N)]
+ANSWERS = [item(i, agreeing) for i, agreeing in enumerate(AGREEING)]
+# Right from seven agreeing samples on, and never below.
+ACCEPTABLE = [agreeing >= 7 for agreeing in AGREEING]
+ENGINE = ScriptedEngine({f"question {i}": ("Paris", ["Paris"] * i + ["x"] * (10 - i)) for i in range(1, 10)})
+COLLECTION = Collection(edge=ENGINE, estimators=(Disagreement(),))
+
+
+HARM = Target(kind="harm", value=0.05)
+
+
+def made(target: Target = HARM, **given: Any) -> Certificate:
+    settings = {"acceptable": ACCEPTABLE, "labels": "gold"} | given
+    return certify(COLLECTION, Disagreement(), PROMPTS, ANSWERS, target, **settings).certificate
+
+
+def test_a_certificate_says_all_it_is_for() -> None:
+    """Model, engine, estimator, samples, sampling, template, labels and the signal stand in it, and it holds."""
+    certificate = made(task="capitals")
+    assert certificate.certified
+    assert certificate.threshold == 0.7  # with six of ten, all of the 18 answers are wrong: more than 5 % of 200
+    assert (certificate.edge, certificate.engine) == ("scripted-edge", "ScriptedEngine")
+    assert (certificate.estimator, certificate.samples) == ("disagreement@1(text@1)", 10)
+    assert certificate.sampling == {"temperature": 0.7, "top_p": 0.9}
+    assert (certificate.labels, certificate.task, certificate.n) == ("gold", "capitals", N)
+    assert certificate.auroc == 1.0
+    assert certificate.advice is None
+
+
+@pytest.mark.parametrize("kind", ["harm", "regret", "error"])
+def test_targets_on_quality_keep_only_what_is_right(kind: Any) -> None:
+    """With answers that are right from seven agreeing samples on, what is kept is right often enough."""
+    certificate = made(Target(kind=kind, value=0.1), cloud_right=[True] * N)
+    assert certificate.threshold is not None
+    kept = [agreeing >= 10 * certificate.threshold - 1e-9 for agreeing in AGREEING]
+    wrong = sum(keep and not good for keep, good in zip(kept, ACCEPTABLE, strict=True))
+    assert wrong / (sum(kept) if kind == "error" else N) <= 0.1
+    assert certificate.kept == sum(kept) / N
+
+
+def test_a_regret_forgives_what_the_cloud_gets_wrong_too() -> None:
+    """Where the cloud is never right there is nothing to lose, and all with a signal is kept."""
+    assert made(Target(kind="regret", value=0.05), cloud_right=[False] * N).threshold == 0.0
+
+
+def test_a_cost_needs_no_labels() -> None:
+    """A budget is kept by confidences alone, and the certificate says nothing of quality."""
+    certificate = made(Target(kind="cost", value=0.5), acceptable=None)
+    assert certificate.certified
+    assert (certificate.labels, certificate.auroc) == (None, None)
+    assert 1 - certificate.kept <= 0.5
+
+
+def test_infeasible_escalates_everything_and_says_why() -> None:
+    """Answers that are never right keep nothing; how surely the edge errs says that it has no signal."""
+    hopeless = [i % 2 == 0 for i in range(N)]
+    certificate = made(Target(kind="error", value=0.05), acceptable=hopeless)
+    assert certificate.threshold is None
+    assert certificate.advice is not None
+    assert "Everything is escalated" in certificate.advice
+    assert "no signal" in certificate.advice
+
+
+def test_too_few_labels_say_how_many() -> None:
+    """Twenty right answers cannot certify one in a hundred; the certificate names the number that could."""
+    few = certify(
+        COLLECTION,
+        Disagreement(),
+        PROMPTS[:20],
+        [item(i, 10) for i in range(20)],
+        Target(kind="harm", value=0.01),
+        acceptable=[True] * 20,
+        labels="gold",
+    ).certificate
+    assert (few.threshold, few.labels_needed) == (None, 230)
+    assert few.advice is not None
+    assert "230 items" in few.advice
+
+
+def test_failed_answers_count_as_escalated() -> None:
+    """An answer that the edge could not give has no signal: it lowers the kept share and does no harm."""
+    failed = [Collected(key="x", error="ContextLengthError")] * 50
+    certificate = certify(
+        COLLECTION,
+        Disagreement(),
+        PROMPTS,
+        [*ANSWERS[:150], *failed],
+        Target(kind="harm", value=0.05),
+        acceptable=[*ACCEPTABLE[:150], *[False] * 50],
+        labels="gold",
+    ).certificate
+    assert certificate.certified
+    assert certificate.kept <= 0.75
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"acceptable": None}, ConfigurationError, "needs labels"),
+        ({"acceptable": None, "calibrator": "platt"}, ConfigurationError, "needs labels"),
+        ({"target": Target(kind="regret", value=0.1)}, ConfigurationError, "where the cloud is right"),
+        ({"target": Target(kind="error", value=0.1, delta=None)}, ConfigurationError, "on average"),
+        ({"target": Target(kind="error", value=0.1), "calibrator": "isotonic"}, ConfigurationError, "isotonic"),
+        ({"acceptable": [True]}, CalibrationError, "as many"),
+    ],
+)
+def test_what_cannot_be_certified(given: dict[str, Any], error: type[Exception], message: str) -> None:
+    """A target that lacks what it needs is refused with what is missing."""
+    with pytest.raises(error, match=message):
+        made(**given)
+
+
+def test_one_system_message_for_all() -> None:
+    """Prompts with different system messages are different traffic."""
+    with pytest.raises(ConfigurationError, match="2 different system prompts"):
+        certify(
+            COLLECTION,
+            Disagreement(),
+            [*PROMPTS[:-1], prompt(N, system=False)],
+            ANSWERS,
+            Target(kind="cost", value=0.5),
+        )
+
+
+def router(certificate: Certificate | Path, **given: Any) -> Router:
+    return Router(ENGINE, **{"certificate": certificate, **given})
+
+
+def decide(routed: Router, i: int, *, system: bool = True) -> Any:
+    return routed.decide(prompt(i, system=system).messages, SamplingOptions()).record
+
+
+@pytest.mark.parametrize("calibrator", ["none", "platt", "beta", "isotonic"])
+def test_the_router_keeps_what_the_certificate_keeps(tmp_path: Path, calibrator: Any) -> None:
+    """Loaded from its file, with any calibrator, it serves exactly the answers at or above its threshold."""
+    full = certify(
+        COLLECTION,
+        Disagreement(),
+        PROMPTS,
+        ANSWERS,
+        Target(kind="harm", value=0.05),
+        acceptable=ACCEPTABLE,
+        labels="gold",
+        calibrator=calibrator,
+    )
+    path = tmp_path / "certificate.json"
+    full.certificate.save(path)
+    routed = router(path)
+    for i in range(1, 10):
+        record = decide(routed, i)
+        kept = full.confidences[AGREEING.index(i)] >= (full.certificate.threshold or 2)
+        assert (record.route == "edge") == kept
+        assert (record.certificate, record.calibrated) == (full.certificate.id, calibrator != "none")
+    assert {decide(routed, i).route for i in range(1, 10)} == {"edge", "cloud"}
+
+
+def test_other_system_messages_are_escalated_unasked() -> None:
+    """What the certificate does not cover is not served, however sure the edge is, and costs no edge call."""
+    before = len(ENGINE.requests)
+    record = decide(router(made()), 9, system=False)
+    assert (record.route, record.reason, record.edge) == ("cloud", "uncertified", None)
+    assert len(ENGINE.requests) == before
+
+
+def test_a_certificate_that_keeps_nothing_asks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Infeasible: everything is escalated without an edge call, and the log says so once."""
+    with caplog.at_level(logging.WARNING):
+        routed = router(made(Target(kind="error", value=0.05), acceptable=[i % 2 == 0 for i in range(N)]))
+    assert "could not certify" in caplog.text
+    before = len(ENGINE.requests)
+    assert decide(routed, 9).reason == "uncertified"
+    assert len(ENGINE.requests) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"edge": ScriptedEngine({}, model="other")}, "edge model"),
+        ({"estimator": SemanticEntropy()}, "estimator"),
+        ({"samples": 5}, "samples 10, now 5"),
+        ({"sampling_temperature": 1.0}, "sampling"),
+        ({"task": "other"}, "task"),
+    ],
+)
+def test_another_setup_is_refused(given: dict[str, Any], message: str) -> None:
+    """Another model, estimator, number of samples, temperature or task: the error says which, and what to do."""
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        Router(**{"edge": ENGINE, "certificate": made(task="capitals"), **given})
+    assert "confroute calibrate" in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"threshold": 0.5}, {"calibrator": Platt(slope=-1.0, intercept=0.0)}])
+def test_a_certificate_brings_its_own_threshold(given: dict[str, Any]) -> None:
+    """A threshold beside a certificate would void it."""
+    with pytest.raises(ConfigurationError, match="brings its own"):
+        router(made(), **given)
+
+
+def test_a_calibrator_alone() -> None:
+    """Without a certificate, a calibrator turns uncertainty into the confidence that the threshold is compared with."""
+    routed = Router(ENGINE, calibrator=Platt(slope=-100.0, intercept=50.0), threshold=0.5)
+    surer, less_sure = decide(routed, 9), decide(routed, 2)
+    assert (surer.route, less_sure.route) == ("edge", "cloud")
+    assert surer.calibrated
+    assert surer.confidence == pytest.approx(1.0)
+    assert less_sure.confidence == pytest.approx(0.0)
+
+
+def test_single_pass_estimators_certify_without_samples() -> None:
+    """Where no samples are looked at, none are named, and the router's number of them does not matter."""
+    collection = replace(COLLECTION, estimators=(MeanLogprob(),))
+    certificate = certify(collection, MeanLogprob(), PROMPTS, ANSWERS, Target(kind="cost", value=0.5)).certificate
+    assert certificate.samples == 0
+    assert Router(ENGINE, estimator=MeanLogprob(), samples=3, certificate=certificate).certificate is certificate
