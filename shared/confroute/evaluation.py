@@ -1,9 +1,9 @@
 """How well an uncertainty tells wrong answers from right ones, how far a confidence can be believed, and what routing
 by it buys.
 
-No signal is the least certain: among uncertainties NaN is taken for infinity, in a ranking of confidences it comes
-first to be escalated, and where a confidence is read as a probability it is left out. Ties are never broken by the order
-of the items. All cost O(n log n) and need only the standard library.
+NaN is no signal: in `prr`, `aurc` and `risk_coverage` it counts as infinite uncertainty, in `cost_quality` as the least
+confident of all, and where a confidence is read as a probability it is left out. `auroc` takes none. Ties are never
+broken by the order of the items. All but the bootstrap cost O(n log n), and need only the standard library.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def prr(uncertainties: Sequence[float], quality: Sequence[float]) -> float:
 
     (area - random) / (oracle - random), where the area is the mean over k = 1 ... n of the mean quality of the k most
     certain answers, the oracle rejects the worst first, and random is the mean quality, exactly and not by shuffling.
-    This is PRR at 1.0: all rejection shares count. *quality* may be graded, higher is better; its scale does not matter.
+    This is PRR at 1.0: all rejection shares count. *quality* may be graded, higher is better, on any scale.
 
     1 is the oracle, 0 is chance, below 0 is worse than chance. Tied uncertainties count as broken at random, on
     average. NaN if all answers are equally good, or none is given (Malinin et al. 2017; Fadeeva et al. 2023).
 
     >>> round(prr([0.1, 0.4, 0.35, 0.8], [True, True, False, False]), 3)
-    0.6
+    0.571
     """
     _check_lengths(uncertainties, quality)
     if not quality or min(quality) == max(quality):
@@ -196,7 +196,7 @@ def cost_quality(
 
 
 def _tied(keys: Sequence[float], values: Sequence[float], *, silent: float) -> Iterator[tuple[int, float]]:
-    """For each distinct key, rising, with NaN taken for *silent*: how many items have it, and the sum of their values."""
+    """For each distinct key, rising, NaN taken for *silent*: how many items have it, and the sum of their values."""
     _check_lengths(keys, values)
     ranks = [silent if math.isnan(key) else key for key in keys]
     order = sorted(range(len(ranks)), key=ranks.__getitem__)

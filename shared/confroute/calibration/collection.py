@@ -70,11 +70,12 @@ class Collection:
                 if prompt.key in journal.results:
                     yield _read(prompt.key, journal.results[prompt.key])
                 else:
-                    collected = self._ask(prompt)
+                    collected = self.ask(prompt)
                     journal.add(prompt.key, asdict(collected))
                     yield collected
 
-    def _ask(self, prompt: Prompt) -> Collected:
+    def ask(self, prompt: Prompt) -> Collected:
+        """What the edge says to one prompt, now."""
         inquiry = Inquiry(self.edge, prompt.messages, self.options)
         try:
             run(self._inquire(inquiry))

@@ -40,8 +40,8 @@ class LlamaCppEngine:
         threads: int | None = None,
     ) -> None:
         require("xllamacpp", extra="llamacpp", wanted_by="The llama.cpp engine")
-        self._path = Path(path)
-        self.model = name or self._path.stem
+        self.path = Path(path)
+        self.model = name or self.path.stem
         self._context_tokens = context_tokens
         self._parallel = parallel
         self._threads = threads
@@ -68,7 +68,7 @@ class LlamaCppEngine:
 
             xllamacpp: Any = _xllamacpp
             params = xllamacpp.CommonParams()
-            params.model.path = str(self._path)
+            params.model.path = str(self.path)
             params.n_ctx = self._context_tokens
             params.n_parallel = self._parallel
             # One cache for all slots: the samples of a prompt share its keys and values, and a single request may
