@@ -62,3 +62,9 @@ def test_the_interval_of_a_mean_covers_as_often_as_it_says() -> None:
 def test_an_undefined_statistic_has_no_interval() -> None:
     """Where every resample is NaN, so is the interval."""
     assert all(math.isnan(bound) for bound in bootstrap_interval(lambda indices: math.nan, 5))
+
+
+def test_no_signal_is_the_most_uncertain() -> None:
+    """NaN ranks above every number and ties with other NaN; it once never returned."""
+    assert auroc([0.1, math.nan, math.nan], [False, True, True]) == 1.0
+    assert auroc([math.nan, math.nan, 0.3], [False, True, False]) == 0.75

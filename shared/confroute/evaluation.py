@@ -19,7 +19,8 @@ from confroute.errors import CalibrationError, ConfigurationError
 def auroc(uncertainties: Sequence[float], wrong: Sequence[bool]) -> float:
     """The probability that a wrong answer is more uncertain than a right one, ties counted half.
 
-    1 is perfect, 0.5 is chance; NaN if all answers are right or all are wrong. Equals the Mann-Whitney U statistic
+    1 is perfect, 0.5 is chance; NaN if all answers are right or all are wrong. An uncertainty of NaN, no signal, counts
+    as the greatest. Equals the Mann-Whitney U statistic
     over the number of pairs.
 
     >>> auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
@@ -29,6 +30,7 @@ def auroc(uncertainties: Sequence[float], wrong: Sequence[bool]) -> float:
     negatives = len(wrong) - positives
     if not positives or not negatives:
         return math.nan
+    uncertainties = [math.inf if math.isnan(uncertainty) else uncertainty for uncertainty in uncertainties]
     order = sorted(range(len(wrong)), key=lambda i: uncertainties[i])
     rank_sum = 0.0
     start = 0

@@ -85,7 +85,7 @@ def test_interrupted_it_goes_on(tmp_path: Path) -> None:
     assert "goes on from here" in errors
     assert "Traceback" not in errors
     before = answers.read_text(encoding="utf-8")
-    done = calibrate(*map(str, arguments[3:]))
+    done = calibrate(*arguments[len(COMMAND) :])
     assert done.returncode == 0, done.stderr
     assert answers.read_text(encoding="utf-8").startswith(before)
 

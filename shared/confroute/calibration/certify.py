@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from confroute.calibration.certificate import Certificate, Kind, auroc_advice, template_hash
 from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.labels import LabelKind
-from confroute.calibration.probability import Beta, Calibrator, Isotonic, Platt
+from confroute.calibration.probability import Beta, Calibrator, Isotonic, Platt, cross_fitted
 from confroute.calibration.prompts import Prompt
 from confroute.calibration.thresholds import Cut, cost_cut, error_cut, harm_cut
 from confroute.errors import CalibrationError, ConfigurationError
@@ -45,6 +45,9 @@ class Certified:
     cut: Cut
     uncertainties: list[float]
     confidences: list[float]
+    held_out: list[float]
+    """Each confidence as a calibrator fitted on the other items gives it, which is what to judge the calibrator by; the
+    same as *confidences* without one."""
 
 
 def certify(
@@ -80,7 +83,9 @@ def certify(
             "kind of prompt on its own."
         )
     uncertainties = [estimator.estimate(item.evidence).uncertainty if item.evidence else math.nan for item in collected]
-    fitted = _fitted(calibrator, estimator, uncertainties, acceptable, target)
+    fit = _fit(calibrator, estimator, acceptable, target)
+    fitted = fit and fit(uncertainties, acceptable or [])
+    held_out = fit and cross_fitted(fit, uncertainties, acceptable or [])
     confidences = [(fitted or estimator).confidence(uncertainty) for uncertainty in uncertainties]
     cut = _cut(target, confidences, acceptable, cloud_right)
     area, interval, advice = _signal(collection.edge.model, uncertainties, acceptable)
@@ -114,16 +119,18 @@ def certify(
         labels_needed=cut.labels_needed,
         advice=advice,
     )
-    return Certified(certificate=certificate, cut=cut, uncertainties=uncertainties, confidences=confidences)
+    return Certified(
+        certificate=certificate,
+        cut=cut,
+        uncertainties=uncertainties,
+        confidences=confidences,
+        held_out=held_out or confidences,
+    )
 
 
-def _fitted(
-    kind: CalibratorKind,
-    estimator: Estimator,
-    uncertainties: Sequence[float],
-    acceptable: Sequence[bool] | None,
-    target: Target,
-) -> Calibrator | None:
+def _fit(
+    kind: CalibratorKind, estimator: Estimator, acceptable: Sequence[bool] | None, target: Target
+) -> Callable[[Sequence[float], Sequence[bool]], Calibrator] | None:
     if kind == "none":
         return None
     if acceptable is None:
@@ -134,8 +141,7 @@ def _fitted(
             "answers must not. Use platt or beta, or another target."
         )
     unit: Literal["nats", "share"] = "share" if estimator.unit == "share" else "nats"
-    fits = {"platt": Platt.fit, "beta": partial(Beta.fit, unit=unit), "isotonic": Isotonic.fit}
-    return fits[kind](uncertainties, acceptable)
+    return {"platt": Platt.fit, "beta": partial(Beta.fit, unit=unit), "isotonic": Isotonic.fit}[kind]
 
 
 def _cut(

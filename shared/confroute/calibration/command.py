@@ -231,7 +231,7 @@ def _plots(
     plot_cost_quality(
         made.confidences, acceptable, paths[0], cloud_right=cloud_right, threshold=made.certificate.threshold
     )
-    plot_reliability(made.confidences, acceptable, paths[1])
+    plot_reliability(made.held_out, acceptable, paths[1])
     plot_risk_coverage(made.uncertainties, wrong, paths[2], cut=made.cut)
     return paths
 

@@ -35,7 +35,7 @@ class ExactEquivalence(Equivalence):
         return [self._form(a) == self._form(b) for a, b in pairs]
 
     def _form(self, text: str) -> list[str]:
-        form = tokens(text)
+        form = list(tokens(text))
         for i in range(len(form) - 1):
             # "$5" is read as "dollars 5".
             if form[i] in _CURRENCIES and is_number(form[i + 1]):

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final
 
 # `re` calls the vowel signs of Indic and Southeast Asian scripts no letters; with the blocks they stay in their word.
@@ -36,7 +37,9 @@ def is_number(token: str) -> bool:
     return token.lstrip("-.")[:1].isdecimal()
 
 
-def tokens(text: str) -> list[str]:
+@lru_cache(maxsize=512)
+def tokens(text: str) -> tuple[str, ...]:
+    # Remembered, since clustering meets each text as often as there are others.
     text = _ROMAN.sub(lambda match: str(_roman(match[0])), text)
     # Compatibility folding would make 102 of 10².
     text = _SUPERSCRIPT.sub(r"^\g<0>", text)
@@ -46,7 +49,7 @@ def tokens(text: str) -> list[str]:
     for symbol, word in _SYMBOLS.items():
         marked = marked.replace(symbol, word)
     # Symbols alone, such as an emoji, are still an answer.
-    return _joined(_TOKEN.findall(marked)) or folded.split()
+    return tuple(_joined(_TOKEN.findall(marked)) or folded.split())
 
 
 def _is_significant(character: str) -> bool:

@@ -43,7 +43,7 @@ class TextEquivalence(Equivalence):
         asked = frozenset(map(_singular, tokens(question)))
         return [self._pair(tokens(a), tokens(b), asked) for a, b in pairs]
 
-    def _pair(self, a: list[str], b: list[str], asked: frozenset[str]) -> bool:
+    def _pair(self, a: Sequence[str], b: Sequence[str], asked: frozenset[str]) -> bool:
         if a == b:
             return True
         if bool(_NEGATIONS.intersection(a)) != bool(_NEGATIONS.intersection(b)):
@@ -62,7 +62,7 @@ class TextEquivalence(Equivalence):
         return len(words_a & words_b) >= self.overlap * min(len(words_a), len(words_b))
 
 
-def _content(tokens: list[str], dropped: frozenset[str]) -> list[str]:
+def _content(tokens: Sequence[str], dropped: frozenset[str]) -> list[str]:
     content = (_singular(token) for token in tokens if token not in _STOP_WORDS)
     return list(dict.fromkeys(token for token in content if token not in dropped))
 
