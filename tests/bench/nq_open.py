@@ -15,17 +15,18 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.progress import track
 
 from confroute import Disagreement, Estimator, Evidence, MeanLogprob, SamplingOptions, SemanticEntropy
-from confroute.calibration.collection import Collected, Collection
+from confroute.calibration.collection import Collected, Collection, read_sample
+from confroute.calibration.journal import Journal
 from confroute.calibration.prompts import Prompt
 from confroute.demo.questions import SYSTEM
-from confroute.edge import resolve_edge
+from confroute.edge import EdgeEngine, resolve_edge
 from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.equivalence import EmbeddingEquivalence, ExactEquivalence, RougeL
 from confroute.estimators import (
@@ -65,7 +66,7 @@ class Line:
     estimator: Estimator | None
     uncertainties: list[float]
     seconds: float = math.nan
-    passes: int = field(default=0)
+    passes: int = 0
 
 
 def estimators() -> list[Estimator]:
@@ -128,10 +129,10 @@ def main() -> None:
     if arguments.threads is not None and isinstance(edge, LlamaCppEngine):
         edge = LlamaCppEngine(edge.path, name=edge.model, threads=arguments.threads)
     sampled = Collection(edge=edge, estimators=[Disagreement(), ALTERNATIVES], samples=SAMPLES, options=OPTIONS)
-    reported = Collection(edge=edge, estimators=[PTrue(), Verbalized()], options=OPTIONS)
-    answers = _gathered("samples", sampled, prompts, arguments.work / "samples.jsonl")
-    replies = _gathered("self-reports", reported, prompts, arguments.work / "self_reports.jsonl")
-    evidence = [_joined(a, b) for a, b in zip(answers, replies, strict=True)]
+    gathering = sampled.gather(prompts, arguments.work / "samples.jsonl")
+    answers = list(track(gathering, "asking for samples", total=len(prompts)))
+    reporting = _self_reports(edge, answers, arguments.work / "self_reports.jsonl")
+    evidence = list(track(reporting, "asking for self-reports", total=len(prompts)))
     wrong = [
         item is None or not contains_answer(item.answer.text, prompt.references or ())
         for prompt, item in zip(prompts, evidence, strict=True)
@@ -143,18 +144,24 @@ def main() -> None:
     print(DOCUMENT.read_text(encoding="utf-8"))
 
 
-def _gathered(what: str, collection: Collection, prompts: Sequence[Prompt], path: Path) -> list[Collected]:
-    return list(track(collection.gather(prompts, path), f"asking for {what}", total=len(prompts)))
-
-
-def _joined(sampled: Collected, reported: Collected) -> Evidence | None:
-    if sampled.evidence is None:
-        return None
-    # The replies are about the same greedy answer.
-    same = reported.evidence is not None and reported.evidence.answer.text == sampled.evidence.answer.text
-    return (
-        replace(sampled.evidence, replies=reported.evidence.replies) if same and reported.evidence else sampled.evidence
-    )
+def _self_reports(edge: EdgeEngine, answers: Sequence[Collected], path: Path) -> Iterator[Evidence | None]:
+    """The evidence with the edge's replies about each of its answers."""
+    parts = (PTrue(), Verbalized())
+    settings = {"edge": edge.model, "estimators": [part.identity for part in parts]}
+    with Journal(path, settings=settings) as journal:
+        for item in answers:
+            if item.evidence is None:
+                yield None
+                continue
+            questions = {name: ask for part in parts for name, ask in part.follow_ups(item.evidence).items()}
+            if item.key not in journal.results:
+                replies = {
+                    name: asdict(edge.generate(ask.messages, n=1, options=ask.options).samples[0])
+                    for name, ask in questions.items()
+                }
+                journal.add(item.key, replies)
+            known = journal.results[item.key]
+            yield replace(item.evidence, replies={name: read_sample(known[name]) for name in questions})
 
 
 def _line(estimator: Estimator, evidence: Sequence[Evidence | None]) -> Line:
@@ -179,17 +186,17 @@ def _combination(evidence: Sequence[Evidence | None], wrong: Sequence[bool]) -> 
     return Line(name=f"logistic_combination of {names}; cross-fitted, 5 folds", estimator=None, uncertainties=values)
 
 
-def _timing(edge: object, prompts: Sequence[Prompt]) -> dict[str, float]:
+def _timing(edge: EdgeEngine, prompts: Sequence[Prompt]) -> dict[str, float]:
     """Median seconds of a served answer, of ten samples of it and of a follow-up, measured afresh."""
     took: dict[str, list[float]] = {"answer": [], "samples": [], "follow-up": []}
     for prompt in prompts:
         for name, parts, n in (("answer", [MeanLogprob()], 2), ("samples", [Disagreement()], SAMPLES)):
-            collection = Collection(edge=edge, estimators=parts, samples=n, options=OPTIONS)  # pyright: ignore[reportArgumentType]
+            collection = Collection(edge=edge, estimators=parts, samples=n, options=OPTIONS)
             started = time.perf_counter()
             collection.ask(prompt)
             took[name].append(time.perf_counter() - started)
         started = time.perf_counter()
-        Collection(edge=edge, estimators=[PTrue()], options=OPTIONS).ask(prompt)  # pyright: ignore[reportArgumentType]
+        Collection(edge=edge, estimators=[PTrue()], options=OPTIONS).ask(prompt)
         took["follow-up"].append(time.perf_counter() - started)
     served = statistics.median(took["answer"])
     return {"answer": served} | {name: statistics.median(took[name]) - served for name in ("samples", "follow-up")}
@@ -215,9 +222,9 @@ def _document(
         "Repeat with `python tests/bench/nq_open.py`.",
         "",
         "AUROC is that of “the answer is wrong”, 0.5 is chance. PRR is how much of an oracle's gain is gained by",
-        "giving up the most uncertain answers first, 0 is chance. Brackets: 95 % intervals from 1,000 bootstrap samples",
-        "of the questions, the same for all lines. *Silent* is the share of answers without a number, which count as",
-        "the most uncertain. Costs are beyond the served answer itself: samples drawn, further requests to the edge,",
+        "giving up the most uncertain answers first, 0 is chance. Brackets: 95 % intervals from 1,000 bootstrap",
+        "samples of the questions, the same for all lines. *Silent* is the share of answers without a number, which",
+        "count as the most uncertain. Costs are beyond the served answer itself: samples drawn, further requests to the edge,",
         "and the milliseconds that computing the number takes (equivalence models included, sampling not).",
         "",
         "| estimator | AUROC | PRR | silent | samples | requests | scoring, ms |",
@@ -239,8 +246,8 @@ def _document(
         "## No sample that cannot change the decision",
         "",
         f"The same answers replayed in waves of {WAVE}: samples drawn on average of {SAMPLES}, at thresholds that",
-        "escalate about a quarter, half and three quarters of the questions. The decisions are compared one by one with",
-        "those of all samples.",
+        "escalate about a quarter, half and three quarters of the questions. The decisions are compared one by one",
+        "with those of all samples.",
         "",
         "| estimator | threshold on confidence | escalated | samples drawn, mean | decisions that differ |",
         "| --- | ---: | ---: | ---: | ---: |",

@@ -104,16 +104,17 @@ def _read(key: str, item: dict[str, Any]) -> Collected:
         evidence=evidence
         and Evidence(
             question=evidence["question"],
-            answer=_read_sample(evidence["answer"]),
-            samples=tuple(map(_read_sample, evidence["samples"])),
-            replies={name: _read_sample(reply) for name, reply in evidence["replies"].items()},
+            answer=read_sample(evidence["answer"]),
+            samples=tuple(map(read_sample, evidence["samples"])),
+            replies={name: read_sample(reply) for name, reply in evidence["replies"].items()},
         ),
         usage=usage and ModelUsage(**usage),
         error=item["error"],
     )
 
 
-def _read_sample(item: dict[str, Any]) -> Sample:
+def read_sample(item: dict[str, Any]) -> Sample:
+    """The sample that ``dataclasses.asdict`` and JSON made of one."""
     alternatives = item["alternatives"]
     return Sample(
         text=item["text"],
