@@ -16,6 +16,7 @@ from confroute import (
     Price,
     Router,
 )
+from confroute.calibration import Certificate, template_hash
 from confroute.records import Reason
 from confroute.router import Answer, Request
 from confroute.steps import Call, arun, astream, run, stream
@@ -53,6 +54,24 @@ def said(pieces: Pieces) -> str:
     return "".join(piece.sample.text if piece.sample else piece.native or "" for piece in pieces)
 
 
+NOTHING_KEPT = Certificate(
+    kind="harm",
+    method="rcps",
+    target=0.05,
+    delta=0.1,
+    n=20,
+    threshold=None,
+    bound=0.2,
+    kept=0.0,
+    date="2026-11-24T00:00:00+00:00",
+    edge="scripted-edge",
+    engine="ScriptedEngine",
+    estimator="disagreement@1(text@1)",
+    samples=4,
+    sampling={"temperature": 0.7, "top_p": 0.9},
+    template=template_hash([]),
+)
+
 # Each way to deliver: the edge's script, settings, the cloud, unsupported, route, reason, text.
 DELIVERIES: dict[str, tuple[Any, dict[str, Any], Exception | None, str | None, Reason, str]] = {
     "confident": (SURE, {}, None, None, "confident", "Paris"),
@@ -60,6 +79,7 @@ DELIVERIES: dict[str, tuple[Any, dict[str, Any], Exception | None, str | None, R
     "no signal": (("", [""]), {"threshold": 0.0}, None, None, "no_signal", "Stone Town"),
     "edge error": (ModelError("x"), {}, None, None, "edge_error", "Stone Town"),
     "unsupported": (SURE, {}, None, "tools", "unsupported", "Stone Town"),
+    "uncertified": (SURE, {"certificate": NOTHING_KEPT}, None, None, "uncertified", "Stone Town"),
     "cloud error": (UNSURE, {"on_cloud_error": "edge"}, TimeoutError(SECRET), None, "cloud_error", "Paris"),
 }
 

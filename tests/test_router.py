@@ -68,7 +68,7 @@ DECISIONS: dict[str, tuple[Any, dict[str, Any], Reason, float | None]] = {
     "confidence equals threshold": (UNSURE, {"threshold": 0.25}, "confident", 0.25),
     "a quarter agrees": (UNSURE, {"threshold": 0.26}, "uncertain", 0.25),
     "threshold above 1": (SURE, {"threshold": 1.01}, "uncertain", 1.0),
-    "a policy of one's own": (UNSURE, {"policy": Threshold(0.0)}, "confident", 0.25),
+    "a policy of one's own": (UNSURE, {"policy": Threshold(0.2)}, "confident", 0.25),
     "nan at threshold 0": (SURE, {"threshold": 0.0, "estimator": Undefined()}, "no_signal", None),
     "empty answer at threshold 0": (("", ["Paris"]), {"threshold": 0.0}, "no_signal", None),
     "no logprobs at threshold 0": (SURE, {"threshold": 0.0, "estimator": MeanLogprob()}, "no_signal", None),
@@ -133,7 +133,7 @@ def test_served_record_in_full(decide: Decide) -> None:
     assert decision.answer == says("Paris")
     assert record.confidence == pytest.approx(0.5)  # one over two equally likely meanings
     assert record.uncertainty == pytest.approx(math.log(2))
-    assert (record.estimator, record.threshold) == ("semantic_entropy@1(text@1)", 0.4)
+    assert (record.estimator, record.threshold) == ("semantic_entropy@2(text@1)", 0.4)
     assert (record.samples, record.clusters) == (4, 2)
     assert (record.calibrated, record.certificate, record.error, record.cloud) == (False, None, None, None)
     assert record.edge is not None
@@ -175,7 +175,7 @@ def test_options_reach_the_edge() -> None:
 @pytest.mark.parametrize("kind", [Miscounting, MiscountingSamples])
 def test_wrong_number_of_samples_escalates(decide: Decide, kind: type[ScriptedEngine]) -> None:
     """Missing samples would raise the agreement of the rest, so they are a failure of the edge."""
-    decision = decide(Router(kind({SECRET: SURE}), threshold=0.0, samples=4), ASK)
+    decision = decide(Router(kind({SECRET: SURE}), threshold=0.5, samples=4), ASK)
     assert (decision.record.route, decision.record.reason) == ("cloud", "edge_error")
     assert decision.record.error == "RuntimeError"
 
@@ -250,7 +250,9 @@ def test_decision_is_a_flow_anyone_can_drive() -> None:
     """The procedure does no I/O of its own: answered by hand, it decides."""
     flow: Flow[Decision] = Router(engine(), samples=2).decision(Request(messages=ASK))
     answer = flow.send(None).run()
-    samples = flow.send(answer).run()
+    settled = flow.send(answer).run()
+    assert settled is None
+    samples = flow.send(settled).run()
     estimate = flow.send(samples).run()
     with pytest.raises(StopIteration) as stop:
         flow.send(estimate)

@@ -166,6 +166,7 @@ class Router:
         self.sampling_top_p = sampling_top_p
         self.policy = policy or Threshold(DEFAULT_THRESHOLD if threshold is None else threshold)
         self.calibrator = calibrator
+        self.task = task
         self.certificate = None if certificate is None else self._adopted(certificate, task)
         self.on_cloud_error = on_cloud_error
         self.edge_price = edge_price
@@ -240,7 +241,7 @@ class Router:
             estimate = Estimate(uncertainty=math.nan)
         else:
             if settled is not None:
-                estimate = replace(estimate, uncertainty=_within(*settled, estimate.uncertainty))
+                estimate = replace(estimate, uncertainty=self._within(*settled, estimate.uncertainty))
 
         confidence = self.confidence(estimate.uncertainty)
         signal = math.isfinite(estimate.uncertainty) and math.isfinite(confidence)
@@ -295,6 +296,12 @@ class Router:
         if bounds is None or len({self.confidence(bound) >= threshold for bound in bounds}) == 2:
             return None
         return bounds
+
+    def _within(self, low: float, high: float, uncertainty: float) -> float:
+        """The uncertainty of part of the evidence; where that says nothing yet, the bound nearer the threshold."""
+        if math.isnan(uncertainty):
+            return high if self.confidence(high) >= (self.policy.threshold or 0.0) else low
+        return min(max(uncertainty, low), high)
 
     def _follow_ups(self, evidence: Evidence) -> Mapping[str, FollowUp]:
         try:
@@ -380,11 +387,6 @@ class Router:
         if request.announce is not None:
             yield request.announce(record)
         return record
-
-
-def _within(low: float, high: float, uncertainty: float) -> float:
-    """The uncertainty of part of the evidence; the worse bound where that part says nothing yet."""
-    return high if math.isnan(uncertainty) else min(max(uncertainty, low), high)
 
 
 DEFAULT_THRESHOLD = 0.4
