@@ -55,6 +55,8 @@ DATA = Path(os.environ.get("CONFROUTE_DATA") or ROOT.parent / "shared/data")
 DOCUMENT = ROOT / "docs/estimators.md"
 SELF_REPORTS = 600
 """Questions whose answers the edge is asked about; two more requests for each make the run half as long again."""
+REPLAYED = 600
+RESAMPLES = 500
 OPTIONS = SamplingOptions(max_tokens=16, seed=7)
 SAMPLES, WAVE = 10, 2
 ALTERNATIVES = TokenEntropy()
@@ -237,7 +239,7 @@ def _document(
         "Repeat with `python tests/bench/nq_open.py`.",
         "",
         "AUROC is that of “the answer is wrong”, 0.5 is chance. PRR is how much of an oracle's gain is gained by",
-        "giving up the most uncertain answers first, 0 is chance. Brackets: 95 % intervals from 1,000 bootstrap",
+        "giving up the most uncertain answers first, 0 is chance. Brackets: 95 % intervals from 500 bootstrap",
         "samples of the questions, the same for all lines. *Silent* is the share of answers without a number, which",
         "count as the most uncertain. Costs are beyond the served answer itself: samples drawn, further requests to",
         "the edge, and the milliseconds that computing the number takes (equivalence models included, sampling not).",
@@ -262,20 +264,20 @@ def _document(
         "",
         "## No sample that cannot change the decision",
         "",
-        f"The same answers replayed in waves of {WAVE}: samples drawn on average of {SAMPLES}, at thresholds that",
-        "escalate about a quarter, half and three quarters of the questions. The decisions are compared one by one",
+        f"The first {min(REPLAYED, n)} answers replayed in waves of {WAVE}: samples drawn on average of {SAMPLES},",
+        "at thresholds that escalate about a quarter, half and three quarters. The decisions are compared one by one",
         "with those of all samples.",
         "",
         "| estimator | threshold on confidence | escalated | samples drawn, mean | decisions that differ |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    for estimator in (Disagreement(), SemanticEntropy(), DegreeMatrix(), CoCoA(), CoCoA(own=SequenceNLL())):
-        text += _curtailed(estimator, [item for item in evidence if item])
+    for estimator in (Disagreement(), SemanticEntropy(), CoCoA(), CoCoA(own=SequenceNLL())):
+        text += _curtailed(estimator, [item for item in evidence if item][:REPLAYED])
     return "\n".join([*text, ""])
 
 
 def _with_interval(statistic: Callable[[Sequence[int]], float], n: int) -> str:
-    low, high = bootstrap_interval(statistic, n, resamples=1000)
+    low, high = bootstrap_interval(statistic, n, resamples=RESAMPLES)
     return f"{statistic(range(n)):.3f} ({low:.2f} to {high:.2f})"
 
 
