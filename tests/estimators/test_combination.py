@@ -163,8 +163,7 @@ def test_fit_refuses_what_teaches_nothing(evidence: Sequence[Evidence], wrong: S
         LogisticCombination.fit(PARTS, evidence, wrong)
 
 
-@pytest.mark.xfail(reason="scikit-learn's own ValueError comes first", raises=ValueError)
-def test_bug_fit_without_estimators_is_told_in_our_words() -> None:
+def test_fit_without_estimators_is_told_in_our_words() -> None:
     """Nothing to fit weights for is a configuration error, as it is for the constructor."""
     pytest.importorskip("sklearn")
     with pytest.raises(ConfigurationError, match="at least one"):

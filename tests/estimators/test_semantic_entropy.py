@@ -193,8 +193,7 @@ def test_bounds_after_some_samples() -> None:
     assert CLUSTER_MEAN.bounds(evidence, 1) is None
 
 
-@pytest.mark.xfail(reason="match is not checked; whatever is not 'first' is taken for 'last'")
-def test_bug_a_match_of_another_name_is_refused() -> None:
+def test_a_match_of_another_name_is_refused() -> None:
     """A misspelt setting is told when it is made, as a weighting is."""
     with pytest.raises(ConfigurationError, match="match must be"):
         SemanticEntropy(match="frist")  # type: ignore[arg-type]

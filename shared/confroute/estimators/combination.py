@@ -54,6 +54,8 @@ class LogisticCombination(Estimator):
         Raises:
             InputError: fewer than ten are left, or all of them are right, or all wrong.
         """
+        if not estimators:
+            raise ConfigurationError("There are no estimators to combine; give at least one.")
         require("sklearn", extra="train", wanted_by="LogisticCombination.fit")
         np: Any = import_module("numpy")
         model: Any = import_module("sklearn.linear_model").LogisticRegression()

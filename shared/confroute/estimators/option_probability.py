@@ -44,6 +44,8 @@ class OptionProbability(SinglePass):
 
     def __post_init__(self) -> None:
         folded = {option.strip().casefold() for option in self.options}
+        if self.k < 2:
+            raise ConfigurationError(f"k must be at least 2, not {self.k}: one token leaves nothing to choose from.")
         if isinstance(self.options, str) or len(folded) < 2 or len(folded) < len(self.options) or "" in folded:
             raise ConfigurationError(
                 f"options must be at least two different texts, case aside, in a tuple; {len(self.options)} were given."
@@ -80,11 +82,18 @@ def chosen_option(answer: Sample, options: Sequence[str]) -> tuple[str, float] |
         open_mass = math.fsum(mass for mass, going_on in masses if going_on)
         if not open_mass:
             return None
-        probability *= math.fsum(mass for mass, going_on in masses if chosen in going_on) / open_mass
         possible = _going_on(possible, token, read)
-        if len(possible) <= 1 or end >= start + len(chosen):
+        if chosen not in possible:
+            return None
+        # What could still become an option that this token has ruled out does not speak for the chosen one.
+        chosen_mass = math.fsum(mass for mass, going_on in masses if going_on and set(going_on) <= set(possible))
+        probability *= chosen_mass / open_mass
+        if len(possible) <= 1:
+            return names[chosen], probability
+        if end > start + len(chosen):
             break
-    return names[chosen], probability
+    # The answer ended, or went on, before it told the chosen option from a longer one that begins with it.
+    return None
 
 
 def _going_on(names: Sequence[str], token: str, read: int) -> list[str]:
@@ -94,5 +103,5 @@ def _going_on(names: Sequence[str], token: str, read: int) -> list[str]:
     return [
         name
         for name, rest in rests
-        if rest.startswith(text) or (text.startswith(rest) and not text[len(rest) : len(rest) + 1].isalnum())
+        if rest.startswith(text) or (text.startswith(rest) and not re.match(r"\w", text[len(rest) :]))
     ]

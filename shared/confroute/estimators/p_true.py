@@ -45,7 +45,9 @@ class PTrue(SinglePass):
 
     def estimate(self, evidence: Evidence) -> Estimate:
         reply = evidence.replies.get(self.name)
-        chosen = chosen_option(reply, OPTIONS) if reply and evidence.answer.text.strip() else None
+        # The verdict is to be the reply's first word: "not true" names True, too.
+        begins = reply is not None and reply.text.lstrip(" \n\"'(*").casefold().startswith(("true", "false"))
+        chosen = chosen_option(reply, OPTIONS) if reply and begins and evidence.answer.text.strip() else None
         if chosen is None:
             return Estimate(uncertainty=math.nan)
         option, probability = chosen

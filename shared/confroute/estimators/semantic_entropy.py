@@ -50,6 +50,8 @@ class SemanticEntropy(Estimator):
     def __post_init__(self) -> None:
         if self.weighting not in WEIGHTINGS:
             raise ConfigurationError(f"weighting must be one of {', '.join(WEIGHTINGS)}, not {self.weighting!r}.")
+        if self.match not in ("first", "last"):
+            raise ConfigurationError(f'match must be "first" or "last", not {self.match!r}.')
 
     def estimate(self, evidence: Evidence) -> Estimate:
         texts = [sample.text for sample in evidence.samples]

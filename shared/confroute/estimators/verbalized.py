@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from confroute.estimators.base import SinglePass
 from confroute.records import Estimate, Evidence, FollowUp, SamplingOptions
 
-_NUMBER = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(%|/\s*100)?")
+_NUMBER = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True, slots=True)
