@@ -18,7 +18,7 @@ class LogisticCombination(Estimator):
     """A logistic regression on other estimators' uncertainties, made by `fit` on answers known to be right or wrong.
 
     u = 1 / (1 + exp(-(bias + sum_i w_i u_i))), an estimate of the probability that the answer is wrong. Averages of
-    raw scores lose to their best part; fitted weights do not (docs/estimators.md has what it brings).
+    raw scores lose to their best part.
 
     In [0, 1]; higher is more uncertain. Cost: that of its parts, which share one set of samples. NaN where one of its
     parts is not finite.
