@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from confroute import __version__
 from confroute.calibration.command import calibrate
 from confroute.edge import EdgeEngine, resolve_edge
-from confroute.environment import has_openai_key, openai_cloud
+from confroute.environment import has_openai_key, openai_model
 from confroute.errors import ConfrouteError, InputError, require
 from confroute.records import SamplingOptions
 from confroute.router import Decision, Router
@@ -148,7 +148,7 @@ def ask(
         from confroute_langchain import ConfidenceRoutedChatModel
 
         model = ConfidenceRoutedChatModel(
-            edge=engine_object, cloud=openai_cloud(), threshold=threshold, samples=samples, max_tokens=max_tokens
+            edge=engine_object, cloud=_openai_cloud(), threshold=threshold, samples=samples, max_tokens=max_tokens
         )
         message = model.invoke(messages)
         text, record, note = message.text, message.response_metadata["confidence_routing"], ""
@@ -201,7 +201,7 @@ def _demo_cloud(answers: dict[str, str]) -> Generator[tuple[Any, str]]:
     from confroute.demo.stand_in import MODEL, stand_in_cloud
 
     if has_openai_key():
-        cloud = openai_cloud()
+        cloud = _openai_cloud()
         yield cloud, f"The cloud was {cloud.model_name}."
         return
     with stand_in_cloud(answers) as base_url:
@@ -211,6 +211,13 @@ def _demo_cloud(answers: dict[str, str]) -> Generator[tuple[Any, str]]:
         )
         # Words, not a key: the stand-in asks for none, and the client wants one.
         yield ChatOpenAI(model=MODEL, base_url=base_url, api_key="not-needed", max_retries=0), note  # pyright: ignore[reportArgumentType]
+
+
+def _openai_cloud() -> Any:
+    require("langchain_openai", extra="demo", wanted_by="OPENAI_API_KEY as the cloud")
+    from langchain_openai import ChatOpenAI
+
+    return ChatOpenAI(model=openai_model())
 
 
 def _progress() -> Progress:

@@ -19,14 +19,21 @@ pytest.importorskip("matplotlib")
 
 from confroute import ConfigurationError, Router
 from confroute.demo.questions import SYSTEM, load_questions
+from confroute.demo.stand_in import stand_in_cloud
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
 COMMAND = [sys.executable, "-m", "confroute.cli", "calibrate"]
 
 
-def calibrate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False)  # noqa: S603
+def calibrate(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | environment,
+        timeout=300,
+        check=False,
+    )
 
 
 def prompts(path: Path, *, n: int = 12, references: bool = True) -> Path:
@@ -67,6 +74,28 @@ def test_from_prompts_to_a_router(tmp_path: Path) -> None:
     assert record.reason == "uncertified"
     with pytest.raises(ConfigurationError, match="samples 4, now 10"):
         Router("smollm2-135m", certificate=out / "certificate.json")
+
+
+@pytest.mark.real_model
+def test_labels_of_a_cloud_over_http(tmp_path: Path) -> None:
+    """Without references a server that speaks OpenAI's protocol labels the answers, and is not asked twice; one that
+    refuses is one clear line, and nothing of what was answered is lost."""
+    file = prompts(tmp_path / "prompts.jsonl", n=4, references=False)
+    asked = load_questions("calibration")[:4]
+    settings = ("--target", "harm=0.4", *SETTINGS, "--out", tmp_path / "out", "--json")
+    with stand_in_cloud({question.question: question.accepted[0] for question in asked}) as url:
+        environment = {"OPENAI_API_KEY": "not-needed", "OPENAI_BASE_URL": url}
+        done = calibrate(file, *settings, **environment)
+        refused = calibrate(file, *settings, "--labels", "judge", **environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["labels"] == "agreement"
+    assert refused.returncode == 2
+    assert "failed (NotFoundError)" in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+    # The server is gone: what it said is in the folder.
+    again = calibrate(file, *settings, **environment)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["threshold"] == json.loads(done.stdout)["threshold"]
 
 
 @pytest.mark.real_model

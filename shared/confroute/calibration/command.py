@@ -21,10 +21,10 @@ from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by
 from confroute.calibration.prompts import Prompt, read_prompts
 from confroute.edge import resolve_edge
 from confroute.edge.naming import ENGINES
-from confroute.environment import has_openai_key, openai_cloud
-from confroute.errors import ConfigurationError, InputError, require
+from confroute.environment import has_openai_key, openai_model
+from confroute.errors import ConfigurationError, InputError, ModelError, require
 from confroute.estimators.naming import ESTIMATOR_NAMES, named_estimator
-from confroute.records import SamplingOptions
+from confroute.records import Message, SamplingOptions
 
 T = TypeVar("T")
 
@@ -164,12 +164,22 @@ def _cloud(target: Target, labels: Labels, prompts: Sequence[Prompt]) -> CloudMo
             f"A target for {target.kind} needs labels. Put references into the prompts, or set OPENAI_API_KEY (and "
             "OPENAI_BASE_URL for another server), so that the cloud's answers can label them."
         )
-    model = openai_cloud()
+    require("openai", extra="train", wanted_by="Labels of the cloud")
+    client: Any = import_module("openai").OpenAI()
 
-    def ask(messages: Sequence[Any]) -> str:
-        return str(model.invoke([dict(message) for message in messages]).text)
+    def ask(messages: Sequence[Message]) -> str:
+        given = [dict(message) for message in messages]
+        try:
+            reply = client.chat.completions.create(model=openai_model(), messages=given)
+        except Exception as error:
+            # Its text may quote the prompt; its class does not.
+            raise ModelError(
+                f"The cloud model {openai_model()} failed ({type(error).__name__}). What was answered so far is kept: "
+                "the same command goes on from here."
+            ) from error
+        return reply.choices[0].message.content or ""
 
-    return CloudModel(name=model.model_name, ask=ask)
+    return CloudModel(name=openai_model(), ask=ask)
 
 
 def _labelled(
