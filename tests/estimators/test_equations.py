@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
 from confroute import Disagreement, Estimator, Evidence, InputError, Sample, SemanticEntropy
-from confroute.equivalence import Equivalence
 from confroute.errors import ConfigurationError
 from confroute.estimators import (
     SAR,
@@ -33,20 +32,7 @@ from confroute.estimators import (
     Verbalized,
 )
 from confroute.testing import says
-
-
-@dataclass(frozen=True)
-class Table(Equivalence):
-    """Similarities by a table; alike from one half on."""
-
-    name = "table"
-    grades: dict[frozenset[str], float] = field(default_factory=dict[frozenset[str], float])
-
-    def similarity(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[float]:
-        return [1.0 if a == b else self.grades[frozenset((a, b))] for a, b in pairs]
-
-    def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
-        return [grade >= 0.5 for grade in self.similarity(pairs, question=question)]
+from tests.table import Table
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ computed again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 
 from confroute import Estimator, Evidence, MeanLogprob, Sample, SemanticEntropy
-from confroute.equivalence import Equivalence
 from confroute.estimators import (
     SAR,
     CoCoA,
@@ -31,21 +29,7 @@ from confroute.estimators import (
     TokenEntropy,
     VoteShare,
 )
-
-
-@dataclass(frozen=True)
-class Table(Equivalence):
-    """Grades looked up; texts mean the same from *threshold* on."""
-
-    name = "table"
-    grades: Mapping[frozenset[str], float] = field(default_factory=dict[frozenset[str], float])
-    threshold: float = 0.5
-
-    def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
-        return [grade >= self.threshold for grade in self.similarity(pairs, question=question)]
-
-    def similarity(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[float]:
-        return [1.0 if a == b else self.grades[frozenset((a, b))] for a, b in pairs]
+from tests.table import Table
 
 
 def sample(*tokens: str, logprobs: tuple[float, ...]) -> Sample:
