@@ -103,7 +103,15 @@ def test_interrupted_it_goes_on(tmp_path: Path) -> None:
     """Ctrl-C ends it with 130 and no traceback, what was answered stays, and the same command ends the work."""
     out, file = tmp_path / "out", prompts(tmp_path / "prompts.jsonl")
     arguments = [*COMMAND, str(file), "--target", "cost=0.6", *SETTINGS, "--out", str(out)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as run:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        # A shell's background jobs, which CI may be, ignore Ctrl-C, and their children with them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509, RUF100
+    ) as run:
         answers = out / "answers.jsonl"
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not (answers.exists() and answers.read_bytes().count(b"\n") >= 3):

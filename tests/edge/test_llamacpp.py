@@ -32,7 +32,7 @@ def engine() -> LlamaCppEngine:
     packaged = resolve_edge("smollm2-135m")
     assert isinstance(packaged, LlamaCppEngine)
     # One thread: on a busy machine two threads of llama.cpp spin for each other, ten times slower.
-    engine = LlamaCppEngine(packaged._path, name="smollm2-135m", context_tokens=512, parallel=4, threads=1)
+    engine = LlamaCppEngine(packaged.path, name="smollm2-135m", context_tokens=512, parallel=4, threads=1)
     engine.load()
     return engine
 
@@ -40,7 +40,7 @@ def engine() -> LlamaCppEngine:
 @pytest.fixture(scope="module")
 def small(engine: LlamaCppEngine) -> LlamaCppEngine:
     """The same with half the context."""
-    return LlamaCppEngine(engine._path, context_tokens=256, parallel=4, threads=1)
+    return LlamaCppEngine(engine.path, context_tokens=256, parallel=4, threads=1)
 
 
 def pickled(engine: LlamaCppEngine) -> LlamaCppEngine:

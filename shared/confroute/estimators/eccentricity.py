@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from confroute.equivalence import Equivalence, TextEquivalence
+from confroute.errors import require
 from confroute.estimators.base import Estimator, measurable
 from confroute.estimators.eigenvalues import laplacian_spectrum
 from confroute.records import Estimate, Evidence
@@ -29,6 +30,9 @@ class Eccentricity(Estimator):
     unit = "nats"
     equivalence: Equivalence = field(default_factory=TextEquivalence)
     cutoff: float = 0.9
+
+    def __post_init__(self) -> None:
+        require("numpy", extra="graph", wanted_by="Eccentricity")
 
     def estimate(self, evidence: Evidence) -> Estimate:
         if len(evidence.samples) < 2 or not measurable(evidence):

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from confroute.equivalence import Equivalence, TextEquivalence, matrix
+from confroute.errors import require
 from confroute.estimators.base import Estimator, clipped, measurable
 from confroute.records import Estimate, Evidence
 
@@ -30,6 +31,9 @@ class EigenvalueSum(Estimator):
     name = "eig_v"
     unit = "count"
     equivalence: Equivalence = field(default_factory=TextEquivalence)
+
+    def __post_init__(self) -> None:
+        require("numpy", extra="graph", wanted_by="EigenvalueSum")
 
     def estimate(self, evidence: Evidence) -> Estimate:
         if len(evidence.samples) < 2 or not measurable(evidence):

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from confroute.equivalence import Equivalence, TextEquivalence, matrix
+from confroute.errors import require
 from confroute.estimators.base import Estimator, clipped, measurable
 from confroute.records import Estimate, Evidence
 
@@ -32,6 +33,9 @@ class KernelLanguageEntropy(Estimator):
     unit = "share"
     equivalence: Equivalence = field(default_factory=TextEquivalence)
     t: float = 0.3
+
+    def __post_init__(self) -> None:
+        require("numpy", extra="graph", wanted_by="KernelLanguageEntropy")
 
     def estimate(self, evidence: Evidence) -> Estimate:
         n = len(evidence.samples)
