@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage, convert_to_openai_messages
-from langchain_core.messages.ai import UsageMetadata
 
 from confroute.records import ConfidenceRecord, Message, Sample
 from confroute.router import Answer
@@ -49,11 +48,11 @@ def edge_message(sample: Sample, record: ConfidenceRecord) -> AIMessage:
             "finish_reason": sample.finish_reason,
             METADATA_KEY: record.to_dict(),
         },
-        usage_metadata=UsageMetadata(
-            input_tokens=input_tokens,
-            output_tokens=sample.output_tokens,
-            total_tokens=input_tokens + sample.output_tokens,
-        ),
+        usage_metadata={
+            "input_tokens": input_tokens,
+            "output_tokens": sample.output_tokens,
+            "total_tokens": input_tokens + sample.output_tokens,
+        },
     )
 
 
