@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -23,6 +24,13 @@ class Prefix:
     logits: Tensor  # of the first new token, (vocabulary,)
 
 
+def forward(model: Any, *, cache: Any, **inputs: Any) -> Tensor:
+    """The model's logits for *inputs* behind what *cache* holds, which grows by them."""
+    # The argument's name since transformers 5.24, where a model has it; the old one is to go in 5.40.
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+    return model(**inputs, **{name: cache}, use_cache=True).logits
+
+
 def prefill(model: Any, ids: Sequence[int]) -> Prefix:
     import torch
     from transformers import DynamicCache
@@ -30,7 +38,7 @@ def prefill(model: Any, ids: Sequence[int]) -> Prefix:
     cache = DynamicCache(config=model.config)
     # logits_to_keep: a vocabulary of logits for each token of a long prompt would outweigh its cache.
     prompt = torch.tensor([ids], device=model.device)
-    logits = model(input_ids=prompt, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+    logits = forward(model, input_ids=prompt, cache=cache, logits_to_keep=1)
     return Prefix(ids=tuple(ids), cache=cache, logits=logits[0, -1].float())
 
 
@@ -53,15 +61,15 @@ class Packed:
         dtype = self._model.dtype
         # Added to the attention scores, which the eager and the sdpa implementation both take.
         mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, torch.finfo(dtype).min)
-        output = self._model(
+        logits = forward(
+            self._model,
+            cache=self._cache,
             input_ids=tokens[None],
             attention_mask=mask[None, None],
             position_ids=torch.full_like(tokens, self._position)[None],
-            past_key_values=self._cache,
-            use_cache=True,
         )
         self._position += 1
-        return output.logits[0]
+        return logits[0]
 
     def keep(self, kept: Tensor) -> None:
         """Drop all continuations but those at the indices *kept*."""
@@ -86,7 +94,7 @@ class Expanded:
             self.keep(prefix.logits.new_zeros(n).long())
 
     def step(self, tokens: Tensor) -> Tensor:
-        return self._model(input_ids=tokens[:, None], past_key_values=self._cache, use_cache=True).logits[:, -1]
+        return forward(self._model, cache=self._cache, input_ids=tokens[:, None])[:, -1]
 
     def keep(self, kept: Tensor) -> None:
         self._cache.reorder_cache(kept)  # the one way to select that every kind of cache layer has
