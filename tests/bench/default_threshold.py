@@ -34,7 +34,7 @@ class Keeping(Disagreement):
 
 def main() -> None:
     questions = load_questions("calibration")
-    router = Router(resolve_edge("smollm2-135m"), estimator=Keeping(), threshold=0.0)
+    router = Router(resolve_edge("smollm2-135m"), estimator=Keeping(), curtail=False)
     options = SamplingOptions(max_tokens=MAX_TOKENS, seed=SEED)
     for question in track(questions, "asking the edge"):
         router.decide([{"role": "system", "content": SYSTEM}, {"role": "user", "content": question.question}], options)

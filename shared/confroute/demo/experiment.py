@@ -22,21 +22,27 @@ SEED = 7
 
 class WatchedEdge:
     """An edge engine that remembers its last served answer, which an escalated request does not show, and samples
-    with a fixed seed, so that two runs agree.
+    with fixed seeds, so that two runs agree.
     """
 
     def __init__(self, engine: EdgeEngine) -> None:
         self._engine = engine
         self.model = engine.model
+        self.wave: int | None = getattr(engine, "wave", None)
+        self._drawn = 0
         self.answer: Sample | None = None
         self.seconds = 0.0
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         started = time.perf_counter()
-        generation = self._engine.generate(messages, n=n, options=replace(options, seed=SEED))
-        if options.temperature == 0:
+        served = options.temperature == 0
+        self._drawn = 0 if served else self._drawn
+        generation = self._engine.generate(messages, n=n, options=replace(options, seed=SEED + self._drawn))
+        if served:
             self.answer = generation.samples[0]
             self.seconds = time.perf_counter() - started
+        else:
+            self._drawn += n
         return generation
 
 

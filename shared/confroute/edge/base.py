@@ -26,7 +26,8 @@ class EdgeEngine(Protocol):
 
         The prompt should be evaluated once whatever *n* is, and again cheaply if it was the last one asked.
         An engine may also have ``async def agenerate`` with the same arguments; without it, the asynchronous
-        router calls this one in a worker thread.
+        router calls this one in a worker thread. And it may have a ``wave``: how many samples the router is to draw
+        at a time, where fewer together cost hardly more than all and may settle the decision.
 
         Raises:
             ContextLengthError: the prompt leaves no room for an answer; before any work is done. An answer that the
