@@ -20,7 +20,8 @@ questions = [question.question for question in load_questions("calibration")[:30
 prompts = [Prompt(messages=(system, {"role": "user", "content": question})) for question in questions]
 edge = resolve_edge("smollm2-135m")
 estimator = Disagreement()
-collection = Collection(edge=edge, estimators=[estimator], samples=5, options=SamplingOptions(max_tokens=16, seed=7))
+options = SamplingOptions(max_tokens=16, seed=7)
+collection = Collection(edge=edge, estimators=[estimator], samples=5, options=options)
 
 with tempfile.TemporaryDirectory() as folder:
     # Interrupted, it would go on from this file.
@@ -31,13 +32,14 @@ with tempfile.TemporaryDirectory() as folder:
     certificate.save(Path(folder) / "certificate.json")
 
     router = Router(edge, estimator=estimator, samples=5, certificate=Path(folder) / "certificate.json")
-    record = router.decide([system, {"role": "user", "content": "What is the capital of Japan?"}]).record
+    japan = {"role": "user", "content": "What is the capital of Japan?"}
+    record = router.decide([system, japan], options).record
     print(f"threshold {certificate.threshold}, kept {certificate.kept:.0%}; Japan: {record.route} ({record.reason})")
     assert record.certificate == certificate.id
 
-    # Other system messages are other traffic, and not covered.
-    record = router.decide([{"role": "user", "content": "What is the capital of Japan?"}]).record
-    assert record.reason == "uncertified"
+    # Other system messages are other traffic, longer answers are other answers: neither is covered.
+    assert router.decide([japan], options).record.reason == "uncertified"
+    assert router.decide([system, japan], SamplingOptions(max_tokens=64)).record.reason == "uncertified"
 
     # Another number of samples is another signal, and refused.
     try:

@@ -16,8 +16,8 @@ from confroute import (
     Price,
     Router,
 )
-from confroute.calibration import Certificate, template_hash
-from confroute.records import Reason
+from confroute.calibration import Certificate, answer_settings, template_hash
+from confroute.records import Reason, SamplingOptions
 from confroute.router import Answer, Request
 from confroute.steps import Call, arun, astream, run, stream
 from confroute.testing import says
@@ -69,6 +69,7 @@ NOTHING_KEPT = Certificate(
     estimator="disagreement@1(text@1)",
     samples=4,
     sampling={"temperature": 0.7, "top_p": 0.9},
+    answers=answer_settings(SamplingOptions()),
     template=template_hash([]),
 )
 

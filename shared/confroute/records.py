@@ -19,7 +19,7 @@ Reason: TypeAlias = Literal[
     "confident",  # the edge's answer is served: its confidence reaches the threshold
     "uncertain",  # escalated: its confidence does not
     "no_signal",  # escalated: the uncertainty could not be measured
-    "uncertified",  # escalated: the certificate keeps nothing, or is for other system messages
+    "uncertified",  # escalated: the certificate keeps nothing, or is for requests asked otherwise
     "edge_error",  # escalated: the edge model failed
     "unsupported",  # escalated: the request asks for what the edge cannot do (tools, images, JSON schema)
     "cloud_error",  # the edge's answer is served because the cloud failed and the caller allowed it

@@ -112,7 +112,8 @@ class Router:
         policy: instead of *threshold*.
         calibrator: turns the uncertainty into P(acceptable), instead of the estimator's own confidence.
         certificate: a `Certificate` or its file; brings its own threshold and calibrator. Everything else here must be
-            as it was made with, and a request with other system messages is escalated (``reason="uncertified"``).
+            as it was made with, and a request with other system messages, max_tokens, temperature, top_p or stop
+            strings is escalated (``reason="uncertified"``).
         task: the kind of question, which a certificate made for one is to be checked against.
         on_cloud_error: "raise" the cloud's error, or serve the "edge" answer with ``reason="cloud_error"``.
         edge_price, cloud_price: for the record's ``cost_usd``.
@@ -168,6 +169,7 @@ class Router:
         self.calibrator = calibrator
         self.task = task
         self.certificate = None if certificate is None else self._adopted(certificate, task)
+        self._objections: set[str] = set()  # those logged; every request would have them again
         self.on_cloud_error = on_cloud_error
         self.edge_price = edge_price
         self.cloud_price = cloud_price
@@ -214,7 +216,10 @@ class Router:
             return Decision(record=ConfidenceRecord(route="cloud", reason="unsupported"), answer=None)
 
         certificate = self.certificate
-        if certificate is not None and not certificate.covers(request.messages):
+        if certificate is not None and (objection := certificate.objection(request.messages, request.options)):
+            if objection not in self._objections:
+                self._objections.add(objection)
+                logger.warning("Certificate %s: %s; escalating all such requests.", certificate.id, objection)
             record = ConfidenceRecord(route="cloud", reason="uncertified", certificate=certificate.id)
             return Decision(record=record, answer=None)
 

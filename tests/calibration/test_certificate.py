@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from confroute import ConfigurationError
-from confroute.calibration import Certificate, Platt, auroc_advice, calibrator_from_dict, template_hash
+from confroute.calibration import Certificate, Platt, answer_settings, auroc_advice, calibrator_from_dict, template_hash
+from confroute.records import SamplingOptions
 
 SYSTEM = [{"role": "system", "content": "You are a secret agent."}, {"role": "user", "content": "Who?"}]
 SETUP: dict[str, Any] = {
@@ -22,6 +23,7 @@ SETUP: dict[str, Any] = {
     "samples": 10,
     "sampling": {"temperature": 0.7, "top_p": 0.9},
 }
+OPTIONS = SamplingOptions(max_tokens=64, stop=("\n",))
 PROMISE: dict[str, Any] = {
     "kind": "harm",
     "method": "rcps",
@@ -32,6 +34,7 @@ PROMISE: dict[str, Any] = {
     "bound": 0.0497,
     "kept": 0.41,
     "date": "2026-11-24T08:00:00+00:00",
+    "answers": answer_settings(OPTIONS),
     "template": template_hash(SYSTEM),
 }
 
@@ -82,7 +85,7 @@ def test_a_calibrator_travels_inside(tmp_path: Path) -> None:
 
 def test_the_id_tells_contents_apart() -> None:
     """Twelve hexadecimal digits, another for any other content, and pinned: records name certificates by it."""
-    assert made().id == "4744c040b71b"
+    assert made().id == "cf91987f7fbd"
     assert len({made().id, FULL.id, NOTHING.id, made(threshold=0.7).id, made(date="").id}) == 5
 
 

@@ -198,6 +198,28 @@ def test_other_system_messages_are_escalated_unasked() -> None:
     assert len(ENGINE.requests) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (SamplingOptions(max_tokens=16), "max_tokens=256, not 16"),
+        (SamplingOptions(temperature=1.0, top_p=0.5), "temperature=0.0, not 1.0, top_p=1.0, not 0.5"),
+        (SamplingOptions(stop=("\n",)), r"stop=[], not ['\n']"),
+    ],
+)
+def test_answers_made_otherwise_are_escalated(
+    options: SamplingOptions, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request for longer or warmer answers gets others than those that were calibrated: none is served, and the log
+    says why, once.
+    """
+    routed = router(made())
+    messages = prompt(9).messages
+    assert routed.decide(messages, SamplingOptions(seed=3)).record.route == "edge"
+    with caplog.at_level(logging.WARNING):
+        assert [routed.decide(messages, options).record.reason for _ in range(2)] == ["uncertified"] * 2
+    assert [told in record.getMessage() for record in caplog.records] == [True]
+
+
 def test_a_certificate_that_keeps_nothing_asks_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Infeasible: everything is escalated without an edge call, and the log says so once."""
     with caplog.at_level(logging.WARNING):

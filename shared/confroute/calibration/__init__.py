@@ -1,6 +1,6 @@
 """From an uncertainty to a confidence that is a probability, and from confidences to a threshold with a promise."""
 
-from confroute.calibration.certificate import Certificate, auroc_advice, template_hash
+from confroute.calibration.certificate import Certificate, answer_settings, auroc_advice, template_hash
 from confroute.calibration.drift import AuditDrift, EscalationDrift
 from confroute.calibration.probability import (
     Beta,
@@ -21,6 +21,7 @@ __all__ = [
     "EscalationDrift",
     "Isotonic",
     "Platt",
+    "answer_settings",
     "auroc_advice",
     "calibrator_from_dict",
     "cost_cut",

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 from confroute.calibration.thresholds import CutMethod
 from confroute.errors import ConfigurationError
-from confroute.records import Message
+from confroute.records import Message, SamplingOptions
 
 FORMAT = 1
 """The version of the file's format."""
@@ -56,6 +56,8 @@ class Certificate:
     samples: int
     sampling: Mapping[str, float]
     """``temperature`` and ``top_p`` of the samples."""
+    answers: Mapping[str, Any]
+    """`answer_settings` of the served answers."""
     template: str
     """`template_hash` of the messages."""
     task: str | None = None
@@ -145,10 +147,20 @@ class Certificate:
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}") from error
 
-    def covers(self, messages: Sequence[Message]) -> bool:
-        """Whether an answer to *messages* may be kept at all: it has a threshold, and their system messages are those
-        it was made with."""
-        return self.threshold is not None and self.template == template_hash(messages)
+    def objection(self, messages: Sequence[Message], options: SamplingOptions) -> str | None:
+        """Why no answer to this request may be kept, or None: it is not asked as the calibration items were, or the
+        certificate keeps nothing."""
+        if self.threshold is None:
+            return "it keeps nothing"
+        if self.template != template_hash(messages):
+            return "it is for other system messages"
+        asked = answer_settings(options)
+        differences = [
+            f"{name}={made!r}, not {asked.get(name)!r}"
+            for name, made in self.answers.items()
+            if made != asked.get(name)
+        ]
+        return f"it is for answers with {', '.join(differences)}" if differences else None
 
     def check(
         self,
@@ -191,6 +203,16 @@ def template_hash(messages: Sequence[Message]) -> str:
     texts = [str(message.get("content") or "") for message in messages if message.get("role") == "system"]
     # As a JSON list, so that where one message ends and the next begins counts too.
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+
+
+def answer_settings(options: SamplingOptions) -> dict[str, Any]:
+    """What of *options* changes what an answer says, as plain JSON values."""
+    return {
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "max_tokens": options.max_tokens,
+        "stop": list(options.stop),
+    }
 
 
 def auroc_advice(edge: str, auroc: float, interval: tuple[float, float]) -> str | None:
@@ -240,7 +262,7 @@ def _faults(made: Certificate) -> list[str]:
             return isinstance(value, tuple) and [_number(end) and end <= 1 for end in _plain(value)] == [True, True]
         if name == "sampling":
             return isinstance(value, Mapping) and all(map(_number, _plain(value).values()))
-        return isinstance(value, Mapping if name == "calibrator" else str)
+        return isinstance(value, Mapping if name in ("answers", "calibrator") else str)
 
     return [f"{name} is {value!r}" for name, value in values.items() if not holds(name)]
 

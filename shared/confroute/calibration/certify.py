@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Literal, TypeAlias
 
-from confroute.calibration.certificate import Certificate, Kind, auroc_advice, template_hash
+from confroute.calibration.certificate import Certificate, Kind, answer_settings, auroc_advice, template_hash
 from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.labels import LabelKind
 from confroute.calibration.probability import Beta, Calibrator, Isotonic, Platt, cross_fitted
@@ -109,6 +109,7 @@ def certify(
         estimator=estimator.identity,
         samples=collection.samples if estimator.needs_samples else 0,
         sampling={"temperature": collection.sampling_temperature, "top_p": collection.sampling_top_p},
+        answers=answer_settings(collection.options),
         template=templates.pop(),
         task=task,
         stopping="exact curtailment",
