@@ -283,10 +283,11 @@ def _with_interval(statistic: Callable[[Sequence[int]], float], n: int) -> str:
 
 def _curtailed(estimator: Estimator, evidence: Sequence[Evidence]) -> list[str]:
     confidences = [estimator.confidence(estimator.estimate(item).uncertainty) for item in evidence]
-    ordered = sorted(value for value in confidences if not math.isnan(value))
+    known = [value for value in confidences if not math.isnan(value)]
     rows: list[str] = []
     for quarter in (1, 2, 3):
-        threshold = ordered[quarter * len(ordered) // 4]
+        wanted = quarter / 4 * len(known)
+        threshold = min(sorted(set(known)), key=lambda cut, wanted=wanted: abs(sum(c < cut for c in known) - wanted))
         drawn, different, escalated = 0, 0, 0
         for item, confidence in zip(evidence, confidences, strict=True):
             keeps, used = _replayed(estimator, item, threshold)

@@ -59,7 +59,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "sar@1(rouge_l@1)": SAR(),
     "sar@1(rouge_l@1,tokens=False)": SAR(tokens=False),
     "p_true@1": PTrue(),
-    "verbalized@1": Verbalized(),
+    "verbalized@2": Verbalized(),
     "logistic_combination@1(estimators=cocoa@1(text@1,mean_logprob@1)+margin@1,weights=db3d72a6,bias=0.5)": (
         LogisticCombination((CoCoA(), Margin()), weights=(1.5, -0.5), bias=0.5)
     ),
@@ -188,7 +188,7 @@ _MEASURED = {
     "token_entropy@1": set[int](),
     "margin@1": set[int](),
     "p_true@1": set[int](),
-    "verbalized@1": set[int](),
+    "verbalized@2": set[int](),
 }
 
 

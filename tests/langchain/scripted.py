@@ -1,4 +1,4 @@
-"""A scripted cloud for LangChain: a chat model that streams by words and remembers what it was given."""
+"""Scripted models for LangChain: an edge, a cloud that streams by words, and a routed model over them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from confroute.testing import ScriptedEngine
+from confroute_langchain import METADATA_KEY, ConfidenceRoutedChatModel
 
 SURE = "Capital of France?"
 UNSURE = "Capital of Mars?"
@@ -88,3 +89,11 @@ class ScriptedCloud(BaseChatModel):
 
     def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
         return self.bind(tools=tools, tool_choice=tool_choice, **kwargs)
+
+
+def routed(cloud: Any = None, **settings: Any) -> ConfidenceRoutedChatModel:
+    return ConfidenceRoutedChatModel(edge=scripted_edge(), cloud=cloud or ScriptedCloud(), **settings)
+
+
+def record_of(message: Any) -> dict[str, Any]:
+    return message.response_metadata[METADATA_KEY]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import pickle
 from typing import Any
 
 import pytest
-from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
@@ -17,18 +15,9 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tracers import BaseTracer
 from pydantic import BaseModel
 
-from confroute import ConfigurationError, Estimate, InputError, Price, Router
-from confroute.estimators import Estimator
-from confroute_langchain import METADATA_KEY, ConfidenceRoutedChatModel
-from tests.langchain.scripted import FAILING, SURE, UNSURE, ScriptedCloud, scripted_edge
-
-
-def routed(cloud: Any = None, **settings: Any) -> ConfidenceRoutedChatModel:
-    return ConfidenceRoutedChatModel(edge=scripted_edge(), cloud=cloud or ScriptedCloud(), **settings)
-
-
-def record_of(message: Any) -> dict[str, Any]:
-    return message.response_metadata[METADATA_KEY]
+from confroute import InputError, Router
+from confroute_langchain import METADATA_KEY
+from tests.langchain.scripted import FAILING, SURE, UNSURE, ScriptedCloud, record_of, routed, scripted_edge
 
 
 def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
@@ -377,81 +366,8 @@ def test_no_messages_is_an_input_error(ask: Any) -> None:
         ask(routed(), [])
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"cloud": object()}, "cloud must be a LangChain chat model"),
-        ({"cloud": None}, "cloud must be a LangChain chat model"),
-        ({"treshold": 0.5}, 'Did you mean "threshold"'),
-        ({"edge": "no-such-model"}, "Unknown edge model"),
-        ({"threshold": -1.0}, "threshold must be"),
-        ({"cloud": "nobody:nothing"}, "could not be created"),
-    ],
-)
-def test_a_wrong_setting_is_told_at_once(settings: dict[str, Any], message: str) -> None:
-    """Wrong settings raise ConfigurationError at construction, with the fix."""
-    with pytest.raises(ConfigurationError, match=message):
-        ConfidenceRoutedChatModel(**{"edge": scripted_edge(), "cloud": ScriptedCloud(), **settings})
-
-
-def test_a_missing_key_is_told_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cloud string without its key in the environment says which variable to set."""
-    pytest.importorskip("langchain_openai")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
-        ConfidenceRoutedChatModel(edge=scripted_edge(), cloud="openai:gpt-5-mini")
-
-
-def test_the_repr_shows_no_key() -> None:
-    """Neither repr nor the identifying parameters hold the cloud's key."""
-    openai = pytest.importorskip("langchain_openai")
-    model = routed(openai.ChatOpenAI(model="gpt-5-mini", api_key="sk-secret"))
-
-    assert "sk-secret" not in repr(model) + json.dumps(model._identifying_params, default=str)
-
-
-def test_the_cache_keeps_thresholds_apart() -> None:
-    """Two models that differ in threshold only do not share cached answers."""
-    cache = InMemoryCache()
-    lenient, strict = (routed(threshold=threshold, cache=cache) for threshold in (0.0, 2.0))
-
-    assert lenient.invoke(SURE).text == "Paris"
-    assert strict.invoke(SURE).text == "The cloud knows it"
-
-
 def test_a_batch_keeps_each_answer_s_own_record() -> None:
     """Records are not mixed up between concurrent requests."""
     answers = routed().batch([SURE, UNSURE] * 8, config={"max_concurrency": 8})
 
     assert [record_of(answer)["route"] for answer in answers] == ["edge", "cloud"] * 8
-
-
-def test_settings_reach_the_router() -> None:
-    """An estimator without a signal escalates, and prices become cost."""
-
-    class Blind(Estimator):
-        name = "blind"
-        unit = "share"
-
-        def estimate(self, evidence: Any) -> Estimate:
-            return Estimate(uncertainty=float("nan"))
-
-    price = Price(input_usd=1.0, output_usd=2.0)
-
-    record = record_of(routed(estimator=Blind(), edge_price=price, cloud_price=price).invoke(SURE))
-
-    assert record["reason"] == "no_signal"
-    assert record["confidence"] is None
-    assert record["cloud"]["cost_usd"] == pytest.approx((11 * 1 + 4 * 2) / 1e6)
-
-
-def test_it_pickles_and_copies() -> None:
-    """A model over picklable parts survives a pickle and a deep copy."""
-    from confroute.edge.llamacpp import LlamaCppEngine
-
-    pytest.importorskip("xllamacpp")
-    model = ConfidenceRoutedChatModel(edge=LlamaCppEngine("absent.gguf"), cloud=ScriptedCloud(), threshold=0.7)
-
-    for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):  # noqa: S301
-        assert twin._router.policy.threshold == 0.7

@@ -40,7 +40,7 @@ class TransformersEngine:
         gguf_file: the name of a ``.gguf`` file in that folder. Its dequantised weights (four bytes a parameter on a
             CPU) are kept in ``$CONFROUTE_CACHE``, or in the user's cache folder, so that only the first start is slow.
         name: the model's name in records; the checkpoint's by default.
-        device: a torch device such as "cuda:1"; by default CUDA, Apple's MPS or the CPU, the first there is.
+        device: a torch device such as "cuda:1"; by default the accelerator that torch finds, or the CPU.
         dtype: "float32", "float16" or "bfloat16"; by default float32 on a CPU and the checkpoint's own elsewhere.
         context_tokens: the most tokens of a prompt and its answer together; at most, and by default, the model's own.
     """
@@ -130,8 +130,8 @@ class TransformersEngine:
         try:
             import torch
 
-            found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-            device = torch.device(self._device or found)
+            found = torch.accelerator.is_available() and torch.accelerator.current_accelerator()
+            device = torch.device(self._device or found or "cpu")
             dtype = self._dtype or ("float32" if device.type == "cpu" else "float16" if self._gguf_file else "auto")
             if self._gguf_file is None:
                 model, tokenizer = _from_pretrained(self._checkpoint, dtype=dtype)

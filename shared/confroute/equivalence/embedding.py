@@ -54,7 +54,7 @@ class EmbeddingEquivalence(Equivalence):
         with_question: whether the question takes part as above. If not, or if it is blank, u = e("answer").
         batch_size: how many texts the model takes at once.
         max_tokens: the most tokens of a text; at most, and by default, the model's own limit.
-        device: a torch device such as "cuda:1"; by default CUDA, Apple's MPS or the CPU, the first there is.
+        device: a torch device such as "cuda:1"; by default the accelerator that torch finds, or the CPU.
         remembered: of how many texts the embedding is kept, at 4 bytes a dimension.
     """
 

@@ -21,7 +21,7 @@ class Encoder:
         checkpoint: "owner/name" on the Hub, or a folder.
         head: the class of transformers that reads it.
         wanted_by: who needs it, as an error's sentence begins.
-        device: a torch device such as "cuda:1"; by default CUDA, Apple's MPS or the CPU, the first there is.
+        device: a torch device such as "cuda:1"; by default the accelerator that torch finds, or the CPU.
         max_tokens: the most tokens of an input; at most, and by default, the model's own limit.
         batch_size: how many inputs the model takes at once.
     """
@@ -105,8 +105,8 @@ class Encoder:
             import torch
             import transformers
 
-            found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-            device = torch.device(self._device or found)
+            found = torch.accelerator.is_available() and torch.accelerator.current_accelerator()
+            device = torch.device(self._device or found or "cpu")
             models: Any = getattr(transformers, self._head)
             tokenizers: Any = transformers.AutoTokenizer
             model, report = models.from_pretrained(

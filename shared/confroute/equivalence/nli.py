@@ -50,7 +50,7 @@ class NLIEquivalence(Equivalence):
         with_question: whether the texts are read behind the question.
         batch_size: how many directed pairs the model takes at once.
         max_tokens: the most tokens of a directed pair; at most, and by default, the model's own limit.
-        device: a torch device such as "cuda:1"; by default CUDA, Apple's MPS or the CPU, the first there is.
+        device: a torch device such as "cuda:1"; by default the accelerator that torch finds, or the CPU.
         temperature: what the model's logits are divided by before the softmax; above 1 makes grades less extreme (Lin
             et al. take 3) and changes no verdict.
         score: what `similarity` is made of.

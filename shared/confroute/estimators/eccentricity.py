@@ -19,7 +19,7 @@ class Eccentricity(Estimator):
     u = || (v_1 - v, ..., v_N - v) ||_2, v_i the i-th entries of the normalised Laplacian's eigenvectors with an
     eigenvalue below *cutoff*, v their mean over i; the norm is over all entries.
 
-    From 0 (all alike) up to sqrt(N); higher is more uncertain. Cost: as `EigenvalueSum`. NaN with fewer than two
+    From 0 (all alike) up to sqrt(N - 1); higher is more uncertain. Cost: as `EigenvalueSum`. NaN with fewer than two
     samples, or where the served answer or all samples are empty.
 
     >>> round(Eccentricity().score("Paris", ["Paris", "Paris", "Lyon", "Lyon"]), 6)  # two groups: one direction

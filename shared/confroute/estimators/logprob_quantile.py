@@ -19,7 +19,7 @@ class LogprobQuantile(SinglePass):
     arXiv 2404.10136).
 
     In nats, 0 to infinity; higher is more uncertain. Cost: none beyond the answer itself, no samples. NaN where the
-    engine gives no logprobs or the answer is empty.
+    engine gives no logprobs, the answer is empty, or the quantile lies between a token of probability 0 and another.
 
     >>> from confroute.records import Sample
     >>> answer = Sample(text="Paris", token_logprobs=(-0.5, -2.5, -0.1))
