@@ -34,9 +34,9 @@ from confroute.estimators import Estimator
 from confroute.policies import Policy
 from confroute.records import Price, SamplingOptions
 from confroute.router import Hook, Router
-from confroute_llamaindex._cloud import LlamaIndexCloud, model_name
-from confroute_llamaindex._deliver import Exchange
-from confroute_llamaindex._read import read_request
+from confroute_llamaindex.cloud import LlamaIndexCloud, model_name
+from confroute_llamaindex.exchange import Exchange
+from confroute_llamaindex.messages import read_request
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _decorators: Any = callbacks

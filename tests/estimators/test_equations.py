@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from confroute import Disagreement, Estimator, Evidence, InputError, Sample, SemanticEntropy
+from confroute import Disagreement, Estimator, Evidence, Sample, SemanticEntropy
 from confroute.errors import ConfigurationError
 from confroute.estimators import (
     SAR,
@@ -25,11 +25,9 @@ from confroute.estimators import (
     LogprobQuantile,
     Margin,
     MeanLogprob,
-    PTrue,
     SemanticDensity,
     SequenceNLL,
     TokenEntropy,
-    Verbalized,
 )
 from confroute.testing import says
 from tests.table import Table
@@ -188,78 +186,6 @@ def test_semantic_entropies(seed: int) -> None:
         if weighting != "cluster_mean":
             assert estimator.estimate(merged).uncertainty <= made.uncertainty + 1e-12
     assert 0 <= expected["discrete"] <= math.log(sum(counts)) + 1e-12
-
-
-@pytest.mark.parametrize(
-    ("reply", "uncertainty"),
-    [
-        ("90", 0.1),
-        ("90%", 0.1),
-        ("I am 75 percent sure", 0.25),
-        ("About 12.5.", 0.875),
-        ("100", 0.0),
-        ("0", 1.0),
-        ("110", math.nan),
-        ("very likely", math.nan),
-        ("", math.nan),
-    ],
-)
-def test_verbalized(reply: str, uncertainty: float) -> None:
-    """The first number of the reply is percent; none, or one above a hundred, is no signal."""
-    evidence = Evidence(question="q", answer=says("a"), replies={"verbalized": says(reply)})
-    assert Verbalized().estimate(evidence).uncertainty == pytest.approx(uncertainty, nan_ok=True)
-
-
-@pytest.mark.parametrize("estimator", [PTrue(), Verbalized()])
-def test_self_reports_show_question_and_answer(estimator: Estimator) -> None:
-    """The edge can only judge what it is shown."""
-    asked = estimator.follow_ups(Evidence(question="Capital of Peru?", answer=says("Lima")))
-    (question,) = asked.values()
-    assert "Capital of Peru?" in str(question.messages[-1]["content"])
-    assert "Lima" in str(question.messages[-1]["content"])
-
-
-def test_p_true_normalises_over_true_and_false() -> None:
-    """p(True) against p(False), all their spellings, whichever was said."""
-    place = (("False", math.log(0.3)), (" true", math.log(0.1)), ("True", math.log(0.2)), ("It", math.log(0.4)))
-    reply = Sample(text="False", tokens=("False",), token_logprobs=(math.log(0.3),), alternatives=(place,))
-    evidence = Evidence(question="q", answer=says("a"), replies={"p_true": reply})
-    assert PTrue().estimate(evidence).uncertainty == pytest.approx(0.5)
-
-
-def answers(n: int, rng: random.Random) -> tuple[list[Evidence], list[bool]]:
-    """Answers whose probability of being wrong rises with their disagreement."""
-    made: list[Evidence] = []
-    wrong: list[bool] = []
-    for _ in range(n):
-        agreeing = rng.randint(0, 10)
-        samples = tuple(says("Paris" if j < agreeing else f"other{j}") for j in range(10))
-        made.append(Evidence(question="", answer=says("Paris", -rng.expovariate(1.0)), samples=samples))
-        wrong.append(rng.random() > agreeing / 10)
-    return made, wrong
-
-
-def test_combination_learns_what_matters() -> None:
-    """Disagreement, which decides here, gets a positive weight, and noise one near nothing; the number is near the
-    share that is wrong; evidence without a signal is left out."""
-    pytest.importorskip("sklearn")
-    evidence, wrong = answers(2000, random.Random(3))
-    silent = Evidence(question="", answer=says(""))
-    fitted = LogisticCombination.fit((Disagreement(), MeanLogprob()), [*evidence, silent], [*wrong, True])
-    assert fitted.weights[0] > 3
-    assert abs(fitted.weights[1]) < 0.3
-    mean = sum(fitted.estimate(item).uncertainty for item in evidence) / len(evidence)
-    assert mean == pytest.approx(sum(wrong) / len(wrong), abs=0.01)
-    assert math.isnan(fitted.estimate(silent).uncertainty)
-
-
-def test_combination_refuses_what_teaches_nothing() -> None:
-    """Fewer than ten answers, all wrong ones, or verdicts for another number of answers."""
-    pytest.importorskip("sklearn")
-    evidence, wrong = answers(30, random.Random(4))
-    for given, verdicts in ((evidence[:9], wrong[:9]), (evidence, [True] * 30), (evidence, wrong[:-1])):
-        with pytest.raises(InputError):
-            LogisticCombination.fit((Disagreement(),), given, verdicts)
 
 
 @pytest.mark.parametrize(

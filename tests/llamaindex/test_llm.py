@@ -24,8 +24,8 @@ from llama_index.llms.openai import OpenAI
 
 from confroute import ConfigurationError, MeanLogprob, MissingExtraError, Price, Router, SamplingOptions
 from confroute_llamaindex import ConfidenceRoutedLLM
-from confroute_llamaindex._cloud import LlamaIndexCloud
-from confroute_llamaindex._read import read_request
+from confroute_llamaindex.cloud import LlamaIndexCloud
+from confroute_llamaindex.messages import read_request
 
 USER = ChatMessage(role="user", content="Capital?")
 

@@ -14,7 +14,7 @@ from llama_index.core.instrumentation.span import active_span_id
 from confroute.records import ConfidenceRecord, Sample
 from confroute.router import Answer, Request, Router
 from confroute.steps import Call, arun, astream, run, stream
-from confroute_llamaindex._cloud import LlamaIndexCloud
+from confroute_llamaindex.cloud import LlamaIndexCloud
 from confroute_llamaindex.events import ConfidenceRoutingEvent
 
 KEY = "confidence_routing"
