@@ -394,6 +394,6 @@ class Router:
         return record
 
 
-DEFAULT_THRESHOLD = 0.4
+DEFAULT_THRESHOLD = 0.3
 """Least agreement of the served answer with its samples. Fixed on the calibration questions (docs/threshold.md), never
 on the demo's: the highest tenth that escalates at most 55 % of them."""
