@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from confroute import ContextLengthError, MeanLogprob, ModelError, Router, Sample, SamplingOptions, resolve_edge
-from confroute.edge.llamacpp import LlamaCppEngine, _read_choice
+from confroute import ContextLengthError, MeanLogprob, ModelError, Router, SamplingOptions, resolve_edge
+from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.records import Message
 
 pytest.importorskip("xllamacpp")
@@ -223,25 +222,3 @@ def test_cut_file_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match='could not load "cut"') as caught:
         LlamaCppEngine(path).generate(FRANCE, n=1, options=GREEDY)
     assert str(tmp_path) not in str(caught.value)
-
-
-def choice(*tokens: tuple[str, float], content: str | None = "text") -> dict[str, object]:
-    return {
-        "message": {"content": content},
-        "finish_reason": "stop",
-        "logprobs": {"content": [{"token": token, "logprob": logprob} for token, logprob in tokens]},
-    }
-
-
-def test_end_of_turn_is_no_part_of_the_answer() -> None:
-    """The last token without text is dropped from logprobs and count."""
-    sample = _read_choice(choice(("Par", -0.5), ("is", -0.1), ("", -3.0)))
-    assert (sample.token_logprobs, sample.output_tokens) == ((-0.5, -0.1), 2)
-
-
-@pytest.mark.parametrize("raw", [choice(content=None), {"message": {"content": ""}, "logprobs": None}])
-def test_empty_reply(raw: dict[str, object]) -> None:
-    """A reply without text or logprobs is an empty sample of unknown logprobs."""
-    sample = _read_choice(raw)
-    assert sample == Sample(text="")
-    assert math.isnan(sample.mean_logprob)

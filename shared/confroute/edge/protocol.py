@@ -1,0 +1,173 @@
+"""OpenAI's chat completions as servers of open models speak them: what they can, refuse and mean by an error."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, TypeVar, cast
+
+from confroute.edge.choices import read_choice
+from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError
+from confroute.records import Sample
+
+T = TypeVar("T")
+
+_CONTEXT = re.compile(r"context (?:length|size|window)\D*?(\d+)", re.IGNORECASE)
+_PROMPT = re.compile(
+    r"(\d+) (?:in the messages|input tokens|tokens in the (?:messages|prompt))|"
+    r"(?:input|prompt)(?: contains| has)?(?: at least)? \(?(\d+)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a server does of what it is asked for. Some refuse what they do not know, some ignore it, and some answer
+    null."""
+
+    n: bool
+    """Several samples in one request."""
+    logprobs: bool
+    """The logprobs of the sampled tokens."""
+    alternatives: bool
+    """The most probable tokens at each place, with their logprobs."""
+
+
+class RefusedError(ModelError):
+    """The server takes no such request."""
+
+
+class Connection:
+    """A client of one server and model, whose errors are confroute's. Belongs to one event loop."""
+
+    def __init__(self, client: Any, model: str, host: str, extra: Mapping[str, Any]) -> None:
+        self._client = client
+        self._model = model
+        self._host = host
+        self._extra = extra
+
+    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The raw reply to a chat completion *request*.
+
+        Raises:
+            ConfigurationError: the server refused the key or does not have the model.
+            ContextLengthError: the prompt does not fit.
+            RefusedError: it refused the request for another reason.
+            ModelError: it failed, was too slow or out of reach, or replied with something else.
+        """
+        openai: Any = import_module("openai")
+        try:
+            raw = await self._client.chat.completions.with_raw_response.create(
+                model=self._model, **request, extra_body=self._extra
+            )
+            reply: Any = raw.http_response.json()
+        except openai.APIStatusError as error:
+            raise await self._explained(error, int(request["max_tokens"])) from error
+        except openai.APITimeoutError as error:
+            raise ModelError(
+                f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.'
+            ) from error
+        except openai.APIConnectionError as error:
+            raise ModelError(f"The server at {self._host} cannot be reached, or broke off. Is it running?") from error
+        except ValueError as error:
+            raise self._strange() from error
+        if not isinstance(reply, dict) or not cast("dict[str, Any]", reply).get("choices"):
+            raise self._strange()
+        return cast("dict[str, Any]", reply)
+
+    async def samples(self, request: Mapping[str, Any], *, alternatives: int) -> tuple[list[Sample], int]:
+        """The samples in the reply to *request*, as many as the server gave, and the prompt's tokens."""
+        reply = await self.create(request)
+        choices: list[dict[str, Any]] = reply["choices"]
+        usage: dict[str, Any] = reply.get("usage") or {}
+        # Without logprobs only the sum is known, which is shared out.
+        total = int(usage.get("completion_tokens") or 0)
+        shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
+        try:
+            samples = [
+                read_choice(choice, alternatives=alternatives, output_tokens=share)
+                for choice, share in zip(choices, shares, strict=True)
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._strange() from error
+        return samples, int(usage.get("prompt_tokens") or 0)
+
+    async def capabilities(self) -> Capabilities:
+        """Asks for one token with all that there is; if that is refused, for the parts."""
+        several, telling = {"n": 2}, {"logprobs": True, "top_logprobs": 2}
+        try:
+            many = told = await self._probe({**several, **telling})
+        except RefusedError:
+            many, told = await self._try(several), await self._try(telling)
+        return Capabilities(
+            n=len(many) > 1,
+            logprobs=any(sample.token_logprobs for sample in told),
+            alternatives=any(sample.alternatives for sample in told),
+        )
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _probe(self, part: Mapping[str, Any]) -> list[Sample]:
+        messages = [{"role": "user", "content": "Say yes."}]
+        samples, _ = await self.samples({"messages": messages, "max_tokens": 1, **part}, alternatives=2)
+        return samples
+
+    async def _try(self, part: Mapping[str, Any]) -> list[Sample]:
+        try:
+            return await self._probe(part)
+        except RefusedError:
+            return []
+
+    async def _explained(self, error: Any, max_tokens: int) -> ConfrouteError:
+        """What an error status means. The server's own text may quote the prompt and is left out."""
+        status = int(error.status_code)
+        if status in (401, 403):
+            return ConfigurationError(f"The server at {self._host} refused the api_key.")
+        if status == 404:
+            return ConfigurationError(
+                f'The server at {self._host} has no model "{self._model}", or its API begins at another base_url. '
+                f"{await self._served()}"
+            )
+        body: Any = error.body
+        details = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        text = str(details.get("message") or "")
+        context = details.get("n_ctx") or _number(_CONTEXT, text)
+        prompt = details.get("n_prompt_tokens") or _number(_PROMPT, text)
+        if context and prompt:
+            return ContextLengthError(prompt_tokens=prompt, max_tokens=max_tokens, context_tokens=context)
+        if status in (400, 413, 422):
+            what = "the prompt may be too long for its context" if context else f"status {status}"
+            return RefusedError(f'The server at {self._host} refused a request to "{self._model}" ({what}).')
+        return ModelError(f'The server at {self._host} failed on a request to "{self._model}" (status {status}).')
+
+    async def _served(self) -> str:
+        try:
+            names = [model.id async for model in self._client.models.list()]
+        except Exception:
+            # It is an error's last sentence; without it the error still says what is wrong.
+            return "It does not tell which models it has."
+        return f"It has: {', '.join(names[:20])}."
+
+    def _strange(self) -> ModelError:
+        return ModelError(f"The server at {self._host} did not reply with a chat completion.")
+
+
+async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all; if one fails, the others are cancelled and its error raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _number(pattern: re.Pattern[str], text: str) -> int | None:
+    found = pattern.search(text)
+    return int(next(group for group in found.groups() if group)) if found else None

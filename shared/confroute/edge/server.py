@@ -1,0 +1,171 @@
+"""An edge model behind a server that speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+from confroute.edge.background import BackgroundLoop
+from confroute.edge.protocol import Capabilities, Connection, RefusedError, together
+from confroute.errors import ConfigurationError, require
+from confroute.records import Generation, Message, Sample, SamplingOptions
+
+
+class ServerEngine:
+    """An edge model on vLLM, SGLang, llama-server, Ollama, LM Studio, TGI, or a fleet behind one URL.
+
+    All samples of a prompt are one request where the server takes ``n``, and concurrent requests where it does not;
+    which of the two, and whether there are logprobs, is found out by up to three requests of one token at first use.
+    The requests of all threads and event loops go out from one loop of the engine's own, so that they share
+    connections; cancelling the caller's task cancels the request, which servers answer by stopping to generate.
+
+    Args:
+        model: the name that the server knows the model by.
+        base_url: where its API begins, such as ``http://localhost:8000/v1``.
+        api_key: where the server wants one. OPENAI_API_KEY is not read: it is the cloud's.
+        timeout_seconds: for one request, all its samples together.
+        retries: how often a request is made again where the server is busy or out of reach.
+        connections: how many requests are under way at the same time; more wait.
+        extra: further parameters of each request that only this server knows, such as ``{"top_k": 0}``.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = 120.0,
+        retries: int = 2,
+        connections: int = 64,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        require("openai", extra="server", wanted_by="An edge model behind a server")
+        address = urlsplit(base_url)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise ConfigurationError("base_url must be like http://localhost:8000/v1, with http or https and a host.")
+        if not model:
+            raise ConfigurationError("model must be the name that the server knows the model by, not empty.")
+        if not timeout_seconds > 0 or retries < 0 or connections < 1:
+            raise ConfigurationError(
+                "timeout_seconds must be above 0, retries at least 0 and connections at least 1, not "
+                f"{timeout_seconds}, {retries} and {connections}."
+            )
+        self.model = model
+        self._host = address.hostname + (f":{address.port}" if address.port else "")
+        self._base_url = base_url
+        self._api_key = api_key
+        self._timeout_seconds = timeout_seconds
+        self._retries = retries
+        self._connections = connections
+        self._extra = dict(extra or {})
+        self._can: Capabilities | None = None
+        self._most = sys.maxsize  # samples that the server takes in one request, as far as known
+        self._line: tuple[BackgroundLoop, Connection] | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        # The URL may hold a password.
+        return f"ServerEngine({self.model!r} on {self._host})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_line": None, "_hang_up": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        loop, connection = self._connected()
+        return loop.wait(self._generate(connection, messages, n, options))
+
+    async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        loop, connection = self._connected()
+        return await loop.relay(self._generate(connection, messages, n, options))
+
+    def capabilities(self) -> Capabilities:
+        """What the server can do, asked at first use and remembered. Errors are those of a request."""
+        loop, connection = self._connected()
+        return loop.wait(self._capabilities(connection))
+
+    def close(self) -> None:
+        """Close the connections and end the engine's thread, as its garbage collection does, too. The next request
+        opens them again."""
+        with self._lock:
+            line, self._line = self._line, None
+        if line is not None:
+            self._hang_up()
+
+    def _connected(self) -> tuple[BackgroundLoop, Connection]:
+        with self._lock:
+            if self._line is None or not self._line[0].alive:
+                openai: Any = import_module("openai")
+                client: Any = openai.AsyncOpenAI(
+                    api_key=self._api_key or "none",
+                    base_url=self._base_url,
+                    timeout=self._timeout_seconds,
+                    max_retries=self._retries,
+                    # The SDK would read the cloud's from the environment.
+                    default_headers={"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()},
+                    http_client=openai.DefaultAsyncHttpxClient(
+                        limits=import_module("httpx").Limits(max_connections=self._connections)
+                    ),
+                )
+                loop, connection = (
+                    BackgroundLoop("confroute-edge"),
+                    Connection(client, self.model, self._host, self._extra),
+                )
+                self._line = loop, connection
+                self._hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
+            return self._line
+
+    async def _generate(
+        self, connection: Connection, messages: Sequence[Message], n: int, options: SamplingOptions
+    ) -> Generation:
+        can = await self._capabilities(connection)
+        request: dict[str, Any] = {
+            "messages": [dict(message) for message in messages],
+            "max_tokens": options.max_tokens,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+        }
+        if options.stop:
+            request["stop"] = list(options.stop)
+        if can.logprobs:
+            request["logprobs"] = True
+        if can.alternatives:
+            # With 0 of them llama.cpp leaves the sampled token's own logprob out, too.
+            request["top_logprobs"] = max(1, options.alternatives)
+        samples: list[Sample] = []
+        input_tokens = 0
+        while left := n - len(samples):
+            most = min(left, self._most) if can.n else 1
+            parts: list[dict[str, Any]] = []
+            for begin in range(0, left, most):
+                seed = {} if options.seed is None else {"seed": options.seed + len(samples) + begin}
+                parts.append({**request, **seed, "n": min(most, left - begin)})
+            try:
+                replies = await together(
+                    [connection.samples(part, alternatives=options.alternatives) for part in parts]
+                )
+            except RefusedError:
+                if most == 1:
+                    raise
+                self._most = most // 2  # llama-server takes no more than it has slots
+                continue
+            for (given, tokens), part in zip(replies, parts, strict=True):
+                if len(given) < part["n"]:
+                    self._most = 1
+                samples += given[: part["n"]]
+                input_tokens = tokens or input_tokens
+        return Generation(samples=tuple(samples), input_tokens=input_tokens)
+
+    async def _capabilities(self, connection: Connection) -> Capabilities:
+        # Requests that come together at first each ask; what they learn is the same.
+        self._can = self._can or await connection.capabilities()
+        return self._can

@@ -1,0 +1,125 @@
+"""A scripted OpenAI-compatible server on loopback: replies as a test says, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+Request = dict[str, Any]
+Reply = tuple[int, Any]
+"""The status, and what the body is in JSON; a body that is a str is sent as it is."""
+
+
+def choice(text: str, *, logprob: float | None = -0.5) -> dict[str, Any]:
+    token = {"token": text, "logprob": logprob, "top_logprobs": [{"token": text, "logprob": logprob}]}
+    return {
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": "stop",
+        "logprobs": None if logprob is None else {"content": [token]},
+    }
+
+
+def completion(texts: list[str], *, logprob: float | None = -0.5) -> Reply:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2 * len(texts)}
+    return 200, {"choices": [choice(text, logprob=logprob) for text in texts], "usage": usage}
+
+
+def takes_all(request: Request) -> Reply:
+    """As vLLM: n samples, with logprobs where asked for."""
+    logprob = -0.5 if request.get("logprobs") else None
+    return completion([f"answer {i}" for i in range(request.get("n", 1))], logprob=logprob)
+
+
+class ScriptedServer(ThreadingHTTPServer):
+    """Replies with what *reply* makes of the request. *hanging* is set when a client waits in vain, *broken_off* when
+    it leaves."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, reply: Callable[[Request], Reply]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.reply = reply
+        self.asked: list[Request] = []
+        self.headers: list[dict[str, str]] = []
+        self.hanging = threading.Event()
+        self.broken_off = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    @property
+    def answered(self) -> list[Request]:
+        """The requests that are no probes."""
+        return [request for request in self.asked if request["messages"] != [{"role": "user", "content": "Say yes."}]]
+
+
+class Hang(Exception):  # noqa: N818 - no error: it tells the handler what to do
+    """Raised by a reply: say nothing until the client leaves."""
+
+
+class BreakOff(Exception):  # noqa: N818
+    """Raised by a reply: close the connection in the middle of the answer."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: ScriptedServer  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        self._send(200, {"object": "list", "data": [{"id": "other-model", "object": "model"}]})
+
+    def do_POST(self) -> None:
+        request = cast("Request", json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.asked.append(request)
+        self.server.headers.append(dict(self.headers))
+        try:
+            self._send(*self.server.reply(request))
+        except Hang:
+            self.server.hanging.set()
+            while not (select.select([self.connection], [], [], 0.02)[0] and not self._peek()):
+                pass
+            self.server.broken_off.set()
+            self.close_connection = True
+        except BreakOff:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"choices": [')
+            self.close_connection = True
+
+    def _peek(self) -> bytes:
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK)
+        except ConnectionError:
+            return b""
+
+    def _send(self, status: int, body: Any) -> None:
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(reply: Callable[[Request], Reply] = takes_all) -> Generator[ScriptedServer]:
+    with ScriptedServer(reply) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
