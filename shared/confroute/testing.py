@@ -1,7 +1,7 @@
 """Scripted models and known-answer samples for tests: confroute's own and its users'.
 
-No mock: a `ScriptedEngine` is an engine whose answers were written down before. `check_estimator` holds an estimator
-of one's own against the laws that all obey.
+No mock: a `ScriptedEngine` is an engine whose answers were written down before. `check_estimator` and `check_engine`
+hold an estimator or an engine of one's own against the laws that all obey.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from confroute.conformance import ESTIMATOR_LAWS, check_estimator, random_evidence
+from confroute.conformance import ENGINE_LAWS, ESTIMATOR_LAWS, check_engine, check_estimator, random_evidence
 from confroute.errors import ConfigurationError
 from confroute.records import Generation, Message, Sample, SamplingOptions, question_of
 
 __all__ = [
+    "ENGINE_LAWS",
     "ESTIMATOR_LAWS",
     "ScriptedEngine",
+    "check_engine",
     "check_estimator",
     "equiprobable_meanings",
     "random_evidence",

@@ -1,4 +1,4 @@
-"""What every estimator must do, as checks that anyone can run on theirs."""
+"""What every estimator must do."""
 
 from __future__ import annotations
 
