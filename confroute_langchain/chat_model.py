@@ -32,6 +32,7 @@ from confroute.records import Price, SamplingOptions
 from confroute.router import Answer, Hook, Request, Router
 from confroute.steps import Emit, Flow, arun, astream, relay, run, stream
 from confroute_langchain.cloud import CloudCall, chat_model_of, cloud_name, resolve_cloud
+from confroute_langchain.edge import ChatModelEdge
 from confroute_langchain.messages import message_chunk, read, unsupported, whole_message
 from confroute_langchain.runs import Run
 
@@ -74,9 +75,10 @@ class ConfidenceRoutedChatModel(BaseChatModel):
 
     Args:
         cloud: any LangChain chat model, with arguments bound to it or not, or a string for `init_chat_model`.
-        edge, threshold, estimator, samples, curtail, wave, sampling_temperature, sampling_top_p, policy,
-        calibrator, certificate, task, on_cloud_error, edge_price, cloud_price, hooks: see `confroute.Router`, whose
-        defaults hold for what is not given.
+        edge: what `confroute.resolve_edge` takes, or a LangChain chat model such as ChatOllama.
+        threshold, estimator, samples, curtail, wave, sampling_temperature, sampling_top_p, policy, calibrator,
+        certificate, task, on_cloud_error, edge_price, cloud_price, hooks: see `confroute.Router`, whose defaults hold
+        for what is not given.
         temperature, max_tokens: of the edge's served answer. The cloud keeps its own settings.
         stop: for both.
 
@@ -129,6 +131,9 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     def _build_router(self) -> ConfidenceRoutedChatModel:
         self._cloud = resolve_cloud(self.cloud)
         given = {name: value for name in _ROUTER_FIELDS if (value := getattr(self, name)) is not None}
+        edge: object = self.edge
+        if isinstance(edge, Runnable):
+            given["edge"] = ChatModelEdge(cast("Runnable[Any, Any]", edge))
         self._router = Router(**given)
         self._add_version("confroute", __version__)
         return self

@@ -108,7 +108,7 @@ class CloudCall:
         if options.get("tool_choice", ...) is None:
             del options["tool_choice"]
         bindable = chat_model_of(self.cloud).bind_tools(tools, **options)
-        return bindable.bind(**_bound_arguments(self.cloud))
+        return bindable.bind(**bound_arguments(self.cloud))
 
     # LangChain re-parents the callbacks of a RunnableBinding that runs inside a chain to that chain. So the model
     # itself is called, with the arguments bound to it.
@@ -116,13 +116,13 @@ class CloudCall:
         return chat_model_of(self._bound())
 
     def _arguments(self) -> dict[str, Any]:
-        return {**_bound_arguments(self._bound()), **({"stop": self.stop} if self.stop else {})}
+        return {**bound_arguments(self._bound()), **({"stop": self.stop} if self.stop else {})}
 
     def _config(self, manager_class: type[Manager]) -> RunnableConfig:
         return {"callbacks": self.run.child("cloud", manager_class)} if self.run else {}
 
 
-def _bound_arguments(cloud: object) -> dict[str, Any]:
+def bound_arguments(cloud: object) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     while isinstance(cloud, RunnableBinding):
         binding = cast("RunnableBinding[Any, Any]", cloud)

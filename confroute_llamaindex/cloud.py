@@ -44,10 +44,15 @@ class LlamaIndexCloud:
         return Call(lambda: Source(self.llm.stream_chat(list(self.messages), **self.kwargs)), opened)
 
     def tokens(self, answer: ChatResponse, before: Tokens = (None, None)) -> Tokens:
-        """From ``raw.usage``, objects or mappings. A chunk that tells it tells the total so far."""
-        usage = _get(answer.raw, "usage")
-        told = (_first_count(usage, _INPUT), _first_count(usage, _OUTPUT))
+        """As `token_counts`. A chunk that tells them tells the total so far."""
+        told = token_counts(answer.raw)
         return before[0] if told[0] is None else told[0], before[1] if told[1] is None else told[1]
+
+
+def token_counts(raw: Any) -> Tokens:
+    """Input and output tokens from ``raw.usage``, objects or mappings."""
+    usage = field_of(raw, "usage")
+    return _first_count(usage, _INPUT), _first_count(usage, _OUTPUT)
 
 
 def model_name(llm: LLM) -> str:
@@ -56,9 +61,10 @@ def model_name(llm: LLM) -> str:
     return llm.class_name() if name == "unknown" else name
 
 
-def _get(holder: Any, name: str) -> Any:
+def field_of(holder: Any, name: str) -> Any:
+    """A field of an object or an entry of a mapping; None if there is none."""
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def _first_count(usage: Any, names: tuple[str, ...]) -> int | None:
-    return next((count for name in names if isinstance(count := _get(usage, name), int)), None)
+    return next((count for name in names if isinstance(count := field_of(usage, name), int)), None)

@@ -35,6 +35,7 @@ from confroute.policies import Policy
 from confroute.records import Price, SamplingOptions
 from confroute.router import Hook, Router
 from confroute_llamaindex.cloud import LlamaIndexCloud, model_name
+from confroute_llamaindex.edge import LLMEdge
 from confroute_llamaindex.exchange import Exchange
 from confroute_llamaindex.messages import read_request
 
@@ -54,6 +55,8 @@ def _completion_endpoint(method: Method) -> Method:
 class ConfidenceRoutedLLM(LLM):
     """Answers on the edge what the edge is sure of; the *cloud* LLM answers the rest.
 
+    *edge* is what `confroute.resolve_edge` takes, or a LlamaIndex LLM such as Ollama.
+
     It goes wherever an ``LLM`` goes: ``Settings.llm``, query engines, chat engines. Every response says where it came
     from in ``additional_kwargs["confidence_routing"]`` (a `ConfidenceRecord` as JSON values; in a stream, on the last
     chunk), and each fires a `ConfidenceRoutingEvent`, which is the way to it through a query engine.
@@ -72,7 +75,7 @@ class ConfidenceRoutedLLM(LLM):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    edge: SkipValidation[str | Path | EdgeEngine | None] = Field(default=None, frozen=True, repr=False)
+    edge: SkipValidation[str | Path | EdgeEngine | LLM | None] = Field(default=None, frozen=True, repr=False)
     # Its absence is told by model_post_init, in our words and with the fix.
     cloud: SkipValidation[LLM] = Field(default=None, frozen=True, repr=False, exclude=True)  # pyright: ignore[reportAssignmentType]
     threshold: float | None = Field(default=None, frozen=True)
@@ -103,7 +106,10 @@ class ConfidenceRoutedLLM(LLM):
                 f"cloud must be a LlamaIndex LLM, not {type(self.cloud).__name__}. Pass the LLM that you used so far, "
                 'for example cloud=OpenAI(model="gpt-4o-mini").'
             )
-        self._router = Router(**self._given(signature(Router).parameters))
+        given = self._given(signature(Router).parameters)
+        if isinstance(self.edge, LLM):
+            given["edge"] = LLMEdge(self.edge)
+        self._router = Router(**given)
         self._options = SamplingOptions(**self._given(("max_tokens", "temperature")))
 
     def _given(self, names: Iterable[str]) -> dict[str, Any]:

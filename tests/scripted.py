@@ -18,7 +18,7 @@ from confroute.testing import ScriptedEngine
 SECRET = "What is the capital of Zanzibarland-4711?"  # noqa: S105
 ASK: list[Message] = [{"role": "user", "content": SECRET}]
 SURE = ("Paris", ["Paris"])
-UNSURE = ("Paris", ["Paris", "Lyon", "Rome", "Oslo"])
+UNSURE = ("Paris", ["Paris", "Lyon", "Rome", "Oslo", "Bern"])
 
 
 @dataclass

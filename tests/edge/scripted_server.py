@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
+import httpx
+
 Request = dict[str, Any]
 Reply = tuple[int, Any]
 """The status, and what the body is in JSON; a body that is a str is sent as it is."""
@@ -111,6 +113,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
+
+
+def closing_client() -> httpx.AsyncClient:
+    """A client that keeps no connection open: the frameworks' own keep theirs beyond the loop that they belong to."""
+    return httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @contextmanager

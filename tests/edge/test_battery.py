@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from confroute import ContextLengthError, ModelError, Sample, SamplingOptions, resolve_edge
 from confroute.edge.llamacpp import LlamaCppEngine
+from confroute.edge.protocol import Capabilities
 from confroute.edge.server import ServerEngine
 from confroute.edge.transformers import TransformersEngine
 from confroute.records import Generation, Message
@@ -171,18 +172,10 @@ def test_every_law_is_broken_by_something() -> None:
     assert {law for law in ENGINE_LAWS if any(part in law for _, part in BROKEN.values())} == set(ENGINE_LAWS)
 
 
-def small_llamacpp() -> LlamaCppEngine:
-    pytest.importorskip("xllamacpp")
-    packaged = resolve_edge("smollm2-135m")
-    assert isinstance(packaged, LlamaCppEngine)
-    # One thread: on a busy machine two threads of llama.cpp spin for each other, ten times slower.
-    return LlamaCppEngine(packaged.path, name="smollm2-135m", context_tokens=512, parallel=4, threads=1)
-
-
 @pytest.mark.real_model
-def test_llamacpp_obeys() -> None:
+def test_llamacpp_obeys(small_llamacpp: LlamaCppEngine) -> None:
     """llama.cpp in this process."""
-    check_engine(small_llamacpp(), context_tokens=512)
+    check_engine(small_llamacpp, context_tokens=512)
 
 
 @pytest.mark.real_model
@@ -196,19 +189,10 @@ def test_transformers_obeys() -> None:
     )
 
 
-@pytest.fixture
-def llama_server() -> Iterator[ServerEngine]:
-    """llama.cpp's own HTTP server, with four slots."""
-    host = small_llamacpp()
-    host.load()
-    engine = ServerEngine("smollm2-135m", f"{host._server.listening_address}/v1")
-    yield engine
-    engine.close()
-
-
 @pytest.mark.real_model
-def test_a_server_obeys(llama_server: ServerEngine) -> None:
+def test_a_server_obeys(llama_server: str) -> None:
     """The same model over HTTP, which takes fewer samples at a time than it is asked for."""
-    check_engine(llama_server, context_tokens=512)
-    assert llama_server.capabilities().n
-    assert llama_server.capabilities().alternatives
+    engine = ServerEngine("smollm2-135m", llama_server)
+    check_engine(engine, context_tokens=512)
+    assert engine.capabilities() == Capabilities(n=True, logprobs=True, alternatives=True)
+    engine.close()

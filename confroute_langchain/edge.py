@@ -1,0 +1,66 @@
+"""A LangChain chat model as the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
+from langchain_core.runnables import Runnable, RunnableConfig
+from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
+
+from confroute.edge.borrowed import BorrowedModel
+from confroute.edge.choices import read_choice
+from confroute.errors import ConfigurationError
+from confroute.records import Message, Sample
+from confroute_langchain.cloud import bound_arguments, chat_model_of, cloud_name
+
+
+class ChatModelEdge(BorrowedModel[BaseChatModel]):
+    """Answers with a LangChain chat model, such as ChatOllama, past LangChain's cache, which would give one sample for
+    all, and unseen by callbacks and tracers: the record says what was asked.
+    """
+
+    def __init__(self, model: Runnable[Any, Any]) -> None:
+        chat_model = chat_model_of(model)
+        if not isinstance(chat_model, BaseChatModel):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                f"edge must be a chat model, an engine, or a model's name, not {type(chat_model).__name__}."
+            )
+        super().__init__(chat_model, cloud_name(model))
+        self._arguments = bound_arguments(model)
+
+    def ask(self, model: BaseChatModel, messages: Sequence[Message], alternatives: int) -> tuple[Sample, int]:
+        with tracing_context(enabled=False):
+            return _read(model.invoke(_written(messages), _UNSEEN, **self._arguments), alternatives)
+
+    async def aask(self, model: BaseChatModel, messages: Sequence[Message], alternatives: int) -> tuple[Sample, int]:
+        with tracing_context(enabled=False):
+            return _read(await model.ainvoke(_written(messages), _UNSEEN, **self._arguments), alternatives)
+
+    def isolation(self) -> Mapping[str, Any]:
+        return {"cache": False, "callbacks": None}
+
+
+# Said rather than left out, which would have those of the chain around it.
+_UNSEEN: RunnableConfig = {"callbacks": []}
+
+
+def _written(messages: Sequence[Message]) -> list[BaseMessage]:
+    return convert_to_messages([dict(message) for message in messages])
+
+
+def _read(message: AIMessage, alternatives: int) -> tuple[Sample, int]:
+    metadata: dict[str, Any] = message.response_metadata
+    told: Any = metadata.get("logprobs")
+    # OpenAI's form has them under "content"; Ollama's is the bare list.
+    tokens: Any = cast("dict[str, Any]", told).get("content") if isinstance(told, dict) else told
+    usage = message.usage_metadata
+    choice = {
+        "message": {"content": message.text},
+        "logprobs": {"content": tokens},
+        "finish_reason": metadata.get("finish_reason") or metadata.get("done_reason"),
+    }
+    sample = read_choice(choice, alternatives=alternatives, output_tokens=usage["output_tokens"] if usage else 0)
+    return sample, usage["input_tokens"] if usage else 0

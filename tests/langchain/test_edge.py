@@ -1,0 +1,128 @@
+"""A LangChain chat model as the edge, asked over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.globals import set_llm_cache
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
+
+from confroute import ConfigurationError, SamplingOptions
+from confroute.testing import check_engine
+from confroute_langchain import ConfidenceRoutedChatModel
+from confroute_langchain.edge import ChatModelEdge, _read
+from tests.edge.scripted_server import Reply, Request, ScriptedServer, closing_client, completion, serving
+from tests.langchain.scripted import ScriptedCloud, record_of
+
+openai = pytest.importorskip("langchain_openai")
+
+OPTIONS = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8, stop=("END",), seed=5, alternatives=2)
+ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}]
+
+
+def lima(request: Request) -> Reply:
+    return completion(["Lima"])
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with serving(lima) as server:
+        yield server
+
+
+def chat(url: str, **settings: Any) -> Any:
+    settings = {"model": "small", "api_key": "none", "max_retries": 0, "temperature": 0.1} | settings
+    return openai.ChatOpenAI(base_url=url, http_async_client=closing_client(), **settings)
+
+
+def test_each_sample_is_a_request_with_its_own_seed(server: ScriptedServer) -> None:
+    """The options stand in the request, under the model's own names for them, and the model itself keeps its own."""
+    model = chat(server.url)
+    generation = ChatModelEdge(model).generate(ASK, n=3, options=OPTIONS)
+    assert [(sample.text, sample.token_logprobs) for sample in generation.samples] == [("Lima", (-0.5,))] * 3
+    assert generation.input_tokens == 7
+    assert sorted(request["seed"] for request in server.asked) == [5, 6, 7]
+    asked = server.asked[0]
+    assert asked["messages"] == ASK
+    assert (asked["temperature"], asked["top_p"], asked["stop"]) == (0.7, 0.9, ["END"])
+    assert asked.get("max_tokens", asked.get("max_completion_tokens")) == 8
+    assert (asked["logprobs"], asked["top_logprobs"]) == (True, 2)
+    assert (model.temperature, model.seed, model.logprobs, model.cache) == (0.1, None, None, None)
+
+
+def test_the_cache_does_not_make_one_sample_of_all(server: ScriptedServer) -> None:
+    """LangChain's global cache would answer the second sample with the first; the edge goes past it."""
+    set_llm_cache(InMemoryCache())
+    try:
+        ChatModelEdge(chat(server.url)).generate(ASK, n=4, options=SamplingOptions(temperature=1.0))
+    finally:
+        set_llm_cache(None)
+    assert len(server.asked) == 4
+
+
+def test_callbacks_see_one_answer(server: ScriptedServer) -> None:
+    """The caller's handlers are told of the routed model's run only, not of eleven of the edge's."""
+
+    class Starts(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.count = 0
+
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            self.count += 1
+
+    starts = Starts()
+    model = ConfidenceRoutedChatModel(edge=chat(server.url, callbacks=[starts]), cloud=ScriptedCloud(), threshold=0.5)
+    answer = model.invoke("Capital of Peru?", {"callbacks": [starts]})
+    assert (answer.text, record_of(answer)["route"], record_of(answer)["edge"]["model"]) == ("Lima", "edge", "small")
+    assert record_of(answer)["samples"] == 10
+    assert starts.count == 1
+
+
+def test_awaited_it_asks_the_same(server: ScriptedServer) -> None:
+    """On an event loop, too, and with the arguments bound to the model."""
+    edge = ChatModelEdge(chat(server.url).bind(user="somebody"))
+    generation = asyncio.run(edge.agenerate(ASK, n=3, options=OPTIONS))
+    assert [sample.text for sample in generation.samples] == ["Lima"] * 3
+    assert {request["user"] for request in server.asked} == {"somebody"}
+
+
+def test_logprobs_turned_off_stay_off(server: ScriptedServer) -> None:
+    """A caller whose server refuses them says so on the model."""
+    ChatModelEdge(chat(server.url, logprobs=False)).generate(ASK, n=1, options=OPTIONS)
+    assert not server.asked[0].get("logprobs")
+
+
+def test_a_failing_edge_escalates() -> None:
+    """As any engine's failure does."""
+    with serving(lambda request: (500, {})) as server:
+        model = ConfidenceRoutedChatModel(edge=chat(server.url), cloud=ScriptedCloud())
+        assert record_of(model.invoke("Capital of Peru?"))["reason"] == "edge_error"
+
+
+def test_what_is_no_chat_model_is_refused() -> None:
+    """Another runnable is told apart at construction."""
+    with pytest.raises(ConfigurationError, match=r"edge must be a chat model.*not StrOutputParser"):
+        ConfidenceRoutedChatModel(edge=StrOutputParser(), cloud=ScriptedCloud())
+
+
+def test_ollama_s_logprobs_are_read() -> None:
+    """A bare list where OpenAI has an object with "content"."""
+    message = AIMessage(
+        content="Lima",
+        response_metadata={"logprobs": [{"token": "Lima", "logprob": -0.25}], "done_reason": "stop"},
+        usage_metadata={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
+    )
+    sample, input_tokens = _read(message, 0)
+    assert (sample.text, sample.token_logprobs, sample.output_tokens, input_tokens) == ("Lima", (-0.25,), 1, 3)
+
+
+@pytest.mark.real_model
+def test_it_obeys_the_laws(llama_server: str) -> None:
+    """ChatOpenAI on llama.cpp's own server is an edge engine like any other."""
+    check_engine(ChatModelEdge(chat(llama_server)))

@@ -1,0 +1,75 @@
+"""A LlamaIndex LLM as the edge, asked over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.llms import MockLLM
+from llama_index.llms.openai_like import OpenAILike
+
+from confroute import SamplingOptions
+from confroute.testing import check_engine
+from confroute_llamaindex import ConfidenceRoutedLLM
+from confroute_llamaindex.edge import LLMEdge, _read
+from tests.edge.scripted_server import ScriptedServer, closing_client, completion, serving
+
+OPTIONS = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8, stop=("END",), seed=5, alternatives=2)
+ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}]
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with serving(lambda request: completion(["Lima"])) as server:
+        yield server
+
+
+def llm(url: str, **settings: Any) -> OpenAILike:
+    settings = {"model": "small", "api_key": "none", "is_chat_model": True, "max_retries": 0} | settings
+    return OpenAILike(api_base=url, async_http_client=closing_client(), **settings)
+
+
+def test_each_sample_is_a_request_with_its_own_seed(server: ScriptedServer) -> None:
+    """The options stand in the request, those without a field of their own too, and the LLM keeps its settings."""
+    model = llm(server.url, additional_kwargs={"user": "somebody"})
+    generation = LLMEdge(model).generate(ASK, n=3, options=OPTIONS)
+    assert [(sample.text, sample.token_logprobs) for sample in generation.samples] == [("Lima", (-0.5,))] * 3
+    assert generation.input_tokens == 7
+    assert sorted(request["seed"] for request in server.asked) == [5, 6, 7]
+    asked = server.asked[0]
+    assert [(m["role"], m["content"]) for m in asked["messages"]] == [(m["role"], m["content"]) for m in ASK]
+    assert (asked["temperature"], asked["top_p"], asked["stop"], asked["max_tokens"]) == (0.7, 0.9, ["END"], 8)
+    assert (asked["logprobs"], asked["top_logprobs"], asked["user"]) == (True, 2, "somebody")
+    assert (model.logprobs, model.additional_kwargs) == (None, {"user": "somebody"})
+
+
+def test_it_answers_in_a_routed_llm(server: ScriptedServer) -> None:
+    """An LLM as edge, in both forms; callback managers are shown one answer."""
+    counter = TokenCountingHandler()
+    edge = llm(server.url, callback_manager=CallbackManager([counter]))
+    routed = ConfidenceRoutedLLM(edge=edge, cloud=MockLLM(), threshold=0.5)
+    record = routed.complete("Capital of Peru?").additional_kwargs["confidence_routing"]
+    assert (record["route"], record["edge"]["model"], record["samples"]) == ("edge", "small", 10)
+    assert asyncio.run(routed.acomplete("Capital of Peru?")).text == "Lima"
+    assert counter.total_llm_token_count == 0
+
+
+def test_a_raw_answer_of_another_kind_is_read() -> None:
+    """Ollama's mapping, which has neither choices nor logprobs."""
+    response = ChatResponse(
+        message=ChatMessage(role="assistant", content="Lima"),
+        raw={"done_reason": "length", "usage": {"prompt_tokens": 3, "completion_tokens": 2}},
+    )
+    sample, input_tokens = _read(response, 0)
+    assert (sample.text, sample.token_logprobs, sample.output_tokens, input_tokens) == ("Lima", None, 2, 3)
+    assert sample.finish_reason == "length"
+
+
+@pytest.mark.real_model
+def test_it_obeys_the_laws(llama_server: str) -> None:
+    """OpenAILike on llama.cpp's own server is an edge engine like any other."""
+    check_engine(LLMEdge(llm(llama_server)))
