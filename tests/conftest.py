@@ -34,6 +34,6 @@ def small_llamacpp() -> LlamaCppEngine:
 
 
 @pytest.fixture(scope="session")
-def llama_server(small_llamacpp: LlamaCppEngine) -> str:
-    """The base URL of llama.cpp's own HTTP server of that model."""
-    return f"{small_llamacpp._server.listening_address}/v1"
+def llama_server(small_llamacpp: LlamaCppEngine) -> tuple[str, str]:
+    """The base URL of llama.cpp's own HTTP server of that model, and its key."""
+    return f"{small_llamacpp._server.listening_address}/v1", small_llamacpp._key

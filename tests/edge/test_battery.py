@@ -190,9 +190,10 @@ def test_transformers_obeys() -> None:
 
 
 @pytest.mark.real_model
-def test_a_server_obeys(llama_server: str) -> None:
+def test_a_server_obeys(llama_server: tuple[str, str]) -> None:
     """The same model over HTTP, which takes fewer samples at a time than it is asked for."""
-    engine = ServerEngine("smollm2-135m", llama_server)
+    url, key = llama_server
+    engine = ServerEngine("smollm2-135m", url, api_key=key)
     check_engine(engine, context_tokens=512)
     assert engine.capabilities() == Capabilities(n=True, logprobs=True, alternatives=True)
     engine.close()

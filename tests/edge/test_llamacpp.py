@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,3 +154,67 @@ def test_cut_file_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match='could not load "cut"') as caught:
         LlamaCppEngine(path).generate(FRANCE, n=1, options=GREEDY)
     assert str(tmp_path) not in str(caught.value)
+
+
+LONG = SamplingOptions(max_tokens=400, temperature=1.0)
+
+
+def stops_working(within_seconds: float) -> bool:
+    """Whether this process gets idle: a tenth of a second in which it uses next to no CPU."""
+    deadline = time.monotonic() + within_seconds
+    while time.monotonic() < deadline:
+        before = time.process_time()
+        time.sleep(0.1)
+        if time.process_time() - before < 0.02:
+            return True
+    return False
+
+
+@pytest.mark.real_model
+def test_a_cancelled_task_stops_the_model(engine: LlamaCppEngine) -> None:
+    """The task ends at once, llama.cpp some polls later, and the next request is answered."""
+
+    async def cancel() -> float:
+        task = asyncio.create_task(engine.agenerate(STORY, n=4, options=LONG))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        started = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic() - started
+
+    assert asyncio.run(cancel()) < 1
+    assert stops_working(within_seconds=5)
+    assert "Paris" in engine.generate(FRANCE, n=1, options=GREEDY).samples[0].text
+
+
+@pytest.mark.real_model
+def test_ctrl_c_stops_the_model(engine: LlamaCppEngine) -> None:
+    """It interrupts a request in the main thread at once, and llama.cpp does not go on with it."""
+    pressed: list[float] = []
+
+    def press() -> None:
+        pressed.append(time.monotonic())
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    # A shell's background job inherits that Ctrl-C is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(0.5, press).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine.generate(STORY, n=4, options=LONG)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - pressed[0] < 1
+    assert stops_working(within_seconds=5)
+    assert "Paris" in engine.generate(FRANCE, n=1, options=GREEDY).samples[0].text
+
+
+@pytest.mark.real_model
+def test_only_this_object_may_ask(engine: LlamaCppEngine) -> None:
+    """Whoever finds the port gets nothing without the key, least of all the prompts in the slots."""
+    for path in ("/slots", "/v1/chat/completions"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(engine._server.listening_address + path)  # noqa: S310 - it is http
+        assert refused.value.code == 401
+        refused.value.close()

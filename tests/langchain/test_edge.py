@@ -123,6 +123,7 @@ def test_ollama_s_logprobs_are_read() -> None:
 
 
 @pytest.mark.real_model
-def test_it_obeys_the_laws(llama_server: str) -> None:
+def test_it_obeys_the_laws(llama_server: tuple[str, str]) -> None:
     """ChatOpenAI on llama.cpp's own server is an edge engine like any other."""
-    check_engine(ChatModelEdge(chat(llama_server)))
+    url, key = llama_server
+    check_engine(ChatModelEdge(chat(url, api_key=key)))

@@ -70,6 +70,7 @@ def test_a_raw_answer_of_another_kind_is_read() -> None:
 
 
 @pytest.mark.real_model
-def test_it_obeys_the_laws(llama_server: str) -> None:
+def test_it_obeys_the_laws(llama_server: tuple[str, str]) -> None:
     """OpenAILike on llama.cpp's own server is an edge engine like any other."""
-    check_engine(LLMEdge(llm(llama_server)))
+    url, key = llama_server
+    check_engine(LLMEdge(llm(url, api_key=key)))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 import threading
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from confroute.edge.choices import read_choice
+from confroute.edge.loopback import Exchange
 from confroute.errors import ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
@@ -18,7 +22,8 @@ class LlamaCppEngine:
     asked again is read from the cache.
 
     Token logprobs are those of the full softmax before temperature and top-p. Weights are loaded at the first
-    request. llama.cpp's server object also listens on a free loopback port; nothing here talks to it.
+    request. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked there: a
+    request that is cancelled, or ended by Ctrl-C, then stops being worked on within a second.
 
     Args:
         path: the ``.gguf`` file.
@@ -51,6 +56,7 @@ class LlamaCppEngine:
         self._parallel = parallel
         self._threads = threads
         self._server: Any = None
+        self._key = ""
         self._loading = threading.Lock()
 
     def __repr__(self) -> str:
@@ -81,6 +87,9 @@ class LlamaCppEngine:
             params.kv_unified = True
             params.verbosity = -1
             params.warmup = False
+            # Its /slots would show the prompts to whoever finds the port.
+            self._key = secrets.token_hex(16)
+            params.api_keys = [self._key]
             params.cpuparams.n_threads = self._threads or _default_threads()
             try:
                 self._server = xllamacpp.Server(params)
@@ -89,6 +98,23 @@ class LlamaCppEngine:
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         self.load()
+        return self._generate(self._exchange(), messages, n, options)
+
+    async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        await asyncio.to_thread(self.load)
+        exchange = self._exchange()
+        try:
+            return await asyncio.to_thread(self._generate, exchange, messages, n, options)
+        except asyncio.CancelledError:
+            exchange.break_off()
+            raise
+
+    def _exchange(self) -> Exchange:
+        return Exchange(self._server.listening_address, self._key)
+
+    def _generate(
+        self, exchange: Exchange, messages: Sequence[Message], n: int, options: SamplingOptions
+    ) -> Generation:
         request: dict[str, Any] = {
             "messages": [dict(message) for message in messages],
             "n": n,
@@ -114,7 +140,7 @@ class LlamaCppEngine:
         while len(samples) < n:
             request["n"] = min(n - len(samples), together)
             try:
-                reply = self._ask(request, options)
+                reply = self._ask(exchange, request, options)
             except _ContextFullError:
                 # Slots share one cache: what does not fit together may fit in smaller batches.
                 if request["n"] == 1:
@@ -128,10 +154,10 @@ class LlamaCppEngine:
                 request["seed"] += request["n"]
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
 
-    def _ask(self, request: dict[str, Any], options: SamplingOptions) -> dict[str, Any]:
+    def _ask(self, exchange: Exchange, request: dict[str, Any], options: SamplingOptions) -> dict[str, Any]:
         try:
-            reply: dict[str, Any] = self._server.handle_chat_completions(request)
-        except Exception as error:
+            reply: dict[str, Any] = exchange.post("/v1/chat/completions", request)
+        except (OSError, HTTPException, ValueError) as error:
             raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
         failure = reply.get("error")
         if failure is None:

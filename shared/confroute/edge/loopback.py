@@ -1,0 +1,50 @@
+"""A request to a server in this process that another thread may break off."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Mapping
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from confroute.errors import ModelError
+
+
+class Exchange:
+    """One JSON request after the other, each on a connection of its own. When the connection closes before the reply,
+    by `break_off` or by Ctrl-C, the server stops working on it.
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        self._address = urlsplit(url).netloc
+        self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        self._connection: HTTPConnection | None = None
+        self._broken_off = False
+        self._lock = threading.Lock()
+
+    def post(self, path: str, request: Mapping[str, Any]) -> Any:
+        """The reply, whatever its status. Raises OSError, HTTPException or ValueError where there is none."""
+        connection = HTTPConnection(self._address)
+        with self._lock:
+            if self._broken_off:
+                raise ModelError("The request was broken off.")
+            connection.connect()
+            self._connection = connection
+        try:
+            connection.request("POST", path, json.dumps(request), self._headers)
+            return json.loads(connection.getresponse().read())
+        finally:
+            with self._lock:
+                self._connection = None
+                connection.close()
+
+    def break_off(self) -> None:
+        """End the request under way, and any later one."""
+        with self._lock:
+            self._broken_off = True
+            if self._connection is not None and self._connection.sock is not None:
+                # Closing alone would leave the other thread waiting.
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
