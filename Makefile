@@ -42,6 +42,7 @@ cookbook: $(VENV)/.test  ## run every recipe
 bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md
 	$(BIN)/python tests/bench/shared_prefill.py
 	$(BIN)/python tests/bench/option_logits.py
+	$(BIN)/python tests/bench/overhead.py
 
 estimators: $(VENV)/.test  ## ask 1,800 questions of the edge and compare all estimators (an hour or two; docs/estimators.md)
 	$(BIN)/python tests/bench/nq_open.py

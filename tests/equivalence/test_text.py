@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from confroute import TextEquivalence
+from confroute.equivalence.normalise import _folded
 
 texts = st.one_of(
     st.text(max_size=40),
@@ -208,3 +209,9 @@ def test_overlap_is_the_share_of_the_shorter_answer() -> None:
 def test_no_pairs() -> None:
     """An empty batch has an empty answer."""
     assert TextEquivalence().same([], question="anything") == []
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_needs_no_folding(text: str) -> None:
+    """The short way that ASCII takes gives what the long one would."""
+    assert _folded(text) == text.lower()

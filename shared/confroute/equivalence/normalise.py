@@ -41,15 +41,20 @@ def is_number(token: str) -> bool:
 def tokens(text: str) -> tuple[str, ...]:
     # Remembered, since clustering meets each text as often as there are others.
     text = _ROMAN.sub(lambda match: str(_roman(match[0])), text)
-    # Compatibility folding would make 102 of 10².
-    text = _SUPERSCRIPT.sub(r"^\g<0>", text)
-    folded = unicodedata.normalize("NFKD", text).casefold().translate(_DASHES_AND_APOSTROPHES)
-    folded = unicodedata.normalize("NFC", "".join(filter(_is_significant, folded)))
+    # ASCII has nothing else to fold, and folding takes most of the time.
+    folded = text.lower() if text.isascii() else _folded(text)
     marked = _SIGN_BEFORE_CURRENCY.sub(r"\1-", folded)
     for symbol, word in _SYMBOLS.items():
         marked = marked.replace(symbol, word)
     # Symbols alone, such as an emoji, are still an answer.
     return tuple(_joined(_TOKEN.findall(marked)) or folded.split())
+
+
+def _folded(text: str) -> str:
+    # Compatibility folding would make 102 of 10².
+    text = _SUPERSCRIPT.sub(r"^\g<0>", text)
+    text = unicodedata.normalize("NFKD", text).casefold().translate(_DASHES_AND_APOSTROPHES)
+    return unicodedata.normalize("NFC", "".join(filter(_is_significant, text)))
 
 
 def _is_significant(character: str) -> bool:

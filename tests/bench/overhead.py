@@ -1,0 +1,200 @@
+"""What routing costs beside the models' own calls: confroute and its peers on scripted models that answer at once.
+
+    python tests/bench/overhead.py [--requests 2000]
+
+Each contender asks the same scripted chat model through `invoke`; what a direct `invoke` of that model takes in the
+same process is subtracted. confroute's edge answers at once, too, with ten samples of which one differs, in words that
+are new at each request. Peers run in virtual environments of their own, made at first use in .benchmarks/peers; one
+that cannot be installed is named as missing. Writes docs/benchmarks.md between its markers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+REPORT = ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- overhead: begin -->", "<!-- overhead: end -->"
+QUESTION = "What is the capital of Peru?"
+GOAL_SECONDS = 0.0005
+ROUNDS = 5
+
+PEERS = {"cascadeflow": "cascadeflow[langchain]", "langchain-model-router": "langchain-model-router"}
+
+
+def scripted_model() -> Any:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+    from langchain_core.outputs import ChatGeneration, ChatResult
+
+    class AtOnce(BaseChatModel):
+        model_name: str = "at-once"
+
+        @property
+        def _llm_type(self) -> str:
+            return "at-once"
+
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            message = AIMessage(
+                content="The capital of Peru is Lima.",
+                usage_metadata={"input_tokens": 9, "output_tokens": 7, "total_tokens": 16},
+            )
+            return ChatResult(generations=[ChatGeneration(message=message)])
+
+    return AtOnce()
+
+
+class AtOnceEngine:
+    """An edge that answers at once; the texts are new at each request, so that nothing compared before is known."""
+
+    model = "at-once"
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def generate(self, messages: Any, *, n: int, options: Any) -> Any:
+        from confroute import Generation, Sample
+
+        self.requests += n == 1
+        say = f"The capital of Peru is Lima, as asked {self.requests} times."
+        texts = [say] if n == 1 else [f"Lima {self.requests}" if i == 3 else say for i in range(n)]
+        samples = tuple(Sample(text=text, token_logprobs=(-0.1,) * 7, output_tokens=7) for text in texts)
+        return Generation(samples=samples, input_tokens=9)
+
+
+def own(threshold: float | None = None, **settings: Any) -> Any:
+    from confroute_langchain import ConfidenceRoutedChatModel
+
+    return ConfidenceRoutedChatModel(edge=AtOnceEngine(), cloud=scripted_model(), threshold=threshold, **settings)
+
+
+def invoking(model: Any) -> Callable[[], object]:
+    return lambda: model.invoke(QUESTION)
+
+
+def contenders(which: str) -> dict[str, tuple[Callable[[], object], int]]:
+    """By name, a request and how many calls of the scripted chat model it makes."""
+    if which == "cascadeflow":
+        from cascadeflow.integrations.langchain import CascadeFlow
+
+        model = CascadeFlow(drafter=scripted_model(), verifier=scripted_model(), quality_threshold=0.0)
+        return {"cascadeflow, drafter accepted": (invoking(model), 1)}
+    if which == "langchain-model-router":
+        from langchain_model_router import ChatRouter, HeuristicStrategy
+
+        routes = {"small": scripted_model(), "large": scripted_model()}
+        model = ChatRouter(routes=routes, default_route="small", strategy=HeuristicStrategy("small", "large"))
+        return {"langchain-model-router, heuristic": (invoking(model), 1)}
+    from confroute import MeanLogprob, Router
+
+    router = Router(AtOnceEngine())
+    messages = [{"role": "user", "content": QUESTION}]
+    fallback = scripted_model().with_fallbacks([scripted_model()])
+    return {
+        "confroute's router alone, default estimator": (lambda: router.decide(messages), 0),
+        "confroute in LangChain, default estimator, edge serves": (invoking(own()), 0),
+        "confroute in LangChain, default estimator, cloud answers": (invoking(own(threshold=2.0)), 1),
+        "confroute in LangChain, mean logprob, edge serves": (invoking(own(estimator=MeanLogprob(), threshold=0.1)), 0),
+        "LangChain's with_fallbacks": (invoking(fallback), 1),
+    }
+
+
+def work(which: str, requests: int) -> dict[str, list[float]]:
+    """Seconds beyond the model's own calls, a median of each round; the direct calls' under ""."""
+    direct = invoking(scripted_model())
+    asked = contenders(which)
+    medians: dict[str, list[float]] = {"": []}
+    for _ in range(ROUNDS):
+        base = _median(direct, requests // ROUNDS)
+        medians[""].append(base)
+        for name, (request, calls) in asked.items():
+            medians.setdefault(name, []).append(_median(request, requests // ROUNDS) - calls * base)
+    return medians
+
+
+def _median(request: Callable[[], object], requests: int) -> float:
+    for _ in range(20):
+        request()
+    seconds: list[float] = []
+    for _ in range(requests):
+        started = time.perf_counter()
+        request()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def _peer_python(name: str) -> Path | None:
+    """The interpreter of the peer's environment, or None where it cannot be installed."""
+    folder = ROOT / ".benchmarks/peers" / name
+    python = folder / "bin/python"
+    if not (folder / "installed").exists():
+        venv.create(folder, with_pip=True)
+        if _run([str(python), "-m", "pip", "install", "--quiet", PEERS[name], "langchain-core"]).returncode:
+            return None
+        (folder / "installed").touch()
+    return python
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - written here
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--worker", default=None)
+    arguments = parser.parse_args()
+    if arguments.worker is not None:
+        print(json.dumps(work(arguments.worker, arguments.requests)))
+        return
+    results = work("confroute", arguments.requests)
+    direct = statistics.median(results.pop(""))
+    missing: list[str] = []
+    for name in PEERS:
+        python = _peer_python(name)
+        command = [str(python), __file__, "--worker", name, "--requests", str(arguments.requests)]
+        done = _run(command) if python else None
+        if not done or done.returncode:
+            missing.append(name)
+            print(done.stderr[-500:] if done else f"{name} could not be installed", file=sys.stderr)
+            continue
+        results |= {key: value for key, value in json.loads(done.stdout.splitlines()[-1]).items() if key}
+    report = _report(results, direct, missing)
+    _write(report)
+    print(report)
+
+
+def _report(results: dict[str, list[float]], direct: float, missing: list[str]) -> str:
+    about = (
+        "Milliseconds a request beyond the model's own calls (a direct `invoke` of the scripted model takes "
+        f"{1000 * direct:.2f} ms), medians of {ROUNDS} rounds and their range. Goal: under {1000 * GOAL_SECONDS:.1f} "
+        f"ms. Python {platform.python_version()}; {date.today().isoformat()}."
+    )
+    lines = [about, "", "| what | ms | range |", "| --- | ---: | ---: |"]
+    for name, rounds in results.items():
+        low, high = 1000 * min(rounds), 1000 * max(rounds)
+        lines.append(f"| {name} | {1000 * statistics.median(rounds):.2f} | {low:.2f}–{high:.2f} |")
+    return "\n".join([*lines, *(f"\nMissing: {name} could not be installed or run." for name in missing)])
+
+
+def _write(report: str) -> None:
+    text = REPORT.read_text(encoding="utf-8")
+    if BEGIN not in text:
+        text += f"\n## Routing overhead\n\n{BEGIN}\n{END}\n"
+    before, rest = text.split(BEGIN)
+    REPORT.write_text(f"{before}{BEGIN}\n{report}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
