@@ -259,18 +259,19 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         """Also the key of LangChain's cache: all that changes which answer is given."""
         cloud = chat_model_of(self._cloud)
+        router = self._router
         return {
-            "edge": self._router.edge.model,
+            "edge": router.edge.model,
             "cloud": cloud_name(self._cloud),
             "cloud_params": repr(sorted(cloud._identifying_params.items(), key=lambda item: item[0])),
-            "estimator": self._router.estimator.identity,
-            "threshold": self._router.policy.threshold,
-            "policy": type(self._router.policy).__name__,
-            "calibrator": self._router.calibrator and self._router.calibrator.identity,
-            "certificate": self._router.certificate and self._router.certificate.id,
-            "samples": self._router.samples,
-            "sampling_temperature": self._router.sampling_temperature,
-            "sampling_top_p": self._router.sampling_top_p,
+            "estimator": router.estimator.identity,
+            "threshold": router.policy.threshold,
+            "policy": type(router.policy).__name__,
+            "calibrator": router.calibrator and router.calibrator.identity,
+            "certificate": router.certificate and router.certificate.id,
+            "samples": router.samples,
+            "sampling_temperature": router.sampling_temperature,
+            "sampling_top_p": router.sampling_top_p,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "stop": self.stop,
