@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -52,6 +53,10 @@ class ScriptedServer(ThreadingHTTPServer):
         self.headers: list[dict[str, str]] = []
         self.hanging = threading.Event()
         self.broken_off = threading.Event()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # a client that left is none
 
     @property
     def url(self) -> str:

@@ -129,6 +129,21 @@ def test_more_than_its_slots_is_split(connect: Connect) -> None:
         assert [request["n"] for request in server.asked[before:]] == [2] * 5
 
 
+def test_a_refused_prompt_does_not_change_how_others_are_asked(connect: Connect) -> None:
+    """What is refused at any size is refused for itself; the next prompt's samples are one request again."""
+
+    def picky(request: Request) -> Reply:
+        return (400, {"error": {"message": "no"}}) if request["messages"] == ASK else takes_all(request)
+
+    with serving(picky) as server:
+        engine = connect(server)
+        with pytest.raises(ModelError, match="refused"):
+            engine.generate(ASK, n=10, options=OPTIONS)
+        other: list[Message] = [{"role": "user", "content": "Hello"}]
+        assert len(engine.generate(other, n=10, options=OPTIONS).samples) == 10
+        assert [request["n"] for request in server.answered if request["messages"] == other] == [10]
+
+
 def test_fewer_samples_than_asked_for_are_made_up(connect: Connect) -> None:
     """A server that gives two where ten were asked for is asked for the rest one by one."""
 

@@ -116,10 +116,8 @@ class ServerEngine:
                         limits=import_module("httpx").Limits(max_connections=self._connections)
                     ),
                 )
-                loop, connection = (
-                    BackgroundLoop("confroute-edge"),
-                    Connection(client, self.model, self._host, self._extra),
-                )
+                loop = BackgroundLoop("confroute-edge")
+                connection = Connection(client, self.model, self._host, self._extra)
                 self._line = loop, connection
                 self._hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
             return self._line
@@ -143,8 +141,9 @@ class ServerEngine:
             request["top_logprobs"] = max(1, options.alternatives)
         samples: list[Sample] = []
         input_tokens = 0
+        limit = self._most
         while left := n - len(samples):
-            most = min(left, self._most) if can.n else 1
+            most = min(left, limit) if can.n else 1
             parts: list[dict[str, Any]] = []
             for begin in range(0, left, most):
                 seed = {} if options.seed is None else {"seed": options.seed + len(samples) + begin}
@@ -156,11 +155,13 @@ class ServerEngine:
             except RefusedError:
                 if most == 1:
                     raise
-                self._most = most // 2  # llama-server takes no more than it has slots
+                limit = most // 2  # llama-server takes no more than it has slots
                 continue
+            # Remembered only now: a request that is refused however small says nothing about the next.
+            self._most = min(self._most, limit)
             for (given, tokens), part in zip(replies, parts, strict=True):
                 if len(given) < part["n"]:
-                    self._most = 1
+                    limit = self._most = 1
                 samples += given[: part["n"]]
                 input_tokens = tokens or input_tokens
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
