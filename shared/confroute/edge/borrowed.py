@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from confroute.edge.protocol import together
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
 Model = TypeVar("Model")
@@ -60,8 +60,7 @@ class BorrowedModel(ABC, Generic[Model]):
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         models = self._models(n, options)
-        asked = (self.aask(model, messages, options.alternatives) for model in models)
-        return _generation(await asyncio.gather(*asked))
+        return _generation(await together([self.aask(model, messages, options.alternatives) for model in models]))
 
     def _models(self, n: int, options: SamplingOptions) -> list[Model]:
         seeds = [None if options.seed is None else options.seed + i for i in range(n)]

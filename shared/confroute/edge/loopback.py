@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,5 +47,6 @@ class Exchange:
         with self._lock:
             self._broken_off = True
             if self._connection is not None and self._connection.sock is not None:
-                # Closing alone would leave the other thread waiting.
-                self._connection.sock.shutdown(socket.SHUT_RDWR)
+                # Closing alone would leave the other thread waiting. The server may have closed it first.
+                with suppress(OSError):
+                    self._connection.sock.shutdown(socket.SHUT_RDWR)
