@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from confroute.edge import resolve_edge
+from confroute.edge.checkpoints import from_gguf
 from confroute.edge.transformers import TransformersEngine
 from confroute.records import SamplingOptions
 
@@ -58,14 +59,16 @@ def contenders(engine: TransformersEngine, messages: list[dict[str, str]]) -> di
     """What is timed, in the order it is run; each returns how many tokens it made."""
     loaded: Any = engine._loaded
     prompt = torch.tensor([engine._encode(loaded, messages)])
+    # A second copy of the weights, with transformers' own attention.
+    plain: Any = from_gguf(Path(engine._checkpoint) / str(engine._gguf_file), "float32")[0].eval()
 
     def ours(n: int, options: SamplingOptions, *, cold: bool) -> int:
         if cold:
-            engine._prefix = None
+            loaded.batcher._prompts.clear()
         return engine.generate(messages, n=n, options=options).output_tokens
 
     def theirs() -> int:
-        out = loaded.model.generate(
+        out = plain.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
             do_sample=True,

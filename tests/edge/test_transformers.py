@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,87 +16,22 @@ from confroute.edge.base import EdgeEngine
 from confroute.edge.transformers import TransformersEngine
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError
 from confroute.records import Sample, SamplingOptions
+from tests.edge.tiny_models import (
+    CONTEXT_TOKENS,
+    EOS,
+    PROMPT,
+    QUESTION,
+    SAMPLING,
+    ids_of,
+    model_of,
+    passes_of,
+    passes_seen,
+    save_tiny,
+    teacher_forced,
+)
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-
-CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789?:;"
-TEMPLATE = "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }};{% endfor %}a:"
-EOS = 0
-CONTEXT_TOKENS = 128
-QUESTION = [{"role": "user", "content": "whatisthecapitalofFranceandwhyisitnotLyon?"}]
-PROMPT = "u:whatisthecapitalofFranceandwhyisitnotLyon?;a:"
-SAMPLING = SamplingOptions(temperature=0.8, max_tokens=12, seed=7)
-
-
-def ids_of(text: str) -> list[int]:
-    """One token for each character; token 0 ends an answer."""
-    return [CHARACTERS.index(character) + 1 for character in text]
-
-
-def save_tiny(folder: Path, *, kind: str = "full", eos: int | list[int] = EOS, template: str | None = TEMPLATE) -> str:
-    """Write a random two-layer model and its tokenizer; "sliding" has a window shorter than the prompt."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-
-    vocabulary = {"<eos>": EOS} | {character: i + 1 for i, character in enumerate(CHARACTERS)}
-    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
-    raw.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
-    raw.decoder = decoders.Fuse()
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>")
-    tokenizer.chat_template = template
-    tokenizer.save_pretrained(folder)
-
-    shape: dict[str, Any] = {
-        "vocab_size": len(vocabulary),
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": CONTEXT_TOKENS,
-        "initializer_range": 0.3,  # wide enough that what a token attends to changes what comes next
-        "bos_token_id": None,
-        "eos_token_id": eos,
-    }
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        if kind == "full":
-            model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape))
-        else:
-            model = transformers.MistralForCausalLM(transformers.MistralConfig(**shape, sliding_window=16))
-    model.save_pretrained(folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TransformersEngine]:
-    """Engines on tiny models, each loaded once."""
-    engines: dict[str, TransformersEngine] = {}
-
-    def engine(kind: str = "full", *, many_eos: bool = False) -> TransformersEngine:
-        name = f"tiny-{kind}-{many_eos}"
-        if name not in engines:
-            eos = list(range(0, len(CHARACTERS), 5)) if many_eos else EOS
-            folder = save_tiny(tmp_path_factory.mktemp(name), kind=kind, eos=eos)
-            engines[name] = TransformersEngine(folder, name=name, device="cpu")
-        return engines[name]
-
-    return engine
-
-
-def model_of(engine: TransformersEngine) -> Any:
-    engine.load()
-    assert engine._loaded is not None
-    return engine._loaded.model
-
-
-def teacher_forced(engine: TransformersEngine, text: str) -> list[float]:
-    """log p of each token of *text* after the prompt, from one plain forward pass without any cache."""
-    prompt, answer = ids_of(PROMPT), ids_of(text)
-    with torch.inference_mode():
-        logits = model_of(engine)(input_ids=torch.tensor([prompt + answer])).logits[0].float()
-    logprobs = logits.log_softmax(-1)
-    return [float(logprobs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer)]
 
 
 def test_constructor_imports_no_torch() -> None:
@@ -114,7 +48,7 @@ def test_is_an_edge_engine(tiny: Callable[..., TransformersEngine]) -> None:
     assert isinstance(tiny(), EdgeEngine)
 
 
-@pytest.mark.parametrize("kind", ["full", "sliding"])
+@pytest.mark.parametrize("kind", ["full", "sliding", "alibi"])
 def test_greedy_equals_transformers_generate(tiny: Callable[..., TransformersEngine], kind: str) -> None:
     """At temperature 0 the tokens are those of transformers' own greedy search."""
     engine = tiny(kind)
@@ -126,17 +60,16 @@ def test_greedy_equals_transformers_generate(tiny: Callable[..., TransformersEng
     assert generation.input_tokens == len(PROMPT)
 
 
-@pytest.mark.parametrize(("kind", "packs"), [("full", True), ("sliding", False)])
+@pytest.mark.parametrize(("kind", "ragged"), [("full", True), ("sliding", True), ("alibi", False)])
 @pytest.mark.parametrize("many_eos", [False, True])
 def test_logprobs_equal_a_recomputation(
-    tiny: Callable[..., TransformersEngine], kind: str, packs: bool, many_eos: bool
+    tiny: Callable[..., TransformersEngine], kind: str, ragged: bool, many_eos: bool
 ) -> None:
     """However samples are decoded together, none sees another, also when some end early and leave."""
     engine = tiny(kind, many_eos=many_eos)
     options = SamplingOptions(temperature=1.5, max_tokens=24, seed=3)
     samples = engine.generate(QUESTION, n=16, options=options).samples
-    assert engine._loaded is not None
-    assert engine._loaded.packs is packs
+    assert passes_of(engine).together is ragged
     if many_eos:
         assert len({sample.output_tokens for sample in samples}) > 3
         assert all(sample.finish_reason == "stop" for sample in samples if sample.output_tokens < 24)
@@ -176,18 +109,12 @@ def test_same_seed_same_samples_and_no_global_state(tiny: Callable[..., Transfor
 def test_one_prefill_for_a_prompt_asked_again(tiny: Callable[..., TransformersEngine]) -> None:
     """The router's greedy answer and its samples evaluate the prompt once, and the first call leaves no trace."""
     engine = pickle.loads(pickle.dumps(tiny()))  # noqa: S301 - made in the line itself
-    lengths: list[int] = []
-    hook = model_of(engine).register_forward_pre_hook(
-        lambda module, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
-    )
-    try:
+    with passes_seen(engine) as seen:
         engine.generate(QUESTION, n=1, options=SamplingOptions(max_tokens=8))
         ours = engine.generate(QUESTION, n=10, options=SAMPLING)
-        assert [length for length in lengths if length > 10] == [len(PROMPT)]
+        assert [tokens for tokens in seen if tokens > 10] == [len(PROMPT)]
         engine.generate([{"role": "user", "content": "another"}], n=1, options=SAMPLING)
         fresh = engine.generate(QUESTION, n=10, options=SAMPLING)
-    finally:
-        hook.remove()
     assert ours == fresh
 
 
@@ -243,18 +170,6 @@ def test_tiny_top_p_is_greedy(tiny: Callable[..., TransformersEngine]) -> None:
         assert sample.token_logprobs == pytest.approx(greedy.token_logprobs, abs=2e-4)
 
 
-def test_threads_share_an_engine(tiny: Callable[..., TransformersEngine]) -> None:
-    """Concurrent requests for different prompts get what they would alone."""
-    engine = tiny()
-    prompts = [[{"role": "user", "content": letter * 9}] for letter in "abcdef"]
-
-    def ask(messages: list[dict[str, str]]) -> tuple[Sample, ...]:
-        return engine.generate(messages, n=3, options=SAMPLING).samples
-
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(ask, prompts)) == [ask(messages) for messages in prompts]
-
-
 def test_pickle_and_repr_carry_neither_weights_nor_paths(tiny: Callable[..., TransformersEngine]) -> None:
     """A copy sent to another process is small and answers the same; the repr names the model only."""
     engine = tiny()
@@ -307,13 +222,13 @@ def test_nothing_to_sample_is_refused(tiny: Callable[..., TransformersEngine]) -
 
 def test_cache_folder_is_where_the_user_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """CONFROUTE_CACHE comes before XDG_CACHE_HOME."""
-    from confroute.edge.transformers import _cache_folder
+    from confroute.edge.checkpoints import cache_folder
 
     monkeypatch.delenv("CONFROUTE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert _cache_folder() == tmp_path / "xdg" / "confroute"
+    assert cache_folder() == tmp_path / "xdg" / "confroute"
     monkeypatch.setenv("CONFROUTE_CACHE", str(tmp_path / "own"))
-    assert _cache_folder() == tmp_path / "own"
+    assert cache_folder() == tmp_path / "own"
 
 
 @pytest.fixture(scope="module")
@@ -336,12 +251,11 @@ def test_real_model_answers(smollm2: TransformersEngine) -> None:
 
 @pytest.mark.real_model
 def test_real_model_samples(smollm2: TransformersEngine) -> None:
-    """Ten samples of the packaged model are decoded as one sequence, most name Paris, and not all are the same."""
+    """Ten samples of the packaged model are decoded in ragged passes, most name Paris, and not all are the same."""
     messages = [{"role": "user", "content": "What is the capital of France?"}]
     options = SamplingOptions(temperature=0.7, max_tokens=24, seed=1)
     samples = smollm2.generate(messages, n=10, options=options).samples
-    assert smollm2._loaded is not None
-    assert smollm2._loaded.packs
+    assert passes_of(smollm2).together
     assert sum("Paris" in sample.text for sample in samples) >= 6
     assert len({sample.text for sample in samples}) > 1
 
@@ -349,12 +263,12 @@ def test_real_model_samples(smollm2: TransformersEngine) -> None:
 @pytest.mark.real_model
 def test_real_model_is_converted_once(smollm2: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second start reads the cached weights; the GGUF is not opened by transformers again."""
-    from confroute.edge import transformers as module
+    from confroute.edge import checkpoints as module
 
     smollm2.load()
     asked: list[dict[str, Any]] = []
-    original = module._from_pretrained
-    monkeypatch.setattr(module, "_from_pretrained", lambda at, **kw: (asked.append(kw), original(at, **kw))[1])
+    original = module.from_pretrained
+    monkeypatch.setattr(module, "from_pretrained", lambda at, **kw: (asked.append(kw), original(at, **kw))[1])
     pickle.loads(pickle.dumps(smollm2)).load()  # noqa: S301 - made in the line itself
     assert asked == [{"dtype": "float32"}]
-    assert not list(module._cache_folder().glob("unfinished-*"))
+    assert not list(module.cache_folder().glob("unfinished-*"))

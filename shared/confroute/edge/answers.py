@@ -1,0 +1,102 @@
+"""The answers to one request on torch as their tokens come: how the next is chosen, when one ends, what is told."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from confroute.edge.passes import Tensor
+from confroute.records import Alternatives, Sample, SamplingOptions
+
+Decode = Callable[[Sequence[int]], str]
+
+
+class Answer:
+    """The tokens of one sample."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.logprobs: list[float] = []
+        self.alternatives: list[Sequence[tuple[int, float]]] = []
+        self.finish_reason = "length"
+
+    def sample(self, decode: Decode, stop: Sequence[str]) -> Sample:
+        """The answer before the first of the *stop* strings. A token that a stop string begins in is kept."""
+        text = decode(self.tokens)
+        kept = len(self.tokens)
+        cut = _first(stop, text)
+        if cut is not None:
+            text = text[:cut]
+            while kept and len(decode(self.tokens[: kept - 1])) >= cut:
+                kept -= 1
+        alternatives: Iterator[Alternatives] = (
+            tuple((decode([token]), logprob) for token, logprob in place) for place in self.alternatives[:kept]
+        )
+        return Sample(
+            text=text.strip(),
+            token_logprobs=tuple(self.logprobs[:kept]) or None,
+            tokens=tuple(decode([token]) for token in self.tokens[:kept]) or None,
+            alternatives=tuple(alternatives) or None,
+            output_tokens=kept,
+            finish_reason=self.finish_reason,
+        )
+
+
+class Answers:
+    """All samples of one request; those that have not ended are its *live* ones."""
+
+    def __init__(self, n: int, max_tokens: int, options: SamplingOptions, *, eos: frozenset[int], decode: Decode):
+        self.all = [Answer() for _ in range(n)]
+        self.live = list(self.all)
+        self.options = options
+        self._left = max_tokens
+        self._eos = eos
+        self._decode = decode
+        self._generator: Any = None
+
+    def choose(self, logits: Tensor) -> Tensor:
+        """The next token of each live sample, (m,), from *logits*, (m, vocabulary)."""
+        import torch
+
+        options = self.options
+        if options.temperature <= 0:
+            return logits.argmax(-1)
+        if self._generator is None:
+            self._generator = torch.Generator(device=logits.device)
+            self._generator.manual_seed(secrets.randbits(63) if options.seed is None else options.seed)
+        probabilities = (logits / options.temperature).softmax(-1)
+        if options.top_p < 1:
+            ordered, order = probabilities.sort(-1, descending=True)
+            # A token stays if those before it do not yet reach top_p; the first always stays.
+            dropped = ordered.cumsum(-1) - ordered >= options.top_p
+            dropped[:, 0] = False
+            probabilities = probabilities.masked_fill(dropped.scatter(-1, order, dropped), 0.0)
+        return probabilities.multinomial(1, generator=self._generator)[:, 0]
+
+    def take(
+        self, tokens: Sequence[int], logprobs: Sequence[float], alternatives: Sequence[Sequence[tuple[int, float]]]
+    ) -> list[int]:
+        """Take the next token of each live sample, and say which of them, by index, go on."""
+        self._left -= 1
+        going: list[int] = []
+        for i, (answer, token) in enumerate(zip(self.live, tokens, strict=True)):
+            if token not in self._eos:
+                answer.tokens.append(token)
+                answer.logprobs.append(logprobs[i])
+                if self.options.alternatives:
+                    answer.alternatives.append(alternatives[i][: self.options.alternatives])
+                if not self.options.stop or _first(self.options.stop, self._decode(answer.tokens)) is None:
+                    if self._left:
+                        going.append(i)
+                    continue
+            answer.finish_reason = "stop"
+        self.live = [self.live[i] for i in going]
+        return going
+
+    def samples(self) -> tuple[Sample, ...]:
+        return tuple(answer.sample(self._decode, self.options.stop) for answer in self.all)
+
+
+def _first(stop: Sequence[str], text: str) -> int | None:
+    return min((at for at in (text.find(string) for string in stop if string) if at >= 0), default=None)

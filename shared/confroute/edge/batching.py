@@ -1,0 +1,202 @@
+"""Many requests to one torch model at once: each pass of the model takes the next step of all of them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from confroute.edge.answers import Answers
+from confroute.edge.passes import Passes, Piece, Tensor
+from confroute.records import Sample
+
+
+class Job:
+    """One request under way. Its *future* may be cancelled at any time, which ends the work on it."""
+
+    def __init__(self, ids: tuple[int, ...], answers: Answers) -> None:
+        self.ids = ids
+        self.answers = answers
+        self.future: Future[tuple[Sample, ...]] = Future()
+        self.prompt: Any = None
+        self.branches: Any = None
+        self.tokens: list[int] = []  # the last of each live sample
+
+
+class Batcher:
+    """Runs jobs in a thread that lives while there are any.
+
+    A request joins at the next pass and leaves when its last sample ends. Prompts are evaluated first come first
+    served, so many tokens of them in a pass that those who wait for the next token of an answer hardly notice.
+
+    Args:
+        passes: how the model is run.
+        prompt_tokens: how many tokens of prompts a pass takes beside the answers'.
+        parallel: how many samples are decoded together; more wait their turn.
+        kept_tokens: tokens of prompts whose keys and values are kept for being asked again.
+    """
+
+    def __init__(self, passes: Passes, *, prompt_tokens: int, parallel: int, kept_tokens: int) -> None:
+        self._passes = passes
+        self._prompt_tokens = prompt_tokens
+        self._parallel = parallel
+        self._kept_tokens = kept_tokens
+        self._waiting: deque[Job] = deque()
+        self._running: list[Job] = []
+        self._prompts: OrderedDict[tuple[int, ...], Any] = OrderedDict()  # the last used at the end
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, job: Job) -> None:
+        with self._lock:
+            self._waiting.append(job)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name="confroute-torch")
+                self._thread.start()
+
+    def _work(self) -> None:
+        import torch
+
+        try:
+            with torch.inference_mode():
+                while self._admit():
+                    self._advance()
+        except Exception as error:
+            with self._lock:
+                lost = [*self._running, *self._waiting]
+                self._waiting.clear()
+                self._running, self._thread = [], None
+            for job in lost:
+                _settle(job, error)
+
+    def _admit(self) -> bool:
+        """Take in what there is room for; False where nothing is left to do."""
+        with self._lock:
+            self._running = [job for job in self._running if not job.future.done()]
+            room = self._parallel - sum(len(job.answers.live) for job in self._running)
+            while self._waiting and (len(self._waiting[0].answers.live) <= room or not self._running):
+                job = self._waiting.popleft()
+                if not job.future.done():
+                    self._running.append(job)
+                    room -= len(job.answers.live)
+            if not self._running:
+                self._thread = None
+        for job in self._running:
+            if job.prompt is None:
+                job.prompt = self._prompt(job.ids)
+        return bool(self._running)
+
+    def _prompt(self, ids: tuple[int, ...]) -> Any:
+        if ids not in self._prompts:
+            self._prompts[ids] = self._passes.prompt(ids, self._prompts.values())
+        self._prompts.move_to_end(ids)
+        over = sum(map(len, self._prompts)) - self._kept_tokens
+        for old in self._unused() if over > 0 else ():
+            if old != ids and over > 0:
+                over -= len(old)
+                del self._prompts[old]
+        return self._prompts[ids]
+
+    def _unused(self) -> list[tuple[int, ...]]:
+        used = {id(job.prompt) for job in self._running}
+        return [ids for ids, prompt in self._prompts.items() if id(prompt) not in used]
+
+    def _advance(self) -> None:
+        """One pass, and the next tokens from it."""
+        begun = [job for job in self._running if job.branches is None and job.prompt.logits is not None]
+        if begun:
+            self._draw([(job, job.prompt.logits.expand(len(job.answers.all), -1)) for job in begun])
+            return
+        pieces = self._pieces()
+        for batch in [pieces] if self._passes.together else [[piece] for piece in pieces]:
+            self._draw(self._run(batch))
+
+    def _pieces(self) -> list[Piece]:
+        pieces = [Piece(job.branches, job.tokens) for job in self._running if job.branches is not None]
+        room = self._prompt_tokens if self._passes.in_chunks else sys.maxsize
+        for prompt in {id(job.prompt): job.prompt for job in self._running if job.branches is None}.values():
+            tokens = prompt.ids[prompt.read :][:room]
+            room -= len(tokens)
+            if tokens:
+                pieces.append(Piece(prompt, tokens))
+        return pieces
+
+    def _run(self, pieces: Sequence[Piece]) -> list[tuple[Job, Tensor]]:
+        try:
+            logits = self._passes.run(pieces)
+        except Exception as error:
+            # Prompts that only wait to be asked again may have taken the memory that was wanted.
+            unused = self._unused()
+            for ids in unused:
+                del self._prompts[ids]
+            if self._passes.together and (len(pieces) > 1 or unused):
+                # It may be the fault of one of them, or of all together.
+                return [drawn for piece in pieces for drawn in self._run([piece])]
+            self._fail(pieces[0], error)
+            return []
+        rows = {id(piece.of): own for piece, own in zip(pieces, logits, strict=True)}
+        return [(job, rows[id(job.branches)]) for job in self._running if id(job.branches) in rows]
+
+    def _draw(self, rows: Sequence[tuple[Job, Tensor]]) -> None:
+        """Draw the next token of each live sample of these jobs."""
+        import torch
+
+        chosen: list[tuple[Job, Tensor, Tensor]] = []
+        for job, logits in rows:
+            with _failing(job):
+                chosen.append((job, logits, job.answers.choose(logits)))
+        if not chosen:
+            return
+        # One transfer for all, since each waits for the device.
+        tokens: Tensor = torch.cat([own for _, _, own in chosen])
+        distribution: Tensor = torch.cat([logits for _, logits, _ in chosen]).log_softmax(-1)
+        logprobs: list[float] = distribution.gather(1, tokens[:, None])[:, 0].tolist()
+        best = distribution.topk(max(job.answers.options.alternatives for job, _, _ in chosen))
+        likeliest: list[list[int]] = best.indices.tolist()
+        theirs: list[list[float]] = best.values.tolist()
+        places = [list(zip(ids, values, strict=True)) for ids, values in zip(likeliest, theirs, strict=True)]
+        drawn: list[int] = tokens.tolist()
+        for job, logits, _ in chosen:
+            n = len(logits)
+            with _failing(job):
+                self._take(job, drawn[:n], logprobs[:n], places[:n])
+            del drawn[:n], logprobs[:n], places[:n]
+
+    def _take(self, job: Job, tokens: list[int], logprobs: list[float], places: list[list[tuple[int, float]]]) -> None:
+        going = job.answers.take(tokens, logprobs, places)
+        if not going:
+            _settle(job, job.answers.samples())
+            return
+        if job.branches is None:
+            job.branches = self._passes.branches(job.prompt, len(tokens))
+        if len(going) < len(tokens):
+            job.branches.keep(going)
+        job.tokens = [tokens[i] for i in going]
+
+    def _fail(self, piece: Piece, error: Exception) -> None:
+        for job in self._running:
+            if piece.of is job.branches or (piece.of is job.prompt and job.branches is None):
+                _settle(job, error)
+        self._prompts = OrderedDict((ids, prompt) for ids, prompt in self._prompts.items() if prompt is not piece.of)
+
+
+@contextmanager
+def _failing(job: Job) -> Generator[None]:
+    """An error in here is that of this job alone."""
+    try:
+        yield
+    except Exception as error:
+        _settle(job, error)
+
+
+def _settle(job: Job, outcome: tuple[Sample, ...] | Exception) -> None:
+    # It may have been cancelled meanwhile.
+    with suppress(InvalidStateError):
+        if isinstance(outcome, Exception):
+            job.future.set_exception(outcome)
+        else:
+            job.future.set_result(outcome)

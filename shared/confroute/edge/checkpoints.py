@@ -1,0 +1,61 @@
+"""A checkpoint's model and tokenizer as transformers reads them, from the Hub, a folder or a GGUF file."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger("confroute")
+
+
+def from_pretrained(checkpoint: str, **options: Any) -> tuple[Any, Any]:
+    import transformers
+
+    models: Any = transformers.AutoModelForCausalLM
+    tokenizers: Any = transformers.AutoTokenizer
+    model = models.from_pretrained(checkpoint, trust_remote_code=False, **options)
+    gguf = {"gguf_file": options["gguf_file"]} if "gguf_file" in options else {}
+    return model, tokenizers.from_pretrained(checkpoint, trust_remote_code=False, **gguf)
+
+
+def from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
+    """The file's model from the cache, put there first if need be: converting takes ten times as long as loading."""
+    stat = file.stat()
+    key = hashlib.sha256(f"1 {file.name} {stat.st_size} {stat.st_mtime_ns} {dtype}".encode()).hexdigest()[:16]
+    folder = cache_folder() / f"{file.stem}-{key}"
+    if folder.is_dir():
+        return from_pretrained(str(folder), dtype=dtype)
+
+    import transformers
+
+    # Where transformers could keep the weights packed, it would fetch a kernel for that from the Hub.
+    config: Any = getattr(transformers, "GgufConfig", None)
+    options: dict[str, Any] = {"quantization_config": config(dequantize=True)} if config else {}
+    model, tokenizer = from_pretrained(str(file.parent), gguf_file=file.name, dtype=dtype, **options)
+    # The weights are plain tensors now; transformers refuses to save what still names a quantizer.
+    model.hf_quantizer = None
+    model.config.__dict__.pop("quantization_config", None)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may be converting, too: the first rename wins.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unfinished-") as unfinished:
+            complete = Path(unfinished) / "model"
+            model.save_pretrained(complete)
+            tokenizer.save_pretrained(complete)
+            complete.replace(folder)
+    except OSError as error:
+        if not folder.is_dir():
+            logger.warning("The dequantised weights were not cached (%s); every start will convert.", error.strerror)
+    return model, tokenizer
+
+
+def cache_folder() -> Path:
+    if chosen := os.environ.get("CONFROUTE_CACHE"):
+        return Path(chosen)
+    usual = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / usual) / "confroute"

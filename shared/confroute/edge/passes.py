@@ -1,0 +1,118 @@
+"""What the torch engine needs of a forward pass, and the pass that every causal model can do: a request at a time."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+Tensor: TypeAlias = Any  # a torch.Tensor; torch is imported only where a model runs
+
+
+class Prompt(Protocol):
+    """A prompt, of which *read* tokens were evaluated; then it has the *logits* of the first new token."""
+
+    ids: tuple[int, ...]
+    read: int
+    logits: Tensor | None
+
+
+class Branches(Protocol):
+    """Continuations of one prompt, which grow by a token each at a time."""
+
+    def keep(self, kept: Sequence[int]) -> None:
+        """Drop all branches but those at the indices *kept*."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a pass is to evaluate of one request: the next tokens of its prompt, or one token for each branch."""
+
+    of: Any
+    tokens: Sequence[int]
+
+
+class Passes(Protocol):
+    """How a model is run."""
+
+    together: bool
+    """Whether a pass takes pieces of several requests."""
+    in_chunks: bool
+    """Whether a prompt may be evaluated in parts."""
+
+    def prompt(self, ids: tuple[int, ...], known: Iterable[Any] = (), /) -> Any:
+        """A `Prompt`, whose beginning may be taken from one of those *known*."""
+        ...
+
+    def branches(self, prompt: Any, n: int) -> Any:
+        """*n* `Branches` of a prompt that was read to its end."""
+        ...
+
+    def run(self, pieces: Sequence[Piece]) -> list[Tensor]:
+        """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class CopiedPrompt:
+    """A prompt in a cache of transformers' own."""
+
+    ids: tuple[int, ...]
+    cache: Any
+    read: int = 0
+    logits: Tensor | None = None
+
+
+class CopiedBranches:
+    """Continuations as a batch, each with its own copy of the prompt's cache."""
+
+    def __init__(self, prompt: CopiedPrompt, n: int) -> None:
+        self.cache = copy.deepcopy(prompt.cache)
+        if n > 1:
+            self.keep([0] * n)
+
+    def keep(self, kept: Sequence[int]) -> None:
+        import torch
+
+        # The one way to select that every kind of cache layer has; it moves the indices to the layer's device.
+        self.cache.reorder_cache(torch.tensor(kept))
+
+
+class CopiedPasses:
+    """A request at a time and a copy of the prompt's cache for each sample, as any model can."""
+
+    together = False
+    in_chunks = False  # not every state-space layer goes on from what it has read
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        # The argument's name since transformers 5.24, where a model has it; the old one is to go in 5.40.
+        self._cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+    def prompt(self, ids: tuple[int, ...], _known: Iterable[Any] = (), /) -> CopiedPrompt:
+        from transformers import DynamicCache
+
+        return CopiedPrompt(ids, DynamicCache(config=self._model.config))
+
+    def branches(self, prompt: CopiedPrompt, n: int) -> CopiedBranches:
+        return CopiedBranches(prompt, n)
+
+    def run(self, pieces: Sequence[Piece]) -> list[Tensor]:
+
+        (piece,) = pieces
+        if isinstance(piece.of, CopiedPrompt):
+            logits = self._forward([piece.tokens], piece.of.cache, logits_to_keep=1)
+            piece.of.read, piece.of.logits = len(piece.tokens), logits[0]
+        else:
+            logits = self._forward([[token] for token in piece.tokens], piece.of.cache)
+        return [logits]
+
+    def _forward(self, ids: Sequence[Sequence[int]], cache: Any, **options: Any) -> Tensor:
+        import torch
+
+        inputs = torch.tensor(ids, device=self._model.device)
+        reply = self._model(input_ids=inputs, **{self._cache_name: cache}, use_cache=True, **options)
+        return reply.logits[:, -1].float()

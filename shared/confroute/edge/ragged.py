@@ -1,0 +1,292 @@
+"""One forward pass of a torch model over many requests at once, the samples of each sharing its prompt.
+
+All tokens of a pass stand side by side as one sequence, whichever request they belong to: outside of attention, a
+transformer treats each token by itself. Attention is ours. It lets a token see the prompt of its request and its own
+branch only, and reads the prompt's keys and values once for all branches (the idea of Hydragen, arXiv 2402.05099), so
+nothing is padded and nothing is copied for each sample.
+
+Whether a model can be run so is tested on the model itself when it is loaded; see `runs_ragged`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from confroute.edge.passes import Piece, Tensor
+
+ATTENTION = "confroute_ragged"
+_UNLIMITED = 1 << 60
+
+Layers: TypeAlias = dict[int, tuple[Tensor, Tensor]]
+"""Keys and values by the layer's index; each has the heads first and the tokens last but one."""
+
+
+class RaggedPrompt:
+    """A prompt's tokens, and the keys and values of those read so far."""
+
+    def __init__(self, ids: tuple[int, ...], known: Iterable[RaggedPrompt] = ()) -> None:
+        self.ids = ids
+        self.read = 0
+        self.logits: Tensor | None = None
+        self._layers: Layers = {}
+        # The longest beginning that one of the *known* prompts has read; the last token is read anew for its logits.
+        begun = max(((_shared(ids[:-1], other), i, other) for i, other in enumerate(known)), default=(0, 0, None))
+        self.read, _, like = begun
+        if like is not None and self.read:
+            for layer, kept in like._layers.items():
+                for ours, theirs in zip(self._store(layer, *kept), kept, strict=True):
+                    ours[:, : self.read] = theirs[:, : self.read]
+
+    def positions(self, tokens: int) -> list[int]:
+        return list(range(self.read, self.read + tokens))
+
+    def rows(self, tokens: int) -> range:
+        """Which of the last *tokens* a pass gives logits for."""
+        return range(tokens - 1, tokens)
+
+    def advance(self, tokens: int, logits: Tensor) -> None:
+        self.read += tokens
+        if self.read == len(self.ids):
+            self.logits = logits[-1]
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
+        import torch
+
+        begin, end = self.read, self.read + query.shape[1]
+        keys, values = self._store(layer, key, value)
+        keys[:, begin:end], values[:, begin:end] = key, value
+        first = max(0, begin - window + 1)
+        keys, values = keys[:, first:end], values[:, first:end]
+        groups = len(query) // len(keys)
+        mask = None
+        if begin or window < end:
+            at, seen = torch.arange(begin, end, device=query.device), torch.arange(first, end, device=query.device)
+            mask = (seen <= at[:, None]) & (seen > at[:, None] - window)
+        return torch.nn.functional.scaled_dot_product_attention(
+            query[None],
+            keys.repeat_interleave(groups, 0)[None],
+            values.repeat_interleave(groups, 0)[None],
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scaling,
+        )[0]
+
+    def read_layer(self, layer: int) -> tuple[Tensor, Tensor]:
+        return self._layers[layer]
+
+    def _store(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        if layer not in self._layers:
+            keys, values = (new.new_empty(len(new), len(self.ids), new.shape[-1]) for new in (key, value))
+            self._layers[layer] = keys, values
+        return self._layers[layer]
+
+
+class RaggedBranches:
+    """Continuations of one prompt, all as long as each other."""
+
+    def __init__(self, prompt: RaggedPrompt, n: int) -> None:
+        self._prompt = prompt
+        self._live = n
+        self._length = 0
+        self._layers: Layers = {}  # (heads, branches, room, dimensions)
+
+    def positions(self, tokens: int) -> list[int]:
+        return [len(self._prompt.ids) + self._length] * tokens
+
+    def rows(self, tokens: int) -> range:
+        return range(tokens)
+
+    def advance(self, _tokens: int, _logits: Tensor) -> None:
+        self._length += 1
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
+        import torch
+
+        length = self._length + 1
+        keys, values = self._store(layer, key, value)
+        keys[:, :, length - 1], values[:, :, length - 1] = key, value
+        prompt_keys, prompt_values = self._prompt.read_layer(layer)
+        # Where a sliding window ends is the same for all, since all are at the same position.
+        first = max(0, prompt_keys.shape[1] + length - window)
+        prompt_keys, prompt_values = prompt_keys[:, first:], prompt_values[:, first:]
+        first = max(0, length - window)
+        keys, values = keys[:, :, first:length], values[:, :, first:length]
+        heads, branches = keys.shape[:2]
+        # Heads that share keys lie side by side: (heads, branches, groups, dimensions).
+        query = (query * scaling).reshape(heads, -1, branches, query.shape[-1]).transpose(1, 2)
+        groups = query.shape[2]
+        together = query.reshape(heads, branches * groups, -1)
+        ahead = (together @ prompt_keys.transpose(-1, -2)).view(heads, branches, groups, -1)
+        scores: Tensor = torch.cat([ahead, query @ keys.transpose(-1, -2)], -1)
+        shares: Tensor = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+        ahead, own = shares.split([prompt_keys.shape[1], keys.shape[2]], -1)
+        seen = (ahead.reshape(heads, branches * groups, -1) @ prompt_values).view(heads, branches, groups, -1)
+        return (seen + own @ values).transpose(1, 2).reshape(heads * groups, branches, -1)
+
+    def keep(self, kept: Sequence[int]) -> None:
+        """Drop all branches but those at the indices *kept*."""
+        self._live = len(kept)
+        self._layers = {layer: (keys[:, kept], values[:, kept]) for layer, (keys, values) in self._layers.items()}
+
+    def _store(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        held = self._layers.get(layer)
+        room: int = held[0].shape[2] if held else 0
+        if held is None or room == self._length:
+            keys, values = (new.new_empty(len(new), self._live, 2 * room or 16, new.shape[-1]) for new in (key, value))
+            if held is not None:
+                keys[:, :, :room], values[:, :, :room] = held
+            held = self._layers[layer] = keys, values
+        return held
+
+
+class RaggedPasses:
+    """Runs all pieces that are to be run in one forward pass."""
+
+    together = True
+    in_chunks = True
+
+    def __init__(self, model: Any) -> None:
+        from transformers import AttentionInterface
+
+        interface: Any = AttentionInterface
+        interface.register(ATTENTION, _attention)
+        model.set_attn_implementation(ATTENTION)
+        self._model = model
+
+    def prompt(self, ids: tuple[int, ...], known: Iterable[Any] = ()) -> RaggedPrompt:
+        return RaggedPrompt(ids, known)
+
+    def branches(self, prompt: RaggedPrompt, n: int) -> RaggedBranches:
+        return RaggedBranches(prompt, n)
+
+    def run(self, pieces: Sequence[Piece]) -> list[Tensor]:
+        """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch.
+
+        Where this raises, nothing has changed.
+        """
+        import torch
+
+        device = self._model.device
+        sizes = [len(piece.tokens) for piece in pieces]
+        begins = [sum(sizes[:i]) for i in range(len(sizes))]
+        wanted = [
+            begin + row for begin, piece in zip(begins, pieces, strict=True) for row in piece.of.rows(len(piece.tokens))
+        ]
+        rows = torch.tensor(wanted, device=device)
+        logits = self._model(
+            input_ids=torch.tensor([[token for piece in pieces for token in piece.tokens]], device=device),
+            position_ids=torch.tensor(
+                [[at for piece in pieces for at in piece.of.positions(len(piece.tokens))]], device=device
+            ),
+            use_cache=False,
+            logits_to_keep=rows,  # a vocabulary of logits for each token of a long prompt would outweigh its cache
+            ragged=[(piece.of, size) for piece, size in zip(pieces, sizes, strict=True)],
+        ).logits[0]
+        if len(logits) != len(wanted):  # a model without logits_to_keep
+            logits = logits[rows]
+        given = logits.float().split([len(piece.of.rows(size)) for piece, size in zip(pieces, sizes, strict=True)])
+        for piece, size, own in zip(pieces, sizes, given, strict=True):
+            piece.of.advance(size, own)
+        return list(given)
+
+
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    ragged: Sequence[tuple[Any, int]],
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers' models call it, on tensors of (1, heads, tokens, dimensions)."""
+    import torch
+
+    unknown = [name for name in ("softcap", "s_aux", "position_bias") if more.get(name) is not None]
+    if attention_mask is not None or unknown:
+        raise NotImplementedError(f"Ragged attention has no {unknown or 'mask'}.")
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    sizes = [size for _, size in ragged]
+    parts = zip(ragged, query[0].split(sizes, 1), key[0].split(sizes, 1), value[0].split(sizes, 1), strict=True)
+    window = sliding_window or _UNLIMITED
+    seen = [of.attend(module.layer_idx, q, k, v, scaling, window) for (of, _), q, k, v in parts]
+    return torch.cat(seen, 1).transpose(0, 1)[None], None
+
+
+def _shared(ids: Sequence[int], other: RaggedPrompt) -> int:
+    pairs = enumerate(zip(ids, other.ids[: other.read], strict=False))
+    return next((i for i, (ours, theirs) in pairs if ours != theirs), min(len(ids), other.read))
+
+
+def runs_ragged(model: Any) -> bool:
+    """Whether *model* gives the same logits in ragged passes as it does for each text by itself.
+
+    Models differ in what they do with their attention and with positions given to them, so this is tried rather than
+    looked up; afterwards the model is as before. What the trial's short texts cannot show is looked up.
+    """
+    import torch
+
+    windows = _windows(model.config)
+    # transformers warns where a model's attention cannot be set, which is nothing to trouble the user with.
+    if windows is None or not getattr(model, "_can_set_attn_implementation", lambda: True)():
+        return False
+    usual = model.config._attn_implementation
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    texts = [[token % vocabulary for token in range(100, 100 + length)] for length in (7, 12)]
+    steps = ([11, 12, 13], [14, 15, 15])
+    try:
+        passes = RaggedPasses(model)
+        prompts = [_NotingPrompt(tuple(text)) for text in texts]
+        # The second in two parts, the first beside it: neither must show.
+        passes.run([Piece(prompts[0], texts[0]), Piece(prompts[1], texts[1][:5])])
+        passes.run([Piece(prompts[1], texts[1][5:])])
+        branches = [passes.branches(prompt, 3) for prompt in prompts]
+        ours = [passes.run([Piece(own, step) for own in branches]) for step in steps][-1]
+    except Exception:
+        return False
+    finally:
+        model.set_attn_implementation(usual)
+    if prompts[0].windows != windows:
+        return False
+    alone = [torch.tensor([[*text, *branch] for branch in zip(*steps, strict=True)]) for text in texts]
+    theirs = [model(input_ids=text.to(model.device), use_cache=False).logits[:, -1].float() for text in alone]
+    tolerance = 1e-3 if model.dtype.itemsize >= 4 else 5e-2
+    difference = torch.cat(ours) - torch.cat(theirs)
+    return bool(difference.abs().max() <= tolerance * torch.cat(theirs).std())
+
+
+class _NotingPrompt(RaggedPrompt):
+    """Notes which layers were told of a sliding window."""
+
+    def __init__(self, ids: tuple[int, ...]) -> None:
+        super().__init__(ids)
+        self.windows: dict[int, bool] = {}
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
+        self.windows[layer] = window < _UNLIMITED
+        return super().attend(layer, query, key, value, scaling, window)
+
+
+def _windows(config: Any) -> dict[int, bool] | None:
+    """Which layers have a sliding window; None for a model with layers of another kind, or whose positions turn by as
+    much as the longest text of the pass says."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    rope = str(getattr(config.get_text_config(), "rope_parameters", None))
+    layers = DynamicCache(config=config).layers
+    if (
+        "dynamic" in rope
+        or "longrope" in rope
+        or not {type(layer) for layer in layers}
+        <= {
+            DynamicLayer,
+            DynamicSlidingWindowLayer,
+        }
+    ):
+        return None
+    return {i: isinstance(layer, DynamicSlidingWindowLayer) for i, layer in enumerate(layers)}

@@ -1,0 +1,27 @@
+"""Engines on tiny models, shared by the tests of the torch engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from confroute.edge.transformers import TransformersEngine
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TransformersEngine]:
+    """Makes engines on tiny models, each loaded once."""
+    from tests.edge.tiny_models import CHARACTERS, EOS, save_tiny
+
+    engines: dict[str, TransformersEngine] = {}
+
+    def engine(kind: str = "full", *, many_eos: bool = False) -> TransformersEngine:
+        name = f"tiny-{kind}-{many_eos}"
+        if name not in engines:
+            eos = list(range(0, len(CHARACTERS), 5)) if many_eos else EOS
+            folder = save_tiny(tmp_path_factory.mktemp(name), kind=kind, eos=eos)
+            engines[name] = TransformersEngine(folder, name=name, device="cpu")
+        return engines[name]
+
+    return engine

@@ -1,0 +1,114 @@
+"""A tiny random model of each kind, written to disk, and what its answers are compared with."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from confroute.edge.transformers import TransformersEngine
+from confroute.records import SamplingOptions
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789?:;"
+TEMPLATE = "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }};{% endfor %}a:"
+EOS = 0
+CONTEXT_TOKENS = 128
+QUESTION = [{"role": "user", "content": "whatisthecapitalofFranceandwhyisitnotLyon?"}]
+PROMPT = "u:whatisthecapitalofFranceandwhyisitnotLyon?;a:"
+SAMPLING = SamplingOptions(temperature=0.8, max_tokens=12, seed=7)
+
+
+def ids_of(text: str) -> list[int]:
+    """One token for each character; token 0 ends an answer."""
+    return [CHARACTERS.index(character) + 1 for character in text]
+
+
+def save_tiny(folder: Path, *, kind: str = "full", eos: int | list[int] = EOS, template: str | None = TEMPLATE) -> str:
+    """Write a random two-layer model and its tokenizer. "sliding" has a window shorter than the prompt; "alibi"
+    heeds no positions, so that it cannot be run in ragged passes."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    vocabulary = {"<eos>": EOS} | {character: i + 1 for i, character in enumerate(CHARACTERS)}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    raw.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    raw.decoder = decoders.Fuse()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>")
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+
+    shape: dict[str, Any] = {
+        "vocab_size": len(vocabulary),
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": CONTEXT_TOKENS,
+        "initializer_range": 0.3,  # wide enough that what a token attends to changes what comes next
+        "bos_token_id": None,
+        "eos_token_id": eos,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "full":
+            model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape))
+        elif kind == "sliding":
+            model = transformers.MistralForCausalLM(transformers.MistralConfig(**shape, sliding_window=16))
+        else:
+            model = transformers.BloomForCausalLM(
+                transformers.BloomConfig(
+                    vocab_size=len(vocabulary),
+                    hidden_size=64,
+                    n_layer=2,
+                    n_head=4,
+                    initializer_range=0.3,
+                    bos_token_id=None,
+                    eos_token_id=eos,
+                    max_position_embeddings=CONTEXT_TOKENS,
+                )
+            )
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+@functools.cache
+def model_of(engine: TransformersEngine) -> Any:
+    """The engine's checkpoint as transformers itself reads and runs it."""
+    return transformers.AutoModelForCausalLM.from_pretrained(engine._checkpoint).eval()
+
+
+def passes_of(engine: TransformersEngine) -> Any:
+    engine.load()
+    assert engine._loaded is not None
+    return engine._loaded.batcher._passes
+
+
+@contextmanager
+def passes_seen(engine: TransformersEngine) -> Generator[list[int]]:
+    """How many tokens each forward pass of the engine's model took."""
+    engine.load()
+    assert engine._loaded is not None
+    seen: list[int] = []
+    hook = engine._loaded.model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def teacher_forced(engine: TransformersEngine, text: str, prompt: str = PROMPT) -> list[float]:
+    """log p of each token of *text* after the prompt, from one plain forward pass without any cache."""
+    before, answer = ids_of(prompt), ids_of(text)
+    with torch.inference_mode():
+        logits = model_of(engine)(input_ids=torch.tensor([before + answer])).logits[0].float()
+    logprobs = logits.log_softmax(-1)
+    return [float(logprobs[len(before) - 1 + i, token]) for i, token in enumerate(answer)]
