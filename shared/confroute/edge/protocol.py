@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
@@ -86,9 +86,10 @@ class Connection:
         # Without logprobs only the sum is known, which is shared out.
         total = int(usage.get("completion_tokens") or 0)
         shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
+        stop: Sequence[str] = request.get("stop", ())
         try:
             samples = [
-                read_choice(choice, alternatives=alternatives, output_tokens=share)
+                _before(stop, read_choice(choice, alternatives=alternatives, output_tokens=share))
                 for choice, share in zip(choices, shares, strict=True)
             ]
         except (KeyError, TypeError, ValueError) as error:
@@ -127,14 +128,14 @@ class Connection:
         status = int(error.status_code)
         if status in (401, 403):
             return ConfigurationError(f"The server at {self._host} refused the api_key.")
-        if status == 404:
+        body: Any = error.body
+        details = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        text = next((given for key in ("message", "detail") if isinstance(given := details.get(key), str)), "")
+        if status == 404 or (status == 400 and await self._misnamed(text)):
             return ConfigurationError(
                 f'The server at {self._host} has no model "{self._model}", or its API begins at another base_url. '
                 f"{await self._served()}"
             )
-        body: Any = error.body
-        details = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        text = str(details.get("message") or "")
         context = details.get("n_ctx") or _number(_CONTEXT, text)
         prompt = details.get("n_prompt_tokens") or _number(_PROMPT, text)
         if context and prompt:
@@ -144,13 +145,22 @@ class Connection:
             return RefusedError(f'The server at {self._host} refused a request to "{self._model}" ({what}).')
         return ModelError(f'The server at {self._host} failed on a request to "{self._model}" (status {status}).')
 
+    async def _misnamed(self, text: str) -> bool:
+        """Whether a refusal is one of the model's name. transformers serve, started for one model, has no status for
+        it; llama-server goes by another name in its list, but takes any."""
+        names = await self._names() if re.search(rf"""['"`]{re.escape(self._model)}['"`]""", text) else []
+        return bool(names) and self._model not in names
+
     async def _served(self) -> str:
+        names = await self._names()
+        return f"It has: {', '.join(names[:20])}." if names else "It does not tell which models it has."
+
+    async def _names(self) -> list[str]:
         try:
-            names = [model.id async for model in self._client.models.list()]
+            return [model.id async for model in self._client.models.list()]
         except Exception:
-            # It is an error's last sentence; without it the error still says what is wrong.
-            return "It does not tell which models it has."
-        return f"It has: {', '.join(names[:20])}."
+            # They complete an error, which says what is wrong without them.
+            return []
 
     def _strange(self) -> ModelError:
         return ModelError(f"The server at {self._host} did not reply with a chat completion.")
@@ -166,6 +176,14 @@ async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _before(stop: Sequence[str], sample: Sample) -> Sample:
+    """The sample up to the first of the *stop* strings, which transformers serve leaves at the end of the text."""
+    cut = min((at for at in (sample.text.find(string) for string in stop if string) if at >= 0), default=None)
+    if cut is None:
+        return sample
+    return replace(sample, text=sample.text[:cut].strip(), finish_reason="stop")
 
 
 def _number(pattern: re.Pattern[str], text: str) -> int | None:

@@ -22,7 +22,7 @@ class ServerEngine:
     All samples of a prompt are one request where the server takes ``n``, and concurrent requests where it does not;
     which of the two, and whether there are logprobs, is found out by up to three requests of one token at first use.
     The requests of all threads and event loops go out from one loop of the engine's own, so that they share
-    connections; cancelling the caller's task cancels the request, which servers answer by stopping to generate.
+    connections; cancelling the caller's task cancels the request, which most servers answer by stopping to generate.
 
     Args:
         model: the name that the server knows the model by.
