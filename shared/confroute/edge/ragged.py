@@ -236,27 +236,29 @@ def runs_ragged(model: Any) -> bool:
         return False
     usual = model.config._attn_implementation
     vocabulary = model.get_input_embeddings().weight.shape[0]
-    texts = [[token % vocabulary for token in range(100, 100 + length)] for length in (7, 12)]
-    steps = ([11, 12, 13], [14, 15, 15])
+    longer = [token % vocabulary for token in range(100, 109)]
+    shorter = longer[::-1][:8]
+    first, second = [1, 2], [3, 4]  # the tokens that two branches begin with, and go on with
     try:
         passes = RaggedPasses(model)
-        prompts = [_NotingPrompt(tuple(text)) for text in texts]
-        # The second in two parts, the first beside it: neither must show.
-        passes.run([Piece(prompts[0], texts[0]), Piece(prompts[1], texts[1][:5])])
-        passes.run([Piece(prompts[1], texts[1][5:])])
-        branches = [passes.branches(prompt, 3) for prompt in prompts]
-        ours = [passes.run([Piece(own, step) for own in branches]) for step in steps][-1]
+        a, b = _NotingPrompt(tuple(shorter)), _NotingPrompt(tuple(longer))
+        # Everything beside something else, and one prompt in two parts: neither must show.
+        passes.run([Piece(a, shorter), Piece(b, longer[:5])])
+        of_a = passes.branches(a, 2)
+        passes.run([Piece(of_a, first), Piece(b, longer[5:])])
+        of_b = passes.branches(b, 2)
+        ours = torch.cat(passes.run([Piece(of_a, second), Piece(of_b, first)]))
     except Exception:
         return False
     finally:
         model.set_attn_implementation(usual)
-    if prompts[0].windows != windows:
+    if a.windows != windows:
         return False
-    alone = [torch.tensor([[*text, *branch] for branch in zip(*steps, strict=True)]) for text in texts]
-    theirs = [model(input_ids=text.to(model.device), use_cache=False).logits[:, -1].float() for text in alone]
+    alone = [[*shorter, 1, 3], [*shorter, 2, 4], [*longer, 1], [*longer, 2]]
+    inputs = torch.tensor(alone, device=model.device)
+    theirs = model(input_ids=inputs, use_cache=False).logits[:, -1].float()
     tolerance = 1e-3 if model.dtype.itemsize >= 4 else 5e-2
-    difference = torch.cat(ours) - torch.cat(theirs)
-    return bool(difference.abs().max() <= tolerance * torch.cat(theirs).std())
+    return bool((ours - theirs).abs().max() <= tolerance * theirs.std())
 
 
 class _NotingPrompt(RaggedPrompt):
