@@ -19,7 +19,7 @@ SYSTEM = [{"role": "system", "content": "You are a secret agent."}, {"role": "us
 SETUP: dict[str, Any] = {
     "edge": "smollm2-135m",
     "engine": "LlamaCppEngine",
-    "estimator": "disagreement@1(text@1)",
+    "estimator": "disagreement@1(structured@1(text@1))",
     "samples": 10,
     "sampling": {"temperature": 0.7, "top_p": 0.9},
 }
@@ -85,7 +85,7 @@ def test_a_calibrator_travels_inside(tmp_path: Path) -> None:
 
 def test_the_id_tells_contents_apart() -> None:
     """Twelve hexadecimal digits, another for any other content, and pinned: records name certificates by it."""
-    assert made().id == "cf91987f7fbd"
+    assert made().id == "3ded753a923b"
     assert len({made().id, FULL.id, NOTHING.id, made(threshold=0.7).id, made(date="").id}) == 5
 
 
@@ -199,7 +199,7 @@ def test_it_is_certified_where_the_bound_is_within_the_target() -> None:
     [
         ("edge", "smollm2-360m"),
         ("engine", "TransformersEngine"),
-        ("estimator", "disagreement@2(text@1)"),
+        ("estimator", "disagreement@2(structured@1(text@1))"),
         ("samples", 5),
         ("sampling", {"temperature": 1.0, "top_p": 0.9}),
         ("sampling", {"temperature": 0.7}),

@@ -56,7 +56,7 @@ def test_a_certificate_says_all_it_is_for() -> None:
     assert certificate.certified
     assert certificate.threshold == 0.7  # with six of ten, all of the 18 answers are wrong: more than 5 % of 200
     assert (certificate.edge, certificate.engine) == ("scripted-edge", "ScriptedEngine")
-    assert (certificate.estimator, certificate.samples) == ("disagreement@1(text@1)", 10)
+    assert (certificate.estimator, certificate.samples) == ("disagreement@1(structured@1(text@1))", 10)
     assert certificate.sampling == {"temperature": 0.7, "top_p": 0.9}
     assert (certificate.labels, certificate.task, certificate.n) == ("gold", "capitals", N)
     assert certificate.auroc == 1.0

@@ -41,28 +41,27 @@ ESTIMATORS: dict[str, Estimator] = {
     "token_entropy@1": TokenEntropy(),
     "margin@1": Margin(),
     "option_probability@1(options=e814d2ba)": OptionProbability(("yes", "no", "True", "False")),
-    "disagreement@1(text@1)": Disagreement(),
-    "vote_share@1(text@1)": VoteShare(),
-    "semantic_entropy@2(text@1)": SemanticEntropy(),
+    "disagreement@1(structured@1(text@1))": Disagreement(),
+    "vote_share@1(structured@1(text@1))": VoteShare(),
+    "semantic_entropy@2(structured@1(text@1))": SemanticEntropy(),
     "semantic_entropy@2(exact@1)": SemanticEntropy(equivalence=ExactEquivalence()),
-    "semantic_entropy@2(weighting=likelihood,text@1)": SemanticEntropy(weighting="likelihood"),
-    "semantic_entropy@2(weighting=cluster_mean,text@1)": SemanticEntropy(weighting="cluster_mean"),
+    "semantic_entropy@2(weighting=likelihood,structured@1(text@1))": SemanticEntropy(weighting="likelihood"),
+    "semantic_entropy@2(weighting=cluster_mean,structured@1(text@1))": SemanticEntropy(weighting="cluster_mean"),
     "lexical_similarity@1(rouge_l@1)": LexicalSimilarity(),
-    "deg_mat@1(text@1)": DegreeMatrix(),
-    "eig_v@1(text@1)": EigenvalueSum(),
-    "eccentricity@1(text@1)": Eccentricity(),
-    "kernel_entropy@1(text@1)": KernelLanguageEntropy(),
-    "cocoa@1(text@1,mean_logprob@1)": CoCoA(),
-    "cocoa@1(text@1,sequence_nll@1)": CoCoA(own=SequenceNLL()),
-    "cocoa@1(text@1,token_entropy@1)": CoCoA(own=TokenEntropy()),
-    "semantic_density@1(text@1)": SemanticDensity(),
+    "deg_mat@1(structured@1(text@1))": DegreeMatrix(),
+    "eig_v@1(structured@1(text@1))": EigenvalueSum(),
+    "eccentricity@1(structured@1(text@1))": Eccentricity(),
+    "kernel_entropy@1(structured@1(text@1))": KernelLanguageEntropy(),
+    "cocoa@1(structured@1(text@1),mean_logprob@1)": CoCoA(),
+    "cocoa@1(structured@1(text@1),sequence_nll@1)": CoCoA(own=SequenceNLL()),
+    "cocoa@1(structured@1(text@1),token_entropy@1)": CoCoA(own=TokenEntropy()),
+    "semantic_density@1(structured@1(text@1))": SemanticDensity(),
     "sar@1(rouge_l@1)": SAR(),
     "sar@1(rouge_l@1,tokens=False)": SAR(tokens=False),
     "p_true@1": PTrue(),
     "verbalized@2": Verbalized(),
-    "logistic_combination@1(estimators=cocoa@1(text@1,mean_logprob@1)+margin@1,weights=db3d72a6,bias=0.5)": (
-        LogisticCombination((CoCoA(), Margin()), weights=(1.5, -0.5), bias=0.5)
-    ),
+    "logistic_combination@1(estimators=cocoa@1(structured@1(text@1),mean_logprob@1)+margin@1,weights=db3d72a6,"
+    "bias=0.5)": LogisticCombination((CoCoA(), Margin()), weights=(1.5, -0.5), bias=0.5),
 }
 each = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=list(ESTIMATORS))
 
@@ -172,18 +171,18 @@ _MEASURED = {
     "mean_logprob@1": SINGLE_PASS,
     "sequence_nll@1": SINGLE_PASS,
     "logprob_quantile@1": SINGLE_PASS,
-    "disagreement@1(text@1)": SHARES,
-    "vote_share@1(text@1)": SHARES,
-    "semantic_entropy@2(text@1)": GRAPHS,
-    "semantic_entropy@2(weighting=likelihood,text@1)": {6},
-    "semantic_entropy@2(weighting=cluster_mean,text@1)": {6},
+    "disagreement@1(structured@1(text@1))": SHARES,
+    "vote_share@1(structured@1(text@1))": SHARES,
+    "semantic_entropy@2(structured@1(text@1))": GRAPHS,
+    "semantic_entropy@2(weighting=likelihood,structured@1(text@1))": {6},
+    "semantic_entropy@2(weighting=cluster_mean,structured@1(text@1))": {6},
     "lexical_similarity@1(rouge_l@1)": GRAPHS,
-    "deg_mat@1(text@1)": GRAPHS,
-    "eig_v@1(text@1)": GRAPHS,
-    "eccentricity@1(text@1)": GRAPHS,
-    "kernel_entropy@1(text@1)": GRAPHS,
-    "cocoa@1(text@1,mean_logprob@1)": {3, 4, 5, 7},
-    "semantic_density@1(text@1)": {3, 7},
+    "deg_mat@1(structured@1(text@1))": GRAPHS,
+    "eig_v@1(structured@1(text@1))": GRAPHS,
+    "eccentricity@1(structured@1(text@1))": GRAPHS,
+    "kernel_entropy@1(structured@1(text@1))": GRAPHS,
+    "cocoa@1(structured@1(text@1),mean_logprob@1)": {3, 4, 5, 7},
+    "semantic_density@1(structured@1(text@1))": {3, 7},
     "sar@1(rouge_l@1,tokens=False)": {6},
     "token_entropy@1": set[int](),
     "margin@1": set[int](),
@@ -249,7 +248,7 @@ def test_equal_texts_are_one_meaning_for_all(estimator: Estimator, k: int) -> No
     """Where all samples say what is served, every measure of spread is at its least."""
     sample = says("Paris", -0.1)
     uncertainty = estimator.estimate(Evidence(question="", answer=sample, samples=(sample,) * k)).uncertainty
-    if estimator.identity == "cocoa@1(text@1,token_entropy@1)":
+    if estimator.identity == "cocoa@1(structured@1(text@1),token_entropy@1)":
         assert math.isnan(uncertainty)  # a sample without alternatives
     else:
         assert uncertainty == pytest.approx(1.0 if estimator.unit == "count" else 0.0, abs=1e-9)

@@ -60,7 +60,7 @@ async def test_same_answer_and_record(endpoint: str, route: str, routed: Any, as
     last = (await ask(routed(route, threshold=0.6), endpoint))[-1]
     assert text_of(last) == ANSWERS[route]
     record = without_seconds(last.additional_kwargs[KEY])
-    expected = {"estimator": "disagreement@1(text@1)", "threshold": 0.6, "samples": 10, "edge": EDGE_PART}
+    expected = {"estimator": "disagreement@1(structured@1(text@1))", "threshold": 0.6, "samples": 10, "edge": EDGE_PART}
     assert record == record | expected | RECORDS[route]
 
 

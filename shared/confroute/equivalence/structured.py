@@ -99,7 +99,7 @@ def _shared(a: Leaves, b: Leaves) -> float:
 
 
 def _parsed(text: str) -> dict[str, Any] | list[Any] | None:
-    blocks = _FENCE.findall(text)
+    blocks = _FENCE.findall(text) if "```" in text else []
     for candidate in (text, *(blocks if len(blocks) == 1 else ())):
         value = _json(candidate)
         if isinstance(value, (dict, list)):
@@ -108,7 +108,9 @@ def _parsed(text: str) -> dict[str, Any] | list[Any] | None:
 
 
 def _json(text: str) -> Any:
-    """The value of a JSON text, its numbers as decimals; None if it is none."""
+    """The value of a JSON object or array, its numbers as decimals; None if the text is none."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None  # of most texts; the parser's exception would take twenty times as long
     try:
         return json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse)
     except (ValueError, InvalidOperation):

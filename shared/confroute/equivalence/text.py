@@ -63,8 +63,8 @@ class TextEquivalence(Equivalence):
 
 
 def _content(tokens: Sequence[str], dropped: frozenset[str]) -> list[str]:
-    content = (_singular(token) for token in tokens if token not in _STOP_WORDS)
-    return list(dict.fromkeys(token for token in content if token not in dropped))
+    content = dict.fromkeys([_singular(token) for token in tokens if token not in _STOP_WORDS])
+    return [token for token in content if token not in dropped]
 
 
 def _singular(token: str) -> str:

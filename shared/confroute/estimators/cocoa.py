@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from confroute.equivalence import Equivalence, TextEquivalence
+from confroute.equivalence import Equivalence, StructuredEquivalence
 from confroute.errors import ConfigurationError
 from confroute.estimators.base import Estimator
 from confroute.estimators.mean_logprob import MeanLogprob
@@ -31,7 +31,7 @@ class CoCoA(Estimator):
 
     name = "cocoa"
     unit = "nats"
-    equivalence: Equivalence = field(default_factory=TextEquivalence)
+    equivalence: Equivalence = field(default_factory=StructuredEquivalence)
     own: Estimator = field(default_factory=MeanLogprob)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from confroute.equivalence import Equivalence, TextEquivalence, matrix
+from confroute.equivalence import Equivalence, StructuredEquivalence, matrix
 from confroute.estimators.base import Estimator, clipped, measurable
 from confroute.records import Estimate, Evidence
 
@@ -26,7 +26,7 @@ class DegreeMatrix(Estimator):
 
     name = "deg_mat"
     unit = "share"
-    equivalence: Equivalence = field(default_factory=TextEquivalence)
+    equivalence: Equivalence = field(default_factory=StructuredEquivalence)
 
     def estimate(self, evidence: Evidence) -> Estimate:
         n = len(evidence.samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from confroute.equivalence import Equivalence, TextEquivalence
+from confroute.equivalence import Equivalence, StructuredEquivalence
 from confroute.errors import require
 from confroute.estimators.base import Estimator, measurable
 from confroute.estimators.eigenvalues import laplacian_spectrum
@@ -28,7 +28,7 @@ class Eccentricity(Estimator):
 
     name = "eccentricity"
     unit = "nats"
-    equivalence: Equivalence = field(default_factory=TextEquivalence)
+    equivalence: Equivalence = field(default_factory=StructuredEquivalence)
     cutoff: float = 0.9
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from confroute.equivalence import Equivalence, TextEquivalence, matrix
+from confroute.equivalence import Equivalence, StructuredEquivalence, matrix
 from confroute.errors import require
 from confroute.estimators.base import Estimator, clipped, measurable
 from confroute.records import Estimate, Evidence
@@ -30,7 +30,7 @@ class EigenvalueSum(Estimator):
 
     name = "eig_v"
     unit = "count"
-    equivalence: Equivalence = field(default_factory=TextEquivalence)
+    equivalence: Equivalence = field(default_factory=StructuredEquivalence)
 
     def __post_init__(self) -> None:
         require("numpy", extra="graph", wanted_by="EigenvalueSum")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from confroute.equivalence import Equivalence, TextEquivalence, matrix
+from confroute.equivalence import Equivalence, StructuredEquivalence, matrix
 from confroute.errors import require
 from confroute.estimators.base import Estimator, clipped, measurable
 from confroute.records import Estimate, Evidence
@@ -31,7 +31,7 @@ class KernelLanguageEntropy(Estimator):
 
     name = "kernel_entropy"
     unit = "share"
-    equivalence: Equivalence = field(default_factory=TextEquivalence)
+    equivalence: Equivalence = field(default_factory=StructuredEquivalence)
     t: float = 0.3
 
     def __post_init__(self) -> None:

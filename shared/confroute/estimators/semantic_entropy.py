@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from confroute.equivalence import Equivalence, TextEquivalence, cluster
+from confroute.equivalence import Equivalence, StructuredEquivalence, cluster
 from confroute.errors import ConfigurationError
 from confroute.estimators.base import Estimator, clipped
 from confroute.records import Estimate, Evidence
@@ -44,7 +44,7 @@ class SemanticEntropy(Estimator):
     version = 2
     unit = "nats"
     weighting: Literal["discrete", "likelihood", "cluster_mean"] = "discrete"
-    equivalence: Equivalence = field(default_factory=TextEquivalence)
+    equivalence: Equivalence = field(default_factory=StructuredEquivalence)
     match: Literal["first", "last"] = "first"
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from confroute.equivalence import Equivalence, TextEquivalence, cluster
+from confroute.equivalence import Equivalence, StructuredEquivalence, cluster
 from confroute.estimators.base import Estimator
 from confroute.records import Estimate, Evidence
 
@@ -28,7 +28,7 @@ class VoteShare(Estimator):
 
     name = "vote_share"
     unit = "share"
-    equivalence: Equivalence = field(default_factory=TextEquivalence)
+    equivalence: Equivalence = field(default_factory=StructuredEquivalence)
 
     def estimate(self, evidence: Evidence) -> Estimate:
         n = len(evidence.samples)
