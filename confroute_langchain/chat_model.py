@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, Literal, cast
 
 from langchain_core.callbacks import (
@@ -23,18 +25,21 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, PrivateAttr, model_validator
+from pydantic import ConfigDict, model_validator
 
 from confroute import __version__
+from confroute.contract import Answer, Request
+from confroute.edge.choices import asked_schema
 from confroute.errors import ConfigurationError
 from confroute.estimators import Estimator
 from confroute.records import Price, SamplingOptions
-from confroute.router import Answer, Hook, Request, Router
+from confroute.router import Hook, Router
 from confroute.steps import Emit, Flow, arun, astream, relay, run, stream
 from confroute_langchain.cloud import CloudCall, chat_model_of, cloud_name, resolve_cloud
 from confroute_langchain.edge import ChatModelEdge
 from confroute_langchain.messages import message_chunk, read, unsupported, whole_message
 from confroute_langchain.runs import Run
+from confroute_langchain.structured import as_json
 
 # Generic settings of LangChain's chat models that belong to the cloud model here.
 _CLOUD_SETTINGS = ("api_key", "base_url", "max_retries", "timeout")
@@ -71,7 +76,9 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     Works wherever a chat model does. The record of each decision stands in ``response_metadata`` under
     ``confidence_routing`` (on the last chunk of a stream) and is sent to callbacks as the custom event of that name.
     Nothing is streamed before the decision; the cloud then streams live. The cloud gets the caller's own messages.
-    Requests with tools, a response format, images or tool messages go to the cloud at once (``reason="unsupported"``).
+    Requests with tools, images or tool messages go to the cloud at once (``reason="unsupported"``). A JSON schema as
+    ``response_format`` is for the edge, too, where its engine holds answers to one: ``with_structured_output(...,
+    method="json_schema")`` asks so.
 
     Args:
         cloud: any LangChain chat model, with arguments bound to it or not, or a string for `init_chat_model`.
@@ -110,9 +117,6 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     max_tokens: int | None = None
     stop: list[str] | None = None
 
-    _router: Router = PrivateAttr()
-    _cloud: Runnable[Any, Any] = PrivateAttr()
-
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_settings(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -128,15 +132,23 @@ class ConfidenceRoutedChatModel(BaseChatModel):
         return values
 
     @model_validator(mode="after")
-    def _build_router(self) -> ConfidenceRoutedChatModel:
-        self._cloud = resolve_cloud(self.cloud)
+    def _build(self) -> ConfidenceRoutedChatModel:
+        _ = self._cloud, self._router  # what is wrong with a setting is told here, not at the first request
+        self._add_version("confroute", __version__)
+        return self
+
+    # No private attributes of pydantic's, which take 5 µs to read: a request reads these eight times.
+    @cached_property
+    def _cloud(self) -> Runnable[Any, Any]:
+        return resolve_cloud(self.cloud)
+
+    @cached_property
+    def _router(self) -> Router:
         given = {name: value for name in _ROUTER_FIELDS if (value := getattr(self, name)) is not None}
         edge: object = self.edge
         if isinstance(edge, Runnable):
             given["edge"] = ChatModelEdge(cast("Runnable[Any, Any]", edge))
-        self._router = Router(**given)
-        self._add_version("confroute", __version__)
-        return self
+        return Router(**given)
 
     def _generate(
         self,
@@ -155,6 +167,10 @@ class ConfidenceRoutedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         return await arun(self._result(self._call(messages, stop, Run.of_manager(run_manager), kwargs)))
+
+    # LangChain looks for `run_manager` in these signatures at each call, 50 µs each time unless they are there already.
+    _generate.__signature__ = inspect.signature(_generate)  # pyright: ignore[reportFunctionMemberAccess]
+    _agenerate.__signature__ = inspect.signature(_agenerate)  # pyright: ignore[reportFunctionMemberAccess]
 
     def _stream(
         self,
@@ -204,9 +220,11 @@ class ConfidenceRoutedChatModel(BaseChatModel):
         chosen = {name: for_edge[name] for name in _EDGE_OPTIONS if for_edge.get(name) is not None}
         request = Request(
             messages=read(messages),
-            options=SamplingOptions(stop=tuple(stop or ()), **chosen),
+            options=SamplingOptions(
+                stop=tuple(stop or ()), json_schema=asked_schema(kwargs.get("response_format")), **chosen
+            ),
             unsupported=unsupported(messages, kwargs),
-            announce=run.announce if run else None,
+            announce=run.announce if run and run.handlers else None,
         )
         return request, CloudCall(cloud=self._cloud, messages=messages, stop=stop, kwargs=kwargs, run=run)
 
@@ -247,6 +265,22 @@ class ConfidenceRoutedChatModel(BaseChatModel):
         converted = [convert_to_openai_tool(tool) for tool in tools]
         return cast("Runnable[LanguageModelInput, AIMessage]", self.bind(tools=converted, **kwargs))
 
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answers in the form of *schema*, by default through a tool call, which is the cloud's.
+
+        With ``method="json_schema"`` a ``response_format`` asks for it, which the edge answers where its engine holds
+        answers to a schema; an answer of the edge's that is not of it is escalated. The cloud gets the same parameter,
+        in OpenAI's form, and must know it; ``strict`` is passed on in it.
+        """
+        if kwargs.get("method") != "json_schema":
+            return super().with_structured_output(schema, include_raw=include_raw, **kwargs)
+        strict = kwargs.get("strict")
+        if further := sorted(set(kwargs) - {"method", "strict"}):
+            raise ConfigurationError(f"with_structured_output has no argument {', '.join(further)}.")
+        return as_json(self, schema, include_raw=include_raw, strict=strict)
+
     def get_token_ids(self, text: str) -> list[int]:
         """Tokens as the cloud counts them."""
         return chat_model_of(self._cloud).get_token_ids(text)
@@ -282,10 +316,10 @@ class ConfidenceRoutedChatModel(BaseChatModel):
         return super()._get_invocation_params(stop=stop, **kwargs)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = "confroute"
         # LangChain's standard: a model named for one call (it is the cloud's) is the one shown.
-        params["ls_model_name"] = kwargs.get("model") or f"{self._router.edge.model} | {cloud_name(self._cloud)}"
+        model = kwargs.pop("model", None) or f"{self._router.edge.model} | {cloud_name(self._cloud)}"
+        params = super()._get_ls_params(stop=stop, model=model, **kwargs)
+        params["ls_provider"] = "confroute"
         return params
 
 

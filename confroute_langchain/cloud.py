@@ -11,8 +11,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
+from confroute.contract import Tokens
 from confroute.errors import ConfigurationError, require
-from confroute.router import Tokens
 from confroute.steps import Call, Source
 from confroute_langchain.runs import Manager, Run
 
@@ -75,18 +75,20 @@ class CloudCall:
         return cloud_name(self.cloud)
 
     def invoke(self) -> Call:
+        model, arguments = self._bound()
         return Call(
-            lambda: self._target().invoke(self._input(), self._config(CallbackManager), **self._arguments()),
-            lambda: self._target().ainvoke(self._input(), self._config(AsyncCallbackManager), **self._arguments()),
+            lambda: model.invoke(self._input(), self._config(CallbackManager), **arguments),
+            lambda: model.ainvoke(self._input(), self._config(AsyncCallbackManager), **arguments),
         )
 
     def stream(self) -> Call:
+        model, arguments = self._bound()
+
         async def aopen() -> Source:
-            config = self._config(AsyncCallbackManager)
-            return Source(self._target().astream(self._input(), config, **self._arguments()))
+            return Source(model.astream(self._input(), self._config(AsyncCallbackManager), **arguments))
 
         return Call(
-            lambda: Source(self._target().stream(self._input(), self._config(CallbackManager), **self._arguments())),
+            lambda: Source(model.stream(self._input(), self._config(CallbackManager), **arguments)),
             aopen,
         )
 
@@ -100,23 +102,19 @@ class CloudCall:
     def _input(self) -> list[BaseMessage]:
         return list(self.messages)
 
-    def _bound(self) -> Runnable[Any, Any]:
-        if not self.kwargs.get("tools"):
-            return self.cloud.bind(**self.kwargs)
-        options = dict(self.kwargs)
-        tools = options.pop("tools")
-        if options.get("tool_choice", ...) is None:
-            del options["tool_choice"]
-        bindable = chat_model_of(self.cloud).bind_tools(tools, **options)
-        return bindable.bind(**bound_arguments(self.cloud))
-
     # LangChain re-parents the callbacks of a RunnableBinding that runs inside a chain to that chain. So the model
     # itself is called, with the arguments bound to it.
-    def _target(self) -> BaseChatModel:
-        return chat_model_of(self._bound())
-
-    def _arguments(self) -> dict[str, Any]:
-        return {**bound_arguments(self._bound()), **({"stop": self.stop} if self.stop else {})}
+    def _bound(self) -> tuple[BaseChatModel, dict[str, Any]]:
+        """The model and its arguments; those of the call prevail over those bound to it."""
+        model, arguments = chat_model_of(self.cloud), dict(self.kwargs)
+        if tools := arguments.get("tools"):
+            del arguments["tools"]
+            if arguments.get("tool_choice", ...) is None:
+                del arguments["tool_choice"]
+            with_tools = model.bind_tools(tools, **arguments)
+            model, arguments = chat_model_of(with_tools), bound_arguments(with_tools)
+        stop = {"stop": self.stop} if self.stop else {}
+        return model, {**bound_arguments(self.cloud), **arguments, **stop}
 
     def _config(self, manager_class: type[Manager]) -> RunnableConfig:
         return {"callbacks": self.run.child("cloud", manager_class)} if self.run else {}

@@ -7,15 +7,16 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage, convert_to_openai_messages
 
+from confroute.contract import Answer
+from confroute.edge.choices import asked_schema
 from confroute.records import ConfidenceRecord, Message, Sample
-from confroute.router import Answer
 
 METADATA_KEY = "confidence_routing"
 """Where the record stands in ``response_metadata``, and the name of the custom event."""
 
 # A thought in an earlier answer is no part of what was said; refusing it would send all later turns to the cloud.
 _READABLE = ("text", "reasoning", "thinking", "redacted_thinking")
-_REQUESTS_BEYOND_TEXT = ("tools", "functions", "response_format")
+_REQUESTS_BEYOND_TEXT = ("tools", "functions")
 
 
 def read(messages: Sequence[BaseMessage]) -> list[Message]:
@@ -29,6 +30,8 @@ def unsupported(messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> str 
     for name in _REQUESTS_BEYOND_TEXT:
         if kwargs.get(name):
             return name
+    if kwargs.get("response_format") and asked_schema(kwargs["response_format"]) is None:
+        return "a response format that is no JSON schema"
     for message in messages:
         if isinstance(message, ToolMessage) or (isinstance(message, AIMessage) and message.tool_calls):
             return "tool messages"

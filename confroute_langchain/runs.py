@@ -113,9 +113,14 @@ class Run:
     def child(self, tag: str, manager_class: type[Manager]) -> Manager:
         """A callback manager for a model called within this run."""
         tracers = [h for h in self.inheritable_handlers if isinstance(h, (BaseTracer, AsyncBaseTracer))]
-        manager = manager_class(handlers=[], parent_run_id=self.run_id)
-        manager.set_handlers(tracers)  # pyright: ignore[reportArgumentType]
-        manager.add_tags([*self.tags, tag])
         # "ls_" keys describe our model (provider, name, limits) and would mislabel the child's run.
-        manager.add_metadata({k: v for k, v in self.metadata.items() if not k.startswith("ls_")})
+        metadata = {k: v for k, v in self.metadata.items() if not k.startswith("ls_")}
+        manager = manager_class(
+            handlers=tracers,  # pyright: ignore[reportArgumentType]
+            inheritable_handlers=tracers,  # pyright: ignore[reportArgumentType]
+            parent_run_id=self.run_id,
+            metadata=metadata,
+            inheritable_metadata=metadata,
+        )
+        manager.add_tags([*self.tags, tag])
         return manager

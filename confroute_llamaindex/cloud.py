@@ -9,7 +9,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import LLM
 
-from confroute.router import Tokens
+from confroute.contract import Tokens
 from confroute.steps import Call, Source
 
 # OpenAI's names, and those of Anthropic's own API.

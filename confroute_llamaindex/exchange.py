@@ -11,8 +11,9 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from llama_index.core.instrumentation import get_dispatcher  # pyright: ignore[reportPrivateImportUsage]
 from llama_index.core.instrumentation.span import active_span_id
 
+from confroute.contract import Answer, Request
 from confroute.records import ConfidenceRecord, Sample
-from confroute.router import Answer, Request, Router
+from confroute.router import Router
 from confroute.steps import Call, arun, astream, run, stream
 from confroute_llamaindex.cloud import LlamaIndexCloud
 from confroute_llamaindex.events import ConfidenceRoutingEvent

@@ -8,8 +8,9 @@ from typing import Any
 
 from llama_index.core.base.llms.types import CachePoint, ChatMessage, MessageRole, TextBlock, ThinkingBlock
 
+from confroute.contract import Request
+from confroute.edge.choices import asked_schema
 from confroute.records import Message, SamplingOptions
-from confroute.router import Request
 
 _ROLES = {
     MessageRole.SYSTEM: "system",
@@ -21,7 +22,7 @@ _ROLES = {
 }
 # A thought of an earlier turn and a cache mark are no part of what was said: chat templates leave them out, too.
 _READ_OVER = (TextBlock, ThinkingBlock, CachePoint)
-_BEYOND_THE_EDGE = ("tools", "functions", "response_format")
+_BEYOND_THE_EDGE = ("tools", "functions")
 _SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
 
 
@@ -32,7 +33,7 @@ def read_request(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], opt
         given["stop"] = (given["stop"],) if isinstance(given["stop"], str) else tuple(given["stop"])
     return Request(
         messages=[read_message(message) for message in messages],
-        options=replace(options, **given),
+        options=replace(options, json_schema=asked_schema(kwargs.get("response_format")), **given),
         unsupported=next(_obstacles(messages, kwargs), None),
     )
 
@@ -47,6 +48,8 @@ def _obstacles(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> It
     for name in _BEYOND_THE_EDGE:
         if kwargs.get(name):
             yield name
+    if kwargs.get("response_format") and asked_schema(kwargs["response_format"]) is None:
+        yield "response_format"
     for message in messages:
         if message.role not in _ROLES:
             yield f"{message.role.value} message"

@@ -10,8 +10,8 @@ from confroute import (
     Generation,
     SamplingOptions,
 )
+from confroute.contract import Tokens
 from confroute.records import Message
-from confroute.router import Tokens
 from confroute.steps import Call, Source
 from confroute.testing import ScriptedEngine
 

@@ -17,8 +17,8 @@ from confroute import (
     Router,
 )
 from confroute.calibration import Certificate, answer_settings, template_hash
+from confroute.contract import Answer, Request
 from confroute.records import Reason, SamplingOptions
-from confroute.router import Answer, Request
 from confroute.steps import Call, arun, astream, run, stream
 from confroute.testing import says
 from tests.scripted import ASK, SECRET, SURE, UNSURE, MiscountingSamples, ScriptedCloud, engine

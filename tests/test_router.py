@@ -26,8 +26,8 @@ from confroute import (
     SemanticEntropy,
     Threshold,
 )
+from confroute.contract import Decision, Request
 from confroute.records import Message, Reason
-from confroute.router import Decision, Request
 from confroute.steps import Flow
 from confroute.testing import ScriptedEngine, equiprobable_meanings, says
 from tests.scripted import ASK, SECRET, SURE, UNSURE, Miscounting, MiscountingSamples, engine

@@ -4,6 +4,7 @@ The frameworks' models are `confroute_langchain.ConfidenceRoutedChatModel` and
 `confroute_llamaindex.ConfidenceRoutedLLM`. This package is the core both share; it knows neither.
 """
 
+from confroute.contract import Decision
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.equivalence import Equivalence, TextEquivalence
 from confroute.errors import (
@@ -13,6 +14,7 @@ from confroute.errors import (
     InputError,
     MissingExtraError,
     ModelError,
+    UnsupportedRequestError,
 )
 from confroute.estimators import Disagreement, Estimator, MeanLogprob, SemanticEntropy
 from confroute.policies import Policy, Threshold
@@ -26,7 +28,7 @@ from confroute.records import (
     Sample,
     SamplingOptions,
 )
-from confroute.router import Decision, Router
+from confroute.router import Router
 
 __version__ = "0.1.0.dev0"
 
@@ -56,6 +58,7 @@ __all__ = [
     "SemanticEntropy",
     "TextEquivalence",
     "Threshold",
+    "UnsupportedRequestError",
     "__version__",
     "resolve_edge",
 ]

@@ -18,11 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from confroute import __version__
 from confroute.calibration.command import calibrate
+from confroute.contract import Decision
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.environment import has_openai_key, openai_model
 from confroute.errors import ConfrouteError, InputError, require
 from confroute.records import SamplingOptions
-from confroute.router import Decision, Router
+from confroute.router import Router
 
 app = typer.Typer(
     help="Answers on the edge what the edge is sure of; the rest goes to the cloud.",

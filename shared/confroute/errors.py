@@ -6,10 +6,12 @@
     ├─ CalibrationError                   the labelled items cannot give what was asked of them
     ├─ InputError (ValueError)            the messages cannot be routed at all
     └─ ModelError                         the edge model failed on this request
-       └─ ContextLengthError              the prompt does not fit the edge's context
+       ├─ ContextLengthError              the prompt does not fit the edge's context
+       └─ UnsupportedRequestError         the edge cannot do what the request asks for
 
 Configuration and input errors are raised to the caller. A ModelError of the edge is not: the router
-escalates with ``reason="edge_error"``. No message of an error holds prompt text, answers or keys.
+escalates with ``reason="edge_error"``, or with "unsupported" for an UnsupportedRequestError. No message
+of an error holds prompt text, answers or keys.
 """
 
 from __future__ import annotations
@@ -60,6 +62,10 @@ class ContextLengthError(ModelError):
             f"model's context holds {self.context_tokens}. Shorten the prompt, lower max_tokens, or give the engine a "
             "larger context_tokens if the model allows one."
         )
+
+
+class UnsupportedRequestError(ModelError):
+    """The edge cannot do what the request asks for, such as hold its answer to this JSON schema."""
 
 
 def require(module: str, *, extra: str, wanted_by: str) -> None:

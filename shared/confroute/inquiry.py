@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from confroute.edge import EdgeEngine
+from confroute.errors import ModelError, UnsupportedRequestError
+from confroute.json_schema import is_valid
 from confroute.records import (
     Evidence,
     FollowUp,
@@ -66,11 +68,22 @@ class Inquiry:
         )
 
     def serve(self, *, alternatives: int = 0) -> Flow[Sample]:
-        """Get the answer to serve, with this many alternatives of each token."""
+        """Get the answer to serve, with this many alternatives of each token.
+
+        Raises:
+            UnsupportedRequestError: a JSON schema is asked for, which the engine does not hold its answers to.
+            ModelError: the answer is not of that schema: cut short, or the engine overlooked a part of it.
+        """
+        schema = self._options.json_schema
+        if schema is not None and not getattr(self._edge, "json_schema", False):
+            raise UnsupportedRequestError(f'The engine of "{self._edge.model}" does not hold answers to a JSON schema.')
         generation = yield from self._ask(self._messages, 1, replace(self._options, alternatives=alternatives))
         self._input_tokens += generation.input_tokens
-        self.answer = generation.samples[0]
-        return self.answer
+        answer = generation.samples[0]
+        if schema is not None and not is_valid(answer.text, schema):
+            raise ModelError(f'The answer of "{self._edge.model}" is not of the JSON schema that was asked for.')
+        self.answer = answer
+        return answer
 
     def draw(self, n: int, *, temperature: float, top_p: float) -> Flow[None]:
         """Draw *n* more samples. Each may have twice the served answer's tokens, or 32, within the request's limit."""

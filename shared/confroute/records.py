@@ -29,7 +29,8 @@ Reason: TypeAlias = Literal[
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingOptions:
     """How the edge is to generate. *temperature* 0 is greedy; *max_tokens* counts new tokens; *alternatives* is how
-    many of the most probable tokens are to be told at each position."""
+    many of the most probable tokens are to be told at each position; an answer that ends by itself is JSON of
+    *json_schema*, if there is one, which an engine with ``json_schema = True`` enforces."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -37,6 +38,7 @@ class SamplingOptions:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     alternatives: int = 0
+    json_schema: Mapping[str, Any] | None = None
 
 
 Alternatives: TypeAlias = tuple[tuple[str, float], ...]

@@ -10,12 +10,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal
 
+from confroute.contract import Answer, Cloud, Decision, Native, Request, Tokens
 from confroute.edge import EdgeEngine, resolve_edge
-from confroute.errors import ConfigurationError, InputError
+from confroute.errors import ConfigurationError, InputError, UnsupportedRequestError
 from confroute.estimators import Disagreement, Estimator
 from confroute.inquiry import Inquiry
 from confroute.policies import Policy, Threshold
@@ -27,7 +28,6 @@ from confroute.records import (
     Message,
     ModelUsage,
     Price,
-    Sample,
     SamplingOptions,
 )
 from confroute.steps import END, Call, Emit, Flow, Source, arun, run
@@ -37,59 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("confroute")
 
-Native = TypeVar("Native")
-Given = TypeVar("Given", contravariant=True)
 Hook = Callable[[ConfidenceRecord], object]
-Tokens: TypeAlias = tuple[int | None, int | None]
-"""Input and output tokens, None where the model does not tell."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request. *unsupported* names what the edge cannot do about it, which sends it to the cloud."""
-
-    messages: Sequence[Message]
-    options: SamplingOptions = field(default_factory=SamplingOptions)
-    unsupported: str | None = None
-    announce: Callable[[ConfidenceRecord], Call] | None = None
-    """The step that tells the caller's framework of the final record, before the last piece is handed out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Who is to answer. *answer* is the edge's, also when the cloud is to answer; None if the edge gave none."""
-
-    record: ConfidenceRecord
-    answer: Sample | None
-
-
-class Cloud(Protocol[Given]):
-    """The caller's cloud model, bound to one request of theirs. Written by each adapter."""
-
-    @property
-    def model(self) -> str: ...
-
-    def invoke(self) -> Call:
-        """The step that gives the whole answer, a native object."""
-        ...
-
-    def stream(self) -> Call:
-        """The step that gives a `Source` of native chunks."""
-        ...
-
-    def tokens(self, answer: Given, before: Tokens = (None, None)) -> Tokens:
-        """The count after *answer*, a whole one or a chunk; *before* is the count after the chunk before it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Generic[Native]):
-    """What is handed to the caller: the edge's *sample* or the cloud's *native* answer or chunk. In a stream only the
-    last piece has a *record*, and its *native* may be None."""
-
-    record: ConfidenceRecord | None
-    sample: Sample | None = None
-    native: Native | None = None
 
 
 class Router:
@@ -213,22 +161,18 @@ class Router:
         if not request.messages:
             raise InputError("There are no messages to answer. Pass at least one user message.")
         if request.unsupported is not None:
-            return Decision(record=ConfidenceRecord(route="cloud", reason="unsupported"), answer=None)
+            return _UNSUPPORTED
 
-        certificate = self.certificate
-        if certificate is not None and (objection := certificate.objection(request.messages, request.options)):
-            if objection not in self._objections:
-                self._objections.add(objection)
-                logger.warning("Certificate %s: %s; escalating all such requests.", certificate.id, objection)
-            record = ConfidenceRecord(route="cloud", reason="uncertified", certificate=certificate.id)
-            return Decision(record=record, answer=None)
-
+        if uncertified := self._uncertified(request):
+            return uncertified
         inquiry = Inquiry(self.edge, request.messages, request.options, price=self.edge_price)
         try:
             settled = yield from self._inquire(inquiry)
         except ConfigurationError:
             # Another request would fail, too; it is for the caller to mend, not for the cloud to pay.
             raise
+        except UnsupportedRequestError:
+            return _UNSUPPORTED
         except Exception as error:
             # The error's text may quote the prompt; its class does not.
             logger.warning("The edge model %s failed (%s); escalating.", self.edge.model, type(error).__name__)
@@ -259,7 +203,7 @@ class Router:
             estimator=self.estimator.identity,
             threshold=self.policy.threshold,
             calibrated=self.calibrator is not None,
-            certificate=certificate and certificate.id,
+            certificate=self.certificate and self.certificate.id,
             samples=len(inquiry.samples),
             samples_planned=self.samples if self.estimator.needs_samples else 0,
             clusters=estimate.clusters,
@@ -267,6 +211,18 @@ class Router:
             edge=inquiry.usage,
         )
         return Decision(record=record, answer=inquiry.answer)
+
+    def _uncertified(self, request: Request) -> Decision | None:
+        """To the cloud, if the certificate is for requests that are asked otherwise."""
+        certificate = self.certificate
+        objection = certificate and certificate.objection(request.messages, request.options)
+        if certificate is None or not objection:
+            return None
+        if objection not in self._objections:
+            self._objections.add(objection)
+            logger.warning("Certificate %s: %s; escalating all such requests.", certificate.id, objection)
+        record = ConfidenceRecord(route="cloud", reason="uncertified", certificate=certificate.id)
+        return Decision(record=record, answer=None)
 
     def _inquire(self, inquiry: Inquiry) -> Flow[tuple[float, float] | None]:
         """Ask the edge for as much as the decision needs, the cheapest first; the bounds that settled it early."""
@@ -397,3 +353,5 @@ class Router:
 DEFAULT_THRESHOLD = 0.3
 """Least agreement of the served answer with its samples. Fixed on the calibration questions (docs/threshold.md), never
 on the demo's: the highest tenth that escalates at most 55 % of them."""
+
+_UNSUPPORTED = Decision(record=ConfidenceRecord(route="cloud", reason="unsupported"), answer=None)

@@ -100,27 +100,27 @@ class _Progress(Generic[T]):
 
     def __init__(self, flow: Flow[T]) -> None:
         self._flow = flow
-        self._resume: Callable[[], Any] = lambda: flow.send(None)
+        self._resume: tuple[Callable[[Any], Any], Any] = flow.send, None
         self.result: T | None = None
         self.sources: list[Source] = []
 
     def advance(self) -> Call | Emit[Any] | None:
         """The next step, or None when the procedure has returned."""
+        send, outcome = self._resume
+        self._resume = self._flow.send, None
         try:
-            step = self._resume()
+            return send(outcome)
         except StopIteration as stop:
             self.result = stop.value
             return None
-        self._resume = lambda: self._flow.send(None)
-        return step
 
     def succeed(self, outcome: Any) -> None:
         if isinstance(outcome, Source):
             self.sources.append(outcome)
-        self._resume = lambda: self._flow.send(outcome)
+        self._resume = self._flow.send, outcome
 
     def fail(self, error: Exception) -> None:
-        self._resume = lambda: self._flow.throw(error)
+        self._resume = self._flow.throw, error
 
 
 def stream(flow: Flow[T]) -> Generator[Any, None, T]:

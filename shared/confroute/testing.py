@@ -51,7 +51,7 @@ class ScriptedEngine:
 
     A request for one answer gets the served one; one for several gets the samples in turn, again from the first where
     more are asked for than were written. An exception in the script is raised. *requests* is what it was
-    asked, in order.
+    asked, in order. With *json_schema* it takes requests for JSON of a schema, too, which the script has to answer so.
 
     >>> engine = ScriptedEngine({"Capital of France?": ("Paris", ["Paris", "Lyon"])})
     >>> from confroute import Router
@@ -65,7 +65,9 @@ class ScriptedEngine:
         *,
         model: str = "scripted-edge",
         input_tokens: int = 7,
+        json_schema: bool = False,
     ) -> None:
+        self.json_schema = json_schema
         self.script = script
         self.model = model
         self.input_tokens = input_tokens

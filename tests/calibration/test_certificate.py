@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,12 @@ def test_advice_where_there_is_no_signal(interval: tuple[float, float], words: s
 def test_no_advice_where_there_is_signal() -> None:
     """Above 0.5, however little, nothing is said."""
     assert auroc_advice("mpt-7b", 0.53, (0.501, 0.55)) is None
+
+
+def test_a_certificate_is_for_one_form_of_answer() -> None:
+    """One made without a JSON schema, or with another, says nothing of answers to this one; and it is saved with it."""
+    plain, town = OPTIONS, replace(OPTIONS, json_schema={"type": "object", "title": "Town"})
+    for options, other in ((plain, town), (town, plain), (town, replace(OPTIONS, json_schema={"type": "object"}))):
+        certificate = Certificate(**json.loads(json.dumps({**SETUP, **PROMISE, "answers": answer_settings(options)})))
+        assert certificate.objection(SYSTEM, options) is None
+        assert certificate.objection(SYSTEM, other) == "it is for answers to another JSON schema, or to none"

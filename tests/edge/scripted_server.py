@@ -14,6 +14,8 @@ from typing import Any, cast
 
 import httpx
 
+from confroute.edge.protocol import PROBE
+
 Request = dict[str, Any]
 Reply = tuple[int, Any]
 """The status, and what the body is in JSON; a body that is a str is sent as it is."""
@@ -39,16 +41,25 @@ def takes_all(request: Request) -> Reply:
     return completion([f"answer {i}" for i in range(request.get("n", 1))], logprob=logprob)
 
 
+def holds_schema(request: Request) -> Reply:
+    """As vLLM where it is asked for JSON of a schema: this one can do no others than an enum."""
+    if "response_format" not in request:
+        return takes_all(request)
+    schema = request["response_format"]["json_schema"]["schema"]
+    return completion([json.dumps(schema["enum"][0])] * request.get("n", 1))
+
+
 class ScriptedServer(ThreadingHTTPServer):
-    """Replies with what *reply* makes of the request. *hanging* is set when a client waits in vain, *broken_off* when
-    it leaves."""
+    """Replies with what *reply* makes of the request; to a probe no two texts are the same unless *draws* is False.
+    *hanging* is set when a client waits in vain, *broken_off* when it leaves."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, reply: Callable[[Request], Reply]) -> None:
+    def __init__(self, reply: Callable[[Request], Reply], *, draws: bool = True) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.reply = reply
+        self.draws = draws
         self.asked: list[Request] = []
         self.headers: list[dict[str, str]] = []
         self.hanging = threading.Event()
@@ -65,7 +76,7 @@ class ScriptedServer(ThreadingHTTPServer):
     @property
     def answered(self) -> list[Request]:
         """The requests that are no probes."""
-        return [request for request in self.asked if request["messages"] != [{"role": "user", "content": "Say yes."}]]
+        return [request for request in self.asked if request["messages"] != list(PROBE)]
 
 
 class Hang(Exception):  # noqa: N818 - no error: it tells the handler what to do
@@ -88,7 +99,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(request)
         self.server.headers.append(dict(self.headers))
         try:
-            self._send(*self.server.reply(request))
+            status, body = self.server.reply(request)
+            if status == 200 and self.server.draws and request["messages"] == list(PROBE):
+                for i, told in enumerate(body["choices"]):
+                    told["message"]["content"] += f" {len(self.server.asked)}.{i}"
+            self._send(status, body)
         except Hang:
             self.server.hanging.set()
             while not (select.select([self.connection], [], [], 0.02)[0] and not self._peek()):
@@ -126,8 +141,8 @@ def closing_client() -> httpx.AsyncClient:
 
 
 @contextmanager
-def serving(reply: Callable[[Request], Reply] = takes_all) -> Generator[ScriptedServer]:
-    with ScriptedServer(reply) as server:
+def serving(reply: Callable[[Request], Reply] = takes_all, *, draws: bool = True) -> Generator[ScriptedServer]:
+    with ScriptedServer(reply, draws=draws) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from confroute import ContextLengthError, ModelError, Sample, SamplingOptions, resolve_edge
+from confroute import (
+    ContextLengthError,
+    ModelError,
+    Sample,
+    SamplingOptions,
+    UnsupportedRequestError,
+    resolve_edge,
+)
 from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.edge.protocol import Capabilities
 from confroute.edge.server import ServerEngine
@@ -27,6 +34,7 @@ class Toy:
     """A model that tells stories of random words and knows two capitals; a token is a word. It obeys all laws."""
 
     model = "toy"
+    json_schema = True
 
     def prompt_tokens(self, messages: Sequence[Message]) -> int:
         return sum(1 + len(str(message["content"]).split()) for message in messages)
@@ -35,6 +43,8 @@ class Toy:
         prompt = self.prompt_tokens(messages)
         if prompt > CONTEXT:
             raise ContextLengthError(prompt_tokens=prompt, max_tokens=options.max_tokens, context_tokens=CONTEXT)
+        if options.json_schema is not None and "properties" not in options.json_schema:
+            raise UnsupportedRequestError("No such schema.")
         rng = random.Random(options.seed)
         question = str(messages[-1]["content"])
         return Generation(samples=tuple(self.sample(question, options, rng) for _ in range(n)), input_tokens=prompt)
@@ -42,6 +52,7 @@ class Toy:
     def sample(self, question: str, options: SamplingOptions, rng: random.Random) -> Sample:
         words = WORDS * 3 if options.temperature == 0 else rng.choices(WORDS, k=39)
         words = ["It", "is", FACTS[question]] if question in FACTS else words
+        words = words if options.json_schema is None else ['{"kind":', '"town",', '"old":', "false}"]
         cut = min([words.index(stop) for stop in options.stop if stop in words], default=None)
         words = words[:cut]
         kept = words[: options.max_tokens]
@@ -118,6 +129,14 @@ class Strict(Toy):
         return done if str(messages[-1]["content"]).isascii() else replace(done, samples=done.samples[:1])
 
 
+class AnySchema(Toy):
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        return super().generate(messages, n=n, options=replace(options, json_schema=options.json_schema and _ANY))
+
+
+_ANY: dict[str, Any] = {"properties": {}}
+
+
 class AwaitsAnother(Toy):
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         return self.generate([{"role": "user", "content": "Tell me a story."}], n=n, options=options)
@@ -146,6 +165,11 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "tempered logprobs": (Spoils(_tempered), "before the temperature"),
     "silent about the cut": (Spoils(lambda s, _: replace(s, finish_reason="stop")), "max_tokens cuts"),
     "past the stop": (Spoils(lambda s, o: replace(s, text=s.text + "".join(o.stop))), "a stop string"),
+    "another kind of JSON": (
+        Spoils(lambda s, o: replace(s, text=s.text.replace("town", "city"))),
+        "an answer asked for as JSON",
+    ),
+    "any schema": (AnySchema(), "an answer asked for as JSON"),
     "Latin only": (Strict(), "any text"),
     "last turn only": (ForgetsTurns(), "all turns"),
     "mixes threads": (Remembers(), "at the same time"),
@@ -195,5 +219,5 @@ def test_a_server_obeys(llama_server: tuple[str, str]) -> None:
     url, key = llama_server
     engine = ServerEngine("smollm2-135m", url, api_key=key)
     check_engine(engine, context_tokens=512)
-    assert engine.capabilities() == Capabilities(n=True, logprobs=True, alternatives=True)
+    assert engine.capabilities() == Capabilities(n=True, logprobs=True, alternatives=True, draws=True, json_schema=True)
     engine.close()

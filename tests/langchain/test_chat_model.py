@@ -274,6 +274,17 @@ def test_tools_go_to_the_cloud_at_once(ask: Any) -> None:
     assert cloud.seen[0][1]["tools"][0]["function"]["name"] == "add"
 
 
+@pytest.mark.parametrize("tools", [{}, {"tools": [{"type": "function", "function": {"name": "add"}}]}])
+def test_the_call_s_arguments_prevail_over_those_bound_to_the_cloud(ask: Any, tools: dict[str, Any]) -> None:
+    """With tools and without, an argument of the call replaces the one bound to the cloud, which keeps the others."""
+    cloud = ScriptedCloud()
+
+    ask(routed(cloud.bind(seed=1, user="u1")), UNSURE, seed=2, **tools)
+
+    assert cloud.seen[0][1]["seed"] == 2
+    assert cloud.seen[0][1]["user"] == "u1"
+
+
 @pytest.mark.parametrize(
     "messages",
     [

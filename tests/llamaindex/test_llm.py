@@ -23,6 +23,7 @@ from llama_index.core.llms import LLM, MockLLM
 from llama_index.llms.openai import OpenAI
 
 from confroute import ConfigurationError, MeanLogprob, MissingExtraError, Price, Router, SamplingOptions
+from confroute.edge.choices import response_format
 from confroute_llamaindex import ConfidenceRoutedLLM
 from confroute_llamaindex.cloud import LlamaIndexCloud
 from confroute_llamaindex.messages import read_request
@@ -156,6 +157,13 @@ def test_beyond_the_edge(message: ChatMessage, kwargs: dict[str, Any], named: st
     assert response.additional_kwargs["confidence_routing"]["reason"] == "unsupported"
     assert llm._router.edge.requests == []
     assert cloud.received[0] == ([message, USER], kwargs)
+
+
+def test_a_json_schema_is_for_the_edge_too() -> None:
+    """As ``response_format``: what is asked of the edge has it, and it is nothing that goes beyond the edge."""
+    schema = {"type": "object"}
+    request = read_request([USER], {"response_format": response_format(schema)}, SamplingOptions(max_tokens=5))
+    assert (request.unsupported, request.options) == (None, SamplingOptions(max_tokens=5, json_schema=schema))
 
 
 @pytest.mark.parametrize("kwargs", [{"tools": None}, {"tools": []}, {"response_format": None}, {"logprobs": True}])

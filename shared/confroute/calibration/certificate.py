@@ -155,10 +155,12 @@ class Certificate:
         if self.template != template_hash(messages):
             return "it is for other system messages"
         asked = answer_settings(options)
+        if asked.pop("json_schema", None) != self.answers.get("json_schema"):
+            return "it is for answers to another JSON schema, or to none"
         differences = [
             f"{name}={made!r}, not {asked.get(name)!r}"
             for name, made in self.answers.items()
-            if made != asked.get(name)
+            if name != "json_schema" and made != asked.get(name)
         ]
         return f"it is for answers with {', '.join(differences)}" if differences else None
 
@@ -212,6 +214,7 @@ def answer_settings(options: SamplingOptions) -> dict[str, Any]:
         "top_p": options.top_p,
         "max_tokens": options.max_tokens,
         "stop": list(options.stop),
+        **({} if options.json_schema is None else {"json_schema": dict(options.json_schema)}),
     }
 
 

@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from confroute.edge import EdgeEngine
-from confroute.errors import ContextLengthError
+from confroute.errors import ContextLengthError, UnsupportedRequestError
+from confroute.json_schema import is_valid
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
 _STORY: Final[Message] = {"role": "user", "content": "Tell me a story about a fox."}
+_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["town", "village"]}, "old": {"type": "boolean"}},
+    "required": ["kind", "old"],
+    "additionalProperties": False,
+}
 _TEXTS: Final = ("東京とは？ 🙂", "Что такое Москва?", "a\x00b", '"{}<|im_end|>', "e\u0301", " ")
 
 
@@ -132,6 +139,24 @@ def _stopped(subject: Subject) -> None:
     assert cut.finish_reason == "stop", f"Stopped by a string, it says finish_reason={cut.finish_reason!r}."
 
 
+def _held_to_a_schema(subject: Subject) -> None:
+    if not getattr(subject.engine, "json_schema", False):
+        return
+    question = _user(f"{next(iter(subject.facts))} Reply in JSON.")
+    try:
+        generation = subject.ask(question, n=2, temperature=1.0, max_tokens=64, json_schema=_SCHEMA)
+    except UnsupportedRequestError:
+        return  # a server that cannot, which the engine found out
+    for sample in generation.samples:
+        assert sample.finish_reason == "length" or is_valid(sample.text, _SCHEMA), "An answer is not of its schema."
+    caught: Exception | None = None
+    try:
+        subject.ask(question, max_tokens=4, json_schema={"type": "zanzibarland"})
+    except Exception as error:
+        caught = error
+    assert isinstance(caught, UnsupportedRequestError), f"A schema that is none gives {caught!r}."
+
+
 def _any_text(subject: Subject) -> None:
     for text in _TEXTS:
         generation = subject.ask(_user(text), n=2, max_tokens=3, temperature=1.0)
@@ -200,6 +225,7 @@ ENGINE_LAWS: Final[Mapping[str, Law]] = {
     "logprobs are those before the temperature": _untempered,
     "max_tokens cuts an answer and that is told": _cut,
     "a stop string ends an answer": _stopped,
+    "an answer asked for as JSON of a schema is of it": _held_to_a_schema,
     "any text can be asked": _any_text,
     "all turns of a conversation count": _roles,
     "requests at the same time get their own answers": _apart,

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from confroute.edge.passes import Tensor
+from confroute.edge.schema import SchemaGuide
 from confroute.records import Alternatives, Sample, SamplingOptions
 
 Decode = Callable[[Sequence[int]], str]
 
 
 class Answer:
-    """The tokens of one sample."""
+    """The tokens of one sample, and what keeps it to a schema."""
 
-    def __init__(self) -> None:
+    def __init__(self, guide: SchemaGuide | None = None) -> None:
+        self.guide = guide
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
         self.alternatives: list[Sequence[tuple[int, float]]] = []
@@ -46,8 +48,17 @@ class Answer:
 class Answers:
     """All samples of one request; those that have not ended are its *live* ones."""
 
-    def __init__(self, n: int, max_tokens: int, options: SamplingOptions, *, eos: frozenset[int], decode: Decode):
-        self.all = [Answer() for _ in range(n)]
+    def __init__(
+        self,
+        n: int,
+        max_tokens: int,
+        options: SamplingOptions,
+        *,
+        eos: frozenset[int],
+        decode: Decode,
+        guides: Sequence[SchemaGuide] = (),
+    ) -> None:
+        self.all = [Answer(guide) for guide in guides or [None] * n]
         self.live = list(self.all)
         self.options = options
         self._left = max_tokens
@@ -60,6 +71,9 @@ class Answers:
         import torch
 
         options = self.options
+        allowed = [answer.guide.allowed(logits.shape[-1]) for answer in self.live if answer.guide is not None]
+        if allowed:
+            logits = logits.masked_fill(~torch.stack(allowed).to(logits.device), -torch.inf)
         if options.temperature <= 0:
             return logits.argmax(-1)
         if self._generator is None:
@@ -86,13 +100,20 @@ class Answers:
                 answer.logprobs.append(logprobs[i])
                 if self.options.alternatives:
                     answer.alternatives.append(alternatives[i][: self.options.alternatives])
-                if not self.options.stop or _first(self.options.stop, self._decode(answer.tokens)) is None:
+                if not self._complete(answer):
                     if self._left:
                         going.append(i)
                     continue
             answer.finish_reason = "stop"
         self.live = [self.live[i] for i in going]
         return going
+
+    def _complete(self, answer: Answer) -> bool:
+        """Whether the token just taken ends the answer."""
+        if answer.guide is not None and answer.guide.take(answer.tokens[-1]):
+            return True
+        stop = self.options.stop
+        return bool(stop) and _first(stop, self._decode(answer.tokens)) is not None
 
     def samples(self) -> tuple[Sample, ...]:
         return tuple(answer.sample(self._decode, self.options.stop) for answer in self.all)

@@ -27,11 +27,13 @@ class EdgeEngine(Protocol):
         The prompt should be evaluated once whatever *n* is, and again cheaply if it was the last one asked.
         An engine may also have ``async def agenerate`` with the same arguments; without it, the asynchronous
         router calls this one in a worker thread. And it may have a ``wave``: how many samples the router is to draw
-        at a time, where fewer together cost hardly more than all and may settle the decision.
+        at a time, where fewer together cost hardly more than all and may settle the decision. With ``json_schema =
+        True`` it says that it enforces that option; the router gives it no such request otherwise.
 
         Raises:
             ContextLengthError: the prompt leaves no room for an answer; before any work is done. An answer that the
                 context cuts short has ``finish_reason="length"``.
+            UnsupportedRequestError: it cannot do what *options* ask for; before any work is done.
             ModelError: the model failed.
         """
         ...

@@ -1,9 +1,9 @@
-"""From a choice of an OpenAI-style chat completion to a sample."""
+"""What OpenAI-style chat completions ask for and answer with, in the core's terms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from confroute.records import Sample
 
@@ -31,3 +31,18 @@ def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_toke
         output_tokens=len(tokens) or output_tokens,
         finish_reason=choice.get("finish_reason") or "stop",
     )
+
+
+def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameter of that name that holds an answer to a JSON *schema*."""
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}
+
+
+def asked_schema(response_format: Any) -> Mapping[str, Any] | None:
+    """The JSON schema in that parameter of a caller's; None where it asks for something else."""
+    asked = _mapping(_mapping(response_format).get("json_schema"))
+    return _mapping(asked.get("schema")) or None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

@@ -11,9 +11,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from confroute.edge.choices import read_choice
+from confroute.edge.choices import read_choice, response_format
 from confroute.edge.loopback import Exchange
-from confroute.errors import ContextLengthError, ModelError, require
+from confroute.errors import ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
 
@@ -36,6 +36,7 @@ class LlamaCppEngine:
             and fewer threads are faster.
     """
 
+    json_schema = True
     wave = 4
     """How many samples `Router` draws at a time. A CPU is busy with four: ten together are some 10 % cheaper for each
     sample than four are, and a decision is often settled by then."""
@@ -133,6 +134,8 @@ class LlamaCppEngine:
             request["stop"] = list(options.stop)
         if options.seed is not None:
             request["seed"] = options.seed
+        if options.json_schema is not None:
+            request["response_format"] = response_format(options.json_schema)
         samples: list[Sample] = []
         input_tokens = 0
         # llama.cpp refuses an n above its number of slots.
@@ -173,7 +176,10 @@ class LlamaCppEngine:
                 f'The key-value cache of "{self.model}" ({self._context_tokens} tokens, shared by concurrent requests) '
                 "is full. Give the engine a larger context_tokens, or ask it fewer things at a time."
             )
-        raise ModelError(f'llama.cpp refused a request to "{self.model}": {failure.get("type", "unknown error")}.')
+        kind = failure.get("type", "unknown error")
+        if kind == "invalid_request_error" and options.json_schema is not None:
+            raise UnsupportedRequestError("llama.cpp cannot hold an answer to this JSON schema.")
+        raise ModelError(f'llama.cpp refused a request to "{self.model}": {kind}.')
 
 
 class _ContextFullError(ModelError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
-from confroute.edge.choices import read_choice
+from confroute.edge.choices import read_choice, response_format
 from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError
 from confroute.records import Sample
 
@@ -23,6 +23,11 @@ _PROMPT = re.compile(
 )
 
 
+PROBE = ({"role": "user", "content": "Make up a name for a boat."},)
+# No model says that unless it is held to it.
+_HELD = {"response_format": response_format({"enum": ["zanzibarland"]}), "temperature": 0.0}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a server does of what it is asked for. Some refuse what they do not know, some ignore it, and some answer
@@ -34,6 +39,10 @@ class Capabilities:
     """The logprobs of the sampled tokens."""
     alternatives: bool
     """The most probable tokens at each place, with their logprobs."""
+    draws: bool
+    """Samples at a high temperature differ. Where they do not, their agreement says nothing."""
+    json_schema: bool
+    """Answers held to a JSON schema."""
 
 
 class RefusedError(ModelError):
@@ -97,24 +106,27 @@ class Connection:
         return samples, int(usage.get("prompt_tokens") or 0)
 
     async def capabilities(self) -> Capabilities:
-        """Asks for one token with all that there is; if that is refused, for the parts."""
+        """Asks for two short samples with all that there is; if that is refused, for the parts."""
         several, telling = {"n": 2}, {"logprobs": True, "top_logprobs": 2}
         try:
             many = told = await self._probe({**several, **telling})
         except RefusedError:
             many, told = await self._try(several), await self._try(telling)
+        again, held = await together([self._try({}), self._try(_HELD)])
         return Capabilities(
             n=len(many) > 1,
             logprobs=any(sample.token_logprobs for sample in told),
             alternatives=any(sample.alternatives for sample in told),
+            draws=len({sample.text for sample in (*many, *told, *again)}) > 1,
+            json_schema=any(sample.text.startswith('"zan') for sample in held),
         )
 
     async def close(self) -> None:
         await self._client.close()
 
     async def _probe(self, part: Mapping[str, Any]) -> list[Sample]:
-        messages = [{"role": "user", "content": "Say yes."}]
-        samples, _ = await self.samples({"messages": messages, "max_tokens": 1, **part}, alternatives=2)
+        request = {"messages": PROBE, "max_tokens": 8, "temperature": 2.0, "top_p": 1.0, **part}
+        samples, _ = await self.samples(request, alternatives=2)
         return samples
 
     async def _try(self, part: Mapping[str, Any]) -> list[Sample]:

@@ -7,22 +7,26 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from confroute.edge.background import BackgroundLoop
+from confroute.edge.choices import response_format
 from confroute.edge.protocol import Capabilities, Connection, RefusedError, together
-from confroute.errors import ConfigurationError, require
+from confroute.errors import ConfigurationError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
+
+Request: TypeAlias = dict[str, Any]
 
 
 class ServerEngine:
     """An edge model on vLLM, SGLang, llama-server, Ollama, LM Studio, TGI, or a fleet behind one URL.
 
     All samples of a prompt are one request where the server takes ``n``, and concurrent requests where it does not;
-    which of the two, and whether there are logprobs, is found out by up to three requests of one token at first use.
-    The requests of all threads and event loops go out from one loop of the engine's own, so that they share
-    connections; cancelling the caller's task cancels the request, which most servers answer by stopping to generate.
+    which of the two, whether there are logprobs and whether it holds an answer to a JSON schema is found out by up to
+    five requests of a few tokens at first use. The requests of all threads and event loops go out from one loop of the
+    engine's own, so that they share connections; cancelling the caller's task cancels the request, which most servers
+    answer by stopping to generate.
 
     Args:
         model: the name that the server knows the model by.
@@ -33,6 +37,8 @@ class ServerEngine:
         connections: how many requests are under way at the same time; more wait.
         extra: further parameters of each request that only this server knows, such as ``{"top_k": 0}``.
     """
+
+    json_schema = True
 
     def __init__(
         self,
@@ -126,19 +132,7 @@ class ServerEngine:
         self, connection: Connection, messages: Sequence[Message], n: int, options: SamplingOptions
     ) -> Generation:
         can = await self._capabilities(connection)
-        request: dict[str, Any] = {
-            "messages": [dict(message) for message in messages],
-            "max_tokens": options.max_tokens,
-            "temperature": options.temperature,
-            "top_p": options.top_p,
-        }
-        if options.stop:
-            request["stop"] = list(options.stop)
-        if can.logprobs:
-            request["logprobs"] = True
-        if can.alternatives:
-            # With 0 of them llama.cpp leaves the sampled token's own logprob out, too.
-            request["top_logprobs"] = max(1, options.alternatives)
+        request = self._request(can, messages, n, options)
         samples: list[Sample] = []
         input_tokens = 0
         limit = self._most
@@ -152,7 +146,9 @@ class ServerEngine:
                 replies = await together(
                     [connection.samples(part, alternatives=options.alternatives) for part in parts]
                 )
-            except RefusedError:
+            except RefusedError as error:
+                if most == 1 and options.json_schema is not None:
+                    raise UnsupportedRequestError(f"{error} It may be the JSON schema.") from error
                 if most == 1:
                     raise
                 limit = most // 2  # llama-server takes no more than it has slots
@@ -165,6 +161,32 @@ class ServerEngine:
                 samples += given[: part["n"]]
                 input_tokens = tokens or input_tokens
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
+
+    def _request(self, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions) -> Request:
+        """What of the request all its parts have in common."""
+        if n > 1 and options.temperature > 0 and not can.draws:
+            raise ConfigurationError(
+                f'The server at {self._host} answers "{self.model}" with the same text however high the temperature: '
+                "samples would agree whatever the model knows. Have it draw; docs/scale.md tells how for some servers."
+            )
+        if options.json_schema is not None and not can.json_schema:
+            raise UnsupportedRequestError(f"The server at {self._host} does not hold answers to a JSON schema.")
+        request: Request = {
+            "messages": [dict(message) for message in messages],
+            "max_tokens": options.max_tokens,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+        }
+        if options.stop:
+            request["stop"] = list(options.stop)
+        if options.json_schema is not None:
+            request["response_format"] = response_format(options.json_schema)
+        if can.logprobs:
+            request["logprobs"] = True
+        if can.alternatives:
+            # With 0 of them llama.cpp leaves the sampled token's own logprob out, too.
+            request["top_logprobs"] = max(1, options.alternatives)
+        return request
 
     async def _capabilities(self, connection: Connection) -> Capabilities:
         # Requests that come together at first each ask; what they learn is the same.

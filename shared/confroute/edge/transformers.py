@@ -15,6 +15,7 @@ from confroute.edge.batching import Batcher, Job
 from confroute.edge.checkpoints import from_gguf, from_pretrained
 from confroute.edge.passes import CopiedPasses, Passes
 from confroute.edge.ragged import RaggedPasses, runs_ragged
+from confroute.edge.schema import Schemas
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, SamplingOptions
 
@@ -46,6 +47,8 @@ class TransformersEngine:
         parallel: how many samples are decoded together; more wait their turn. A request for more gets them nonetheless.
         kept_tokens: how many tokens of prompts, of all requests together, keep their keys and values for the next.
     """
+
+    json_schema = True
 
     def __init__(
         self,
@@ -122,7 +125,8 @@ class TransformersEngine:
         if len(ids) >= limit:
             raise ContextLengthError(prompt_tokens=len(ids), max_tokens=options.max_tokens, context_tokens=limit)
         room = min(options.max_tokens, limit - len(ids))
-        job = Job(ids, Answers(n, room, options, eos=loaded.eos, decode=loaded.decode))
+        guides = () if options.json_schema is None else loaded.schemas.guides(options.json_schema, n)
+        job = Job(ids, Answers(n, room, options, eos=loaded.eos, decode=loaded.decode, guides=guides))
         loaded.batcher.submit(job)
         return job
 
@@ -180,6 +184,7 @@ class TransformersEngine:
         limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
         eos: int | list[int] | None = getattr(model.generation_config, "eos_token_id", None)
         eos = tokenizer.eos_token_id if eos is None else eos
+        ends = frozenset([eos] if isinstance(eos, int) else eos or [])
         passes: Passes = RaggedPasses(model) if ragged else CopiedPasses(model)
 
         def decode(tokens: Sequence[int]) -> str:
@@ -189,7 +194,8 @@ class TransformersEngine:
             model=model,
             tokenizer=tokenizer,
             decode=decode,
-            eos=frozenset([eos] if isinstance(eos, int) else eos or []),
+            eos=ends,
+            schemas=Schemas(tokenizer, vocabulary=model.get_output_embeddings().weight.shape[0], eos=sorted(ends)),
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
             batcher=Batcher(
                 passes,
@@ -206,5 +212,6 @@ class _Loaded:
     tokenizer: Any
     decode: Decode
     eos: frozenset[int]
+    schemas: Schemas
     context_tokens: int
     batcher: Batcher

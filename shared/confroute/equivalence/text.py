@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from confroute.equivalence.base import Equivalence
@@ -43,35 +44,38 @@ class TextEquivalence(Equivalence):
         asked = frozenset(map(_singular, tokens(question)))
         return [self._pair(tokens(a), tokens(b), asked) for a, b in pairs]
 
-    def _pair(self, a: Sequence[str], b: Sequence[str], asked: frozenset[str]) -> bool:
+    def _pair(self, a: tuple[str, ...], b: tuple[str, ...], asked: frozenset[str]) -> bool:
         if a == b:
             return True
         if bool(_NEGATIONS.intersection(a)) != bool(_NEGATIONS.intersection(b)):
             return False
         own_a, own_b = _content(a, asked), _content(b, asked)
-        if not own_a or not own_b:
+        if not any(own_a) or not any(own_b):
             # One of them only repeats the question: compare all content words, as for an answer out of the
             # question's own choices ("red or blue?").
-            own_a, own_b = _content(a, frozenset()), _content(b, frozenset())
-        numbers_a, numbers_b = list(filter(is_number, own_a)), list(filter(is_number, own_b))
+            own_a, own_b = _content(a, frozenset[str]()), _content(b, frozenset[str]())
+        (numbers_a, words_a), (numbers_b, words_b) = own_a, own_b
         if numbers_a and numbers_b and not (_within(numbers_a, numbers_b) or _within(numbers_b, numbers_a)):
             return False
-        words_a, words_b = set(own_a).difference(numbers_a), set(own_b).difference(numbers_b)
         if not words_a or not words_b:
             return bool(numbers_a and numbers_b)
         return len(words_a & words_b) >= self.overlap * min(len(words_a), len(words_b))
 
 
-def _content(tokens: Sequence[str], dropped: frozenset[str]) -> list[str]:
+@lru_cache(maxsize=512)
+def _content(tokens: tuple[str, ...], dropped: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The numbers, in order, and the words. Remembered, as `tokens` is."""
     content = dict.fromkeys([_singular(token) for token in tokens if token not in _STOP_WORDS])
-    return [token for token in content if token not in dropped]
+    own = [token for token in content if token not in dropped]
+    numbers = tuple(filter(is_number, own))
+    return numbers, frozenset(own).difference(numbers)
 
 
 def _singular(token: str) -> str:
     return token[:-1] if len(token) > 3 and token.endswith("s") and not token.endswith("ss") else token
 
 
-def _within(few: list[str], many: list[str]) -> bool:
+def _within(few: Sequence[str], many: Sequence[str]) -> bool:
     """Whether *few* are among *many*, in the same order: scores of 3-2 and 2-3 differ."""
     rest = iter(many)
     return all(number in rest for number in few)

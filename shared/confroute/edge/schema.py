@@ -1,0 +1,75 @@
+"""Answers held to a JSON schema while a torch model writes them, through llguidance.
+
+Of the libraries that do this, llguidance was chosen by measurement: on a schema of five properties and a vocabulary of
+49,152 it takes 6 ms for the schema and 0.06 ms a token; xgrammar 9 ms and 0.01 ms, but with triton and two more
+packages to install; outlines-core 240 ms and 0.5 ms. llguidance refuses what it cannot enforce of a schema.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confroute.edge.passes import Tensor
+from confroute.errors import UnsupportedRequestError, require
+
+# As most JSON that a model has read on one line. Left free, a small model would go on with white space for ever.
+_STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+class SchemaGuide:
+    """Keeps one answer to its schema."""
+
+    def __init__(self, matcher: Any) -> None:
+        self._matcher = matcher
+
+    def allowed(self, vocabulary: int) -> Tensor:
+        """Which tokens may come next, (vocabulary,)."""
+        import torch
+
+        packed = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
+        bits = (packed[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1
+        allowed = torch.zeros(vocabulary, dtype=torch.bool)
+        allowed[: bits.numel()] = bits.flatten()[:vocabulary].bool()
+        return allowed
+
+    def take(self, token: int) -> bool:
+        """Take the token; True where nothing can follow it."""
+        self._matcher.consume_token(token)
+        return bool(self._matcher.is_stopped())
+
+
+class Schemas:
+    """Makes guides for the answers of one model. Thread-safe."""
+
+    def __init__(self, tokenizer: Any, *, vocabulary: int, eos: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._eos = list(eos)
+        self._read: Any = None
+        self._lock = threading.Lock()
+
+    def guides(self, schema: Mapping[str, Any], n: int) -> list[SchemaGuide]:
+        """One for each of *n* answers.
+
+        Raises:
+            UnsupportedRequestError: the schema is none, or asks for what cannot be enforced.
+        """
+        require("llguidance", extra="transformers", wanted_by="A JSON schema on the transformers engine")
+        from llguidance import LLMatcher
+        from llguidance.hf import from_tokenizer
+
+        try:
+            with self._lock:  # reading a vocabulary takes half a second
+                if self._read is None:
+                    self._read = from_tokenizer(self._tokenizer, n_vocab=self._vocabulary, eos_token=self._eos)
+            grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=_STYLE)
+            matcher = LLMatcher(self._read, grammar)
+        except (TypeError, ValueError) as error:
+            raise UnsupportedRequestError(f"No answer can be held to this JSON schema ({error}).") from error
+        if matcher.is_error():
+            reason = matcher.get_error().splitlines()[0]
+            raise UnsupportedRequestError(f"No answer can be held to this JSON schema: {reason}")
+        return [SchemaGuide(matcher.deep_copy()) for _ in range(n)]

@@ -1,0 +1,82 @@
+"""Requests for JSON of a schema: the edge serves what is of it, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from confroute import Router, SamplingOptions
+from confroute.edge.choices import asked_schema, response_format
+from confroute.json_schema import is_valid
+from confroute.testing import ScriptedEngine
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "rank": {"type": "integer", "minimum": 1}},
+    "required": ["city", "rank"],
+    "additionalProperties": False,
+}
+ASK = [{"role": "user", "content": "Largest city of Peru?"}]
+LIMA = '{"city": "Lima", "rank": 1}'
+OPTIONS = SamplingOptions(json_schema=SCHEMA)
+
+
+def edge(answer: str, *samples: str, json_schema: bool = True) -> ScriptedEngine:
+    return ScriptedEngine({str(ASK[0]["content"]): (answer, samples or [answer])}, json_schema=json_schema)
+
+
+@pytest.mark.parametrize(
+    ("text", "schema", "valid"),
+    [
+        (LIMA, SCHEMA, True),
+        (LIMA[:-1], SCHEMA, False),
+        ('{"city": "Lima", "rank": 0}', SCHEMA, False),
+        ('{"city": "Lima"}', SCHEMA, False),
+        (f"Here it is: {LIMA}", SCHEMA, False),
+        ("1", {}, True),
+        ("1", {"type": "nonsense"}, False),
+        ("1", {"$ref": "#/nowhere"}, False),
+        ("1", {"$ref": "http://localhost:9/schema.json"}, False),  # not fetched: the tests have no network
+    ],
+)
+def test_validity(text: str, schema: dict[str, Any], valid: bool) -> None:
+    """JSON of the schema and nothing around it; a schema that cannot be read allows nothing."""
+    assert is_valid(text, schema) is valid
+
+
+def test_an_answer_of_the_schema_is_served() -> None:
+    """Judged by its values against those of the samples, which are held to the schema as well."""
+    engine = edge(LIMA, '{"rank": 1, "city": "Lima"}')
+    record = Router(engine, curtail=False).decide(ASK, OPTIONS).record
+    assert (record.route, record.confidence) == ("edge", 1.0)
+    assert {options.json_schema == SCHEMA for _, _, options in engine.requests} == {True}
+
+
+def test_samples_of_other_values_escalate() -> None:
+    """Two objects with the same keys are not the same answer, however many words they share."""
+    engine = edge(LIMA, '{"city": "Cusco", "rank": 1}')
+    record = Router(engine).decide(ASK, OPTIONS).record
+    assert (record.reason, record.confidence) == ("uncertain", 0.0)
+
+
+@pytest.mark.parametrize("answer", [LIMA[:-1], "Lima", '{"city": "Lima", "rank": 0}'])
+def test_an_answer_that_is_not_of_the_schema_is_never_served(answer: str) -> None:
+    """Cut short, or from an engine that overlooks a part of the schema: escalated, also where the cloud fails later."""
+    decision = Router(edge(answer)).decide(ASK, OPTIONS)
+    assert (decision.record.reason, decision.record.error) == ("edge_error", "ModelError")
+    assert decision.answer is None
+
+
+def test_an_engine_that_holds_to_no_schema_is_not_asked() -> None:
+    """The request is beyond the edge, as tools are."""
+    engine = edge(LIMA, json_schema=False)
+    record = Router(engine).decide(ASK, OPTIONS).record
+    assert (record.route, record.reason, engine.requests) == ("cloud", "unsupported", [])
+
+
+@pytest.mark.parametrize("asked", [None, "json", {"type": "json_object"}, {"type": "json_schema"}, {"json_schema": {}}])
+def test_what_is_no_json_schema_is_told_apart(asked: Any) -> None:
+    """Only a schema is something to hold an answer to."""
+    assert asked_schema(asked) is None
+    assert asked_schema(response_format(SCHEMA)) == SCHEMA
