@@ -1,0 +1,123 @@
+"""Thirty-two requests at once: what is left of the engine's own throughput through LangChain and LlamaIndex.
+
+    python tests/bench/concurrency.py [--repeats 3]
+
+Each contender asks the same 32 questions of the same engine at the same time, one greedy answer each of at most 24
+tokens, which is all that the estimator MeanLogprob wants: the engine itself from 32 threads, `abatch` of the LangChain
+model, 32 `achat` of the LlamaIndex LLM. Beside them, for the torch engine, one request after the other, and
+transformers' own continuous batching (`generate_batch`). The contenders take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.llms import ChatMessage, MockLLM
+
+from confroute import MeanLogprob, SamplingOptions, resolve_edge
+from confroute.edge.checkpoints import from_gguf
+from confroute_langchain import ConfidenceRoutedChatModel
+from confroute_llamaindex import ConfidenceRoutedLLM
+from tests.bench.overhead import scripted_model
+from tests.bench.report import machine, ratios, write
+
+COUNTRIES = "France Japan Egypt Italy Spain Peru Chile Kenya China India Iran Iraq Cuba Oman Mali Chad".split()
+QUESTIONS = [f"What is the {what} of {country}?" for what in ("capital", "language") for country in COUNTRIES]
+GREEDY = SamplingOptions(max_tokens=24)
+GOAL = 0.85
+
+
+def contenders(engine: Any) -> dict[str, Callable[[], object]]:
+    """What is timed, by its name; the first is what the others are compared with."""
+    asked = [[{"role": "user", "content": question}] for question in QUESTIONS]
+    # All is served by the edge, which is what is measured here.
+    settings: dict[str, Any] = {"edge": engine, "estimator": MeanLogprob(), "threshold": 0.0, "max_tokens": 24}
+    chain = ConfidenceRoutedChatModel(cloud=scripted_model(), **settings)
+    llm = ConfidenceRoutedLLM(cloud=MockLLM(), **settings)
+
+    def itself() -> object:
+        with ThreadPoolExecutor(len(asked)) as pool:
+            return list(pool.map(lambda messages: engine.generate(messages, n=1, options=GREEDY), asked))
+
+    async def achats() -> object:
+        return await asyncio.gather(*(llm.achat([ChatMessage(role="user", content=each)]) for each in QUESTIONS))
+
+    return {
+        "the engine itself, 32 threads": itself,
+        "LangChain, abatch": lambda: asyncio.run(chain.abatch(QUESTIONS)),
+        "LlamaIndex, achat": lambda: asyncio.run(achats()),
+        "the engine, one after the other": lambda: [engine.generate(each, n=1, options=GREEDY) for each in asked],
+    }
+
+
+def transformers_batching(engine: Any) -> Callable[[], object]:
+    """The same on transformers' own scheduler, with a second copy of the weights."""
+    import torch
+    from transformers import GenerationConfig
+
+    model, tokenizer = from_gguf(Path(engine._checkpoint) / engine._gguf_file, "float32")
+    prompts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=True
+        )["input_ids"]
+        for question in QUESTIONS
+    ]
+    config = GenerationConfig(max_new_tokens=24, do_sample=False, eos_token_id=model.generation_config.eos_token_id)
+
+    def run() -> object:
+        with torch.inference_mode():
+            return model.eval().generate_batch(prompts, generation_config=config, warmup=False)
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=3)
+    repeats = parser.parse_args().repeats
+    lines = [
+        f"{len(QUESTIONS)} questions of about 38 tokens, greedy answers of at most 24, {repeats} runs of each in turn. "
+        f"Goal: at least {GOAL} of the engine's own throughput through either framework. "
+        + machine("torch", "transformers", "xllamacpp", "langchain-core", "llama-index-core")
+    ]
+    for kind in ("transformers", "llamacpp"):
+        engine = resolve_edge("smollm2-135m", engine=kind)
+        runs = contenders(engine)
+        first = next(iter(runs))
+        if kind == "transformers":
+            runs["transformers' generate_batch"] = transformers_batching(engine)
+        runs[first]()
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(repeats):
+            for name, run in runs.items():
+                if kind == "llamacpp":
+                    _forget(engine)
+                else:
+                    engine._loaded.batcher._prompts.clear()
+                started = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - started)
+        whole = statistics.median(seconds[first])
+        lines += ["", f"**{type(engine).__name__}**", "", *ratios(seconds, first, against="time against the engine's")]
+        for name in ("LangChain, abatch", "LlamaIndex, achat"):
+            kept = whole / statistics.median(seconds[name])
+            lines.append(f"\n{name}: {kept:.2f} of the throughput{'' if kept >= GOAL else ', which misses the goal'}.")
+    write("concurrency", "Thirty-two requests at once", lines)
+
+
+def _forget(engine: Any) -> None:
+    """llama.cpp keeps prompts in its slots; other ones in all of them push these out."""
+    with ThreadPoolExecutor(16) as pool:
+        other = [[{"role": "user", "content": f"{i} " * 8}] for i in range(16)]
+        list(pool.map(lambda each: engine.generate(each, n=1, options=SamplingOptions(max_tokens=1)), other))
+
+
+if __name__ == "__main__":
+    main()

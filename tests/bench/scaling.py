@@ -1,0 +1,153 @@
+"""What a prompt's length and the number of samples cost: a plot, and the slope, which must not pass linear.
+
+    python tests/bench/scaling.py [--repeats 2]
+
+Both engines on SmolLM2-135M, 20 tokens a sample. By length: prompts of 100 to 8,000 tokens, never asked before, one
+greedy answer and ten samples after it, as the router asks. By K: 1 to 20 samples of a prompt of 500 tokens that was
+just answered. The slope is that of log seconds on log size over the larger half, where fixed costs no longer flatten
+it: 1 is linear. Writes docs/scaling.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pydoc_data.topics import topics
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from confroute import SamplingOptions, resolve_edge
+from confroute.edge.llamacpp import LlamaCppEngine
+from tests.bench.report import ROOT, machine, write
+
+LENGTHS = (100, 250, 500, 1000, 2000, 4000, 7900)
+SAMPLES = (1, 2, 5, 10, 20)
+GREEDY = SamplingOptions(max_tokens=20)
+DRAWN = SamplingOptions(max_tokens=20, temperature=0.7, seed=0)
+TEXT = " ".join(" ".join(topics[name].split()) for name in sorted(topics))
+
+Curve = dict[int, list[float]]
+
+
+class Prompts:
+    """Prompts of about so many tokens, each with a beginning of its own so that none is in a cache."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._made = 0
+
+    def make(self, tokens: int) -> tuple[list[dict[str, str]], int]:
+        """The messages, and how many tokens they have."""
+        self._made += 1
+        begin = 7919 * self._made % (len(TEXT) // 2)
+        text = TEXT[begin : begin + int((tokens - 40) * 4.2)]
+        while True:
+            messages = [{"role": "user", "content": f"{self._made} {text}"}]
+            found = self._count(messages)
+            if found <= tokens:
+                return messages, found
+            text = text[: int(len(text) * tokens / found * 0.995)]
+
+    def _count(self, messages: list[dict[str, str]]) -> int:
+        return len(self._engine._encode(self._engine._loaded, messages))
+
+
+def by_length(engine: Any, prompts: Prompts) -> dict[int, float]:
+    seconds: dict[int, float] = {}
+    for length in LENGTHS:
+        messages, tokens = prompts.make(length)
+        seconds[tokens] = _timed(lambda messages=messages: _as_the_router(engine, messages))
+    return seconds
+
+
+def _as_the_router(engine: Any, messages: list[dict[str, str]]) -> None:
+    engine.generate(messages, n=1, options=GREEDY)
+    engine.generate(messages, n=10, options=DRAWN)
+
+
+def by_samples(engine: Any, prompts: Prompts) -> dict[int, float]:
+    messages, _ = prompts.make(500)
+    engine.generate(messages, n=1, options=GREEDY)
+    return {n: _timed(lambda n=n: engine.generate(messages, n=n, options=DRAWN)) for n in SAMPLES}
+
+
+def _timed(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def slope(curve: Mapping[int, float]) -> float:
+    """Of log seconds on log size, over the larger half of the sizes."""
+    points = [(math.log(size), math.log(seconds)) for size, seconds in sorted(curve.items())][len(curve) // 2 :]
+    x = statistics.fmean(size for size, _ in points)
+    y = statistics.fmean(seconds for _, seconds in points)
+    return sum((a - x) * (b - y) for a, b in points) / sum((a - x) ** 2 for a, _ in points)
+
+
+def draw(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for axis, (title, of_engines) in zip(axes, curves.items(), strict=True):
+        for name, curve in of_engines.items():
+            axis.loglog(list(curve), list(curve.values()), marker="o", label=f"{name}, slope {slope(curve):.2f}")
+        sizes = list(next(iter(of_engines.values())))
+        last = max(curve[max(curve)] for curve in of_engines.values())
+        axis.loglog(sizes, [last * size / max(sizes) for size in sizes], "k:", linewidth=1, label="linear")
+        axis.set_xlabel(title)
+        axis.set_ylabel("seconds")
+        axis.legend(frameon=False)
+    figure.savefig(ROOT / "docs" / "scaling.svg", metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=2)
+    repeats = parser.parse_args().repeats
+    torch_engine: Any = resolve_edge("smollm2-135m", engine="transformers")
+    torch_engine.load()
+    # The end-of-turn token is ignored, so that each sample has its 20 tokens. llama.cpp's may end earlier.
+    torch_engine._loaded = replace(torch_engine._loaded, eos=frozenset())
+    packaged: Any = resolve_edge("smollm2-135m")
+    # Room for the longest prompt and the samples behind it.
+    llamacpp = LlamaCppEngine(packaged.path, name="smollm2-135m", context_tokens=9000, parallel=20)
+    prompts = Prompts(torch_engine)
+    curves: dict[str, dict[str, dict[int, float]]] = {"tokens of prompt (answer and ten samples)": {}, "samples": {}}
+    for engine, name in ((torch_engine, "torch"), (llamacpp, "llama.cpp")):
+        engine.generate(prompts.make(100)[0], n=2, options=DRAWN)
+        for (title, curve), measure in zip(curves.items(), (by_length, by_samples), strict=True):
+            runs = [measure(engine, prompts) for _ in range(repeats)]
+            # Prompts of one run have some tokens more than those of another: the sizes are those of the first.
+            curve[name] = {size: min(run[i] for run in map(_values, runs)) for i, size in enumerate(runs[0])}
+            print(title, name, {size: round(seconds, 2) for size, seconds in curve[name].items()}, flush=True)
+    draw(curves)
+    write("scaling", "What length and samples cost", _lines(curves, repeats))
+
+
+def _values(curve: Mapping[int, float]) -> Sequence[float]:
+    return list(curve.values())
+
+
+def _lines(curves: Mapping[str, Mapping[str, Mapping[int, float]]], repeats: int) -> list[str]:
+    about = machine("torch", "transformers", "xllamacpp")
+    lines = [
+        f"SmolLM2-135M, 20 tokens a sample, the better of {repeats} runs. {about}",
+        "",
+        "![Seconds by prompt length and by number of samples](scaling.svg)",
+    ]
+    for title, of_engines in curves.items():
+        sizes = list(next(iter(of_engines.values())))
+        lines += ["", f"| {title} | " + " | ".join(f"{size:,}" for size in sizes) + " | slope |"]
+        lines.append("| --- |" + " ---: |" * (len(sizes) + 1))
+        for name, curve in of_engines.items():
+            cells = " | ".join(f"{seconds:.2f} s" for seconds in curve.values())
+            lines.append(f"| {name} | {cells} | {slope(curve):.2f} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
