@@ -39,8 +39,12 @@ wheel: $(VENV)/.lint  ## build the wheel and use it from a fresh environment
 cookbook: $(VENV)/.test  ## run every recipe
 	@for recipe in cookbook/[0-9]*.py; do echo "== $$recipe"; $(BIN)/python $$recipe || exit 1; done
 
-bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md
+bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md (about an hour)
 	$(BIN)/python tests/bench/shared_prefill.py
+	$(BIN)/python tests/bench/verdict.py
+	$(BIN)/python tests/bench/concurrency.py
+	$(BIN)/python tests/bench/scaling.py
+	$(BIN)/python tests/bench/startup.py
 	$(BIN)/python tests/bench/option_logits.py
 	$(BIN)/python tests/bench/overhead.py
 
