@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from confroute.edge.answers import Answers
-from confroute.edge.passes import Passes, Piece, Tensor
+from confroute.edge.passes import Passes, Piece, Tensor, Unwanted
 from confroute.records import Sample
 
 
@@ -31,7 +31,8 @@ class Batcher:
     """Runs jobs in a thread that lives while there are any.
 
     A request joins at the next pass and leaves when its last sample ends. Prompts are evaluated first come first
-    served, so many tokens of them in a pass that those who wait for the next token of an answer hardly notice.
+    served, so many tokens of them in a pass that those who wait for the next token of an answer hardly notice. A pass
+    that nobody waits for any more is given up within a layer of the model.
 
     Args:
         passes: how the model is run.
@@ -85,10 +86,13 @@ class Batcher:
                     room -= len(job.answers.live)
             if not self._running:
                 self._thread = None
+                return False
         for job in self._running:
             if job.prompt is None:
-                job.prompt = self._prompt(job.ids)
-        return bool(self._running)
+                with _failing(job):
+                    job.prompt = self._prompt(job.ids)
+        self._running = [job for job in self._running if job.prompt is not None]
+        return True
 
     def _prompt(self, ids: tuple[int, ...]) -> Any:
         if ids not in self._prompts:
@@ -117,7 +121,8 @@ class Batcher:
 
     def _pieces(self) -> list[Piece]:
         pieces = [Piece(job.branches, job.tokens) for job in self._running if job.branches is not None]
-        room = self._prompt_tokens if self._passes.in_chunks else sys.maxsize
+        # Where nobody waits for a next token, four times as many, which is some 15 % faster.
+        room = self._prompt_tokens * (1 if pieces else 4) if self._passes.in_chunks else sys.maxsize
         for prompt in {id(job.prompt): job.prompt for job in self._running if job.branches is None}.values():
             tokens = prompt.ids[prompt.read :][:room]
             room -= len(tokens)
@@ -127,7 +132,9 @@ class Batcher:
 
     def _run(self, pieces: Sequence[Piece]) -> list[tuple[Job, Tensor]]:
         try:
-            logits = self._passes.run(pieces)
+            logits = self._passes.run(pieces, self._wanted)
+        except Unwanted:
+            return []
         except Exception as error:
             # Prompts that only wait to be asked again may have taken the memory that was wanted.
             unused = self._unused()
@@ -140,6 +147,10 @@ class Batcher:
             return []
         rows = {id(piece.of): own for piece, own in zip(pieces, logits, strict=True)}
         return [(job, rows[id(job.branches)]) for job in self._running if id(job.branches) in rows]
+
+    def _wanted(self) -> bool:
+        """Whether anybody still waits. A cancelled request beside others leaves after the pass instead."""
+        return not all(job.future.done() for job in self._running)
 
     def _draw(self, rows: Sequence[tuple[Job, Tensor]]) -> None:
         """Draw the next token of each live sample of these jobs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -35,6 +35,10 @@ class Piece:
     tokens: Sequence[int]
 
 
+class Unwanted(Exception):  # noqa: N818 - no error: nobody waits for the pass any more
+    """A pass was given up."""
+
+
 class Passes(Protocol):
     """How a model is run."""
 
@@ -51,8 +55,12 @@ class Passes(Protocol):
         """*n* `Branches` of a prompt that was read to its end."""
         ...
 
-    def run(self, pieces: Sequence[Piece]) -> list[Tensor]:
-        """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch."""
+    def run(self, pieces: Sequence[Piece], wanted: Callable[[], bool] = ..., /) -> list[Tensor]:
+        """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch.
+
+        Raises:
+            Unwanted: *wanted* was no longer true in the middle of it.
+        """
         ...
 
 
@@ -100,7 +108,7 @@ class CopiedPasses:
     def branches(self, prompt: CopiedPrompt, n: int) -> CopiedBranches:
         return CopiedBranches(prompt, n)
 
-    def run(self, pieces: Sequence[Piece]) -> list[Tensor]:
+    def run(self, pieces: Sequence[Piece], _wanted: Callable[[], bool] = lambda: True, /) -> list[Tensor]:
 
         (piece,) = pieces
         if isinstance(piece.of, CopiedPrompt):

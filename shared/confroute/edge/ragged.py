@@ -10,10 +10,10 @@ Whether a model can be run so is tested on the model itself when it is loaded; s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from confroute.edge.passes import Piece, Tensor
+from confroute.edge.passes import Piece, Tensor, Unwanted
 
 ATTENTION = "confroute_ragged"
 _UNLIMITED = 1 << 60
@@ -30,6 +30,7 @@ class RaggedPrompt:
         self.read = 0
         self.logits: Tensor | None = None
         self._layers: Layers = {}
+        self._masked: tuple[tuple[int, ...], Tensor] | None = None
         # The longest beginning that one of the *known* prompts has read; the last token is read anew for its logits.
         begun = max(((_shared(ids[:-1], other), i, other) for i, other in enumerate(known)), default=(0, 0, None))
         self.read, _, like = begun
@@ -48,7 +49,7 @@ class RaggedPrompt:
     def advance(self, tokens: int, logits: Tensor) -> None:
         self.read += tokens
         if self.read == len(self.ids):
-            self.logits = logits[-1]
+            self.logits, self._masked = logits[-1], None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         import torch
@@ -58,19 +59,24 @@ class RaggedPrompt:
         keys[:, begin:end], values[:, begin:end] = key, value
         first = max(0, begin - window + 1)
         keys, values = keys[:, first:end], values[:, first:end]
-        groups = len(query) // len(keys)
-        mask = None
-        if begin or window < end:
-            at, seen = torch.arange(begin, end, device=query.device), torch.arange(first, end, device=query.device)
-            mask = (seen <= at[:, None]) & (seen > at[:, None] - window)
-        return torch.nn.functional.scaled_dot_product_attention(
-            query[None],
-            keys.repeat_interleave(groups, 0)[None],
-            values.repeat_interleave(groups, 0)[None],
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=scaling,
+        # Heads that share keys stand one after the other, as more queries: nothing is repeated for each.
+        shared = query.reshape(len(keys), -1, query.shape[-1])
+        mask = self._mask(first, end, window, len(query) // len(keys), query.device)
+        seen = torch.nn.functional.scaled_dot_product_attention(
+            shared[None], keys[None], values[None], attn_mask=mask, scale=scaling
         )[0]
+        return seen.reshape(*query.shape[:2], -1)
+
+    def _mask(self, first: int, end: int, window: int, groups: int, device: Any) -> Tensor:
+        """Which of the keys *first* to *end* each new token sees, the same in all layers of a pass."""
+        import torch
+
+        wanted = (first, self.read, end, window)
+        if self._masked is None or self._masked[0] != wanted:
+            at, seen = torch.arange(self.read, end, device=device), torch.arange(first, end, device=device)
+            mask = (seen <= at[:, None]) & (seen > at[:, None] - window)
+            self._masked = wanted, mask.repeat(groups, 1)
+        return self._masked[1]
 
     def read_layer(self, layer: int) -> tuple[Tensor, Tensor]:
         return self._layers[layer]
@@ -126,8 +132,13 @@ class RaggedBranches:
 
     def keep(self, kept: Sequence[int]) -> None:
         """Drop all branches but those at the indices *kept*."""
+        import torch
+
         self._live = len(kept)
-        self._layers = {layer: (keys[:, kept], values[:, kept]) for layer, (keys, values) in self._layers.items()}
+        index: Tensor = None
+        for layer, (keys, values) in self._layers.items():
+            index = torch.tensor(kept, device=keys.device) if index is None else index
+            self._layers[layer] = keys.index_select(1, index), values.index_select(1, index)
 
     def _store(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         held = self._layers.get(layer)
@@ -160,20 +171,20 @@ class RaggedPasses:
     def branches(self, prompt: RaggedPrompt, n: int) -> RaggedBranches:
         return RaggedBranches(prompt, n)
 
-    def run(self, pieces: Sequence[Piece]) -> list[Tensor]:
+    def run(self, pieces: Sequence[Piece], wanted: Callable[[], bool] = lambda: True, /) -> list[Tensor]:
         """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch.
 
-        Where this raises, nothing has changed.
+        Where this raises, nothing has changed. Whether it is still *wanted* is asked at each layer.
         """
         import torch
 
         device = self._model.device
         sizes = [len(piece.tokens) for piece in pieces]
         begins = [sum(sizes[:i]) for i in range(len(sizes))]
-        wanted = [
+        places = [
             begin + row for begin, piece in zip(begins, pieces, strict=True) for row in piece.of.rows(len(piece.tokens))
         ]
-        rows = torch.tensor(wanted, device=device)
+        rows = torch.tensor(places, device=device)
         logits = self._model(
             input_ids=torch.tensor([[token for piece in pieces for token in piece.tokens]], device=device),
             position_ids=torch.tensor(
@@ -181,9 +192,9 @@ class RaggedPasses:
             ),
             use_cache=False,
             logits_to_keep=rows,  # a vocabulary of logits for each token of a long prompt would outweigh its cache
-            ragged=[(piece.of, size) for piece, size in zip(pieces, sizes, strict=True)],
+            ragged=([(piece.of, size) for piece, size in zip(pieces, sizes, strict=True)], wanted),
         ).logits[0]
-        if len(logits) != len(wanted):  # a model without logits_to_keep
+        if len(logits) != len(places):  # a model without logits_to_keep
             logits = logits[rows]
         given = logits.float().split([len(piece.of.rows(size)) for piece, size in zip(pieces, sizes, strict=True)])
         for piece, size, own in zip(pieces, sizes, given, strict=True):
@@ -198,7 +209,7 @@ def _attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    ragged: Sequence[tuple[Any, int]],
+    ragged: tuple[Sequence[tuple[Any, int]], Callable[[], bool]],
     scaling: float | None = None,
     sliding_window: int | None = None,
     **more: Any,
@@ -209,9 +220,12 @@ def _attention(
     unknown = [name for name in ("softcap", "s_aux", "position_bias") if more.get(name) is not None]
     if attention_mask is not None or unknown:
         raise NotImplementedError(f"Ragged attention has no {unknown or 'mask'}.")
+    of_requests, wanted = ragged
+    if not wanted():
+        raise Unwanted
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    sizes = [size for _, size in ragged]
-    parts = zip(ragged, query[0].split(sizes, 1), key[0].split(sizes, 1), value[0].split(sizes, 1), strict=True)
+    sizes = [size for _, size in of_requests]
+    parts = zip(of_requests, query[0].split(sizes, 1), key[0].split(sizes, 1), value[0].split(sizes, 1), strict=True)
     window = sliding_window or _UNLIMITED
     seen = [of.attend(module.layer_idx, q, k, v, scaling, window) for (of, _), q, k, v in parts]
     return torch.cat(seen, 1).transpose(0, 1)[None], None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from confroute.edge.ragged import RaggedPasses, runs_ragged
 from confroute.edge.schema import Schemas
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, SamplingOptions
+
+logger = logging.getLogger("confroute")
 
 _PROMPT_TOKENS_ON_CPU = 128
 _PROMPT_TOKENS = 2048
@@ -99,7 +102,8 @@ class TransformersEngine:
         self._ready()
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        job = self._begin(messages, n, options)
+        batcher, job = self._job(messages, n, options)
+        batcher.submit(job)
         try:
             samples = job.future.result()
         except Exception as error:
@@ -109,14 +113,16 @@ class TransformersEngine:
         return Generation(samples=samples, input_tokens=len(job.ids))
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        job = await asyncio.to_thread(self._begin, messages, n, options)
+        # Submitted here and not in the thread, which goes on where this is cancelled.
+        batcher, job = await asyncio.to_thread(self._job, messages, n, options)
+        batcher.submit(job)
         try:
             samples = await asyncio.wrap_future(job.future)
         except Exception as error:
             raise self._failed(error) from error
         return Generation(samples=samples, input_tokens=len(job.ids))
 
-    def _begin(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Job:
+    def _job(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> tuple[Batcher, Job]:
         if n < 1 or options.max_tokens < 1:
             raise ConfigurationError(f"n and max_tokens must be at least 1, not {n} and {options.max_tokens}.")
         loaded = self._ready()
@@ -126,9 +132,8 @@ class TransformersEngine:
             raise ContextLengthError(prompt_tokens=len(ids), max_tokens=options.max_tokens, context_tokens=limit)
         room = min(options.max_tokens, limit - len(ids))
         guides = () if options.json_schema is None else loaded.schemas.guides(options.json_schema, n)
-        job = Job(ids, Answers(n, room, options, eos=loaded.eos, decode=loaded.decode, guides=guides))
-        loaded.batcher.submit(job)
-        return job
+        answers = Answers(n, room, options, eos=loaded.eos, decode=loaded.decode, guides=guides)
+        return loaded.batcher, Job(ids, answers)
 
     def _failed(self, error: Exception) -> ModelError:
         if "memory" in str(error):
@@ -181,6 +186,8 @@ class TransformersEngine:
                 "can be reached or the checkpoint is complete, and that there is memory for it; checkpoints with code "
                 "of their own (trust_remote_code) are not supported."
             ) from error
+        if not ragged:
+            logger.info('"%s" cannot be run in ragged passes: requests wait for each other.', self.model)
         limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
         eos: int | list[int] | None = getattr(model.generation_config, "eos_token_id", None)
         eos = tokenizer.eos_token_id if eos is None else eos
