@@ -39,7 +39,7 @@ wheel: $(VENV)/.lint  ## build the wheel and use it from a fresh environment
 cookbook: $(VENV)/.test  ## run every recipe
 	@for recipe in cookbook/[0-9]*.py; do echo "== $$recipe"; $(BIN)/python $$recipe || exit 1; done
 
-bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md (about an hour)
+bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md
 	$(BIN)/python tests/bench/shared_prefill.py
 	$(BIN)/python tests/bench/verdict.py
 	$(BIN)/python tests/bench/concurrency.py

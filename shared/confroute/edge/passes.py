@@ -11,25 +11,9 @@ from typing import Any, Protocol, TypeAlias
 Tensor: TypeAlias = Any  # a torch.Tensor; torch is imported only where a model runs
 
 
-class Prompt(Protocol):
-    """A prompt, of which *read* tokens were evaluated; then it has the *logits* of the first new token."""
-
-    ids: tuple[int, ...]
-    read: int
-    logits: Tensor | None
-
-
-class Branches(Protocol):
-    """Continuations of one prompt, which grow by a token each at a time."""
-
-    def keep(self, kept: Sequence[int]) -> None:
-        """Drop all branches but those at the indices *kept*."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a pass is to evaluate of one request: the next tokens of its prompt, or one token for each branch."""
+    """What a pass is to evaluate *of* one request: the next tokens of its prompt, or one token for each branch."""
 
     of: Any
     tokens: Sequence[int]
@@ -43,16 +27,15 @@ class Passes(Protocol):
     """How a model is run."""
 
     together: bool
-    """Whether a pass takes pieces of several requests."""
-    in_chunks: bool
-    """Whether a prompt may be evaluated in parts."""
+    """Whether a pass takes pieces of several requests, and parts of prompts."""
 
     def prompt(self, ids: tuple[int, ...], known: Iterable[Any] = (), /) -> Any:
-        """A `Prompt`, whose beginning may be taken from one of those *known*."""
+        """A prompt, whose beginning may be taken from one of those *known*. It tells its *ids*, how many of them were
+        *read*, and once all were, the *logits* of the first new token."""
         ...
 
     def branches(self, prompt: Any, n: int) -> Any:
-        """*n* `Branches` of a prompt that was read to its end."""
+        """*n* continuations of a prompt that was read to its end. Its ``keep(indices)`` drops all others."""
         ...
 
     def run(self, pieces: Sequence[Piece], wanted: Callable[[], bool] = ..., /) -> list[Tensor]:
@@ -92,8 +75,7 @@ class CopiedBranches:
 class CopiedPasses:
     """A request at a time and a copy of the prompt's cache for each sample, as any model can."""
 
-    together = False
-    in_chunks = False  # not every state-space layer goes on from what it has read
+    together = False  # nor parts of a prompt: not every state-space layer goes on from what it has read
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -109,7 +91,6 @@ class CopiedPasses:
         return CopiedBranches(prompt, n)
 
     def run(self, pieces: Sequence[Piece], _wanted: Callable[[], bool] = lambda: True, /) -> list[Tensor]:
-
         (piece,) = pieces
         if isinstance(piece.of, CopiedPrompt):
             logits = self._forward([piece.tokens], piece.of.cache, logits_to_keep=1)

@@ -155,7 +155,6 @@ class RaggedPasses:
     """Runs all pieces that are to be run in one forward pass."""
 
     together = True
-    in_chunks = True
 
     def __init__(self, model: Any) -> None:
         from transformers import AttentionInterface
@@ -295,14 +294,7 @@ def _windows(config: Any) -> dict[int, bool] | None:
 
     rope = str(getattr(config.get_text_config(), "rope_parameters", None))
     layers = DynamicCache(config=config).layers
-    if (
-        "dynamic" in rope
-        or "longrope" in rope
-        or not {type(layer) for layer in layers}
-        <= {
-            DynamicLayer,
-            DynamicSlidingWindowLayer,
-        }
-    ):
+    known = {type(layer) for layer in layers} <= {DynamicLayer, DynamicSlidingWindowLayer}
+    if not known or "dynamic" in rope or "longrope" in rope:
         return None
     return {i: isinstance(layer, DynamicSlidingWindowLayer) for i, layer in enumerate(layers)}
