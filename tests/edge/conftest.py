@@ -1,11 +1,13 @@
-"""Engines on tiny models, shared by the tests of the torch engine."""
+"""Engines that several tests share: on tiny models, and of scripted servers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from confroute.edge.server import ServerEngine
 from confroute.edge.transformers import TransformersEngine
 
 
@@ -25,3 +27,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Transformers
         return engines[name]
 
     return engine
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., ServerEngine]]:
+    """Makes engines, closed at the test's end."""
+    engines: list[ServerEngine] = []
+
+    def engine(server: Any, **settings: Any) -> ServerEngine:
+        engines.append(ServerEngine("m", server.url, **{"retries": 0, **settings}))
+        return engines[-1]
+
+    yield engine
+    for each in engines:
+        each.close()

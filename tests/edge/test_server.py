@@ -7,9 +7,8 @@ import gc
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,14 +16,11 @@ import pytest
 from confroute import (
     ConfigurationError,
     ContextLengthError,
-    MeanLogprob,
     ModelError,
     Router,
     SamplingOptions,
-    UnsupportedRequestError,
 )
 from confroute.edge import resolve_edge
-from confroute.edge.protocol import Capabilities
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
 from tests.edge.scripted_server import (
@@ -32,10 +28,8 @@ from tests.edge.scripted_server import (
     Hang,
     Reply,
     Request,
-    ScriptedServer,
     choice,
     completion,
-    holds_schema,
     serving,
     takes_all,
 )
@@ -45,23 +39,8 @@ pytest.importorskip("openai")
 SECRET = "zanzibarland"  # noqa: S105
 ASK: list[Message] = [{"role": "user", "content": f"Capital of {SECRET}?"}]
 OPTIONS = SamplingOptions(max_tokens=8, seed=3)
-ALL = Capabilities(n=True, logprobs=True, alternatives=True, draws=True, json_schema=False)
 
 Connect = Callable[..., ServerEngine]
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    """Makes engines, closed at the test's end."""
-    engines: list[ServerEngine] = []
-
-    def engine(server: ScriptedServer, **settings: Any) -> ServerEngine:
-        engines.append(ServerEngine("m", server.url, **{"retries": 0, **settings}))
-        return engines[-1]
-
-    yield engine
-    for each in engines:
-        each.close()
 
 
 def edge_threads() -> list[threading.Thread]:
@@ -83,49 +62,6 @@ def test_all_samples_are_one_request(connect: Connect) -> None:
                 "stop": ["\n"], "seed": 3, "logprobs": True, "top_logprobs": 2, "top_k": 0,
             }
         ]  # fmt: skip
-
-
-def test_the_server_is_probed_once(connect: Connect) -> None:
-    """Three requests of a few tokens tell all; the later ones are the caller's own."""
-    with serving() as server:
-        engine = connect(server)
-        for _ in range(3):
-            engine.generate(ASK, n=2, options=OPTIONS)
-        assert engine.capabilities() == ALL
-        assert len(server.asked) == 3 + 3
-        assert max(request["max_tokens"] for request in server.asked[:3]) == 8
-
-
-def constant(request: Request) -> Reply:
-    """As transformers serve, where the checkpoint's settings do not say that it is to draw."""
-    return completion(["The Titanic"] * request.get("n", 1))
-
-
-@pytest.mark.parametrize("with_n", [True, False])
-def test_a_server_that_does_not_draw_is_found_out(connect: Connect, with_n: bool) -> None:
-    """Samples that are copies of each other would pass for certainty: an error that says what to do, to the caller and
-    not to the cloud. One answer alone, or greedy ones, are as good as any."""
-    with serving(constant if with_n else lambda request: constant({**request, "n": 1}), draws=False) as server:
-        engine = connect(server)
-        drawing = replace(OPTIONS, temperature=0.7)
-        for ask in (lambda: engine.generate(ASK, n=2, options=drawing), lambda: Router(engine).decide(ASK)):
-            with pytest.raises(ConfigurationError, match="the same text however high the temperature"):
-                ask()
-        assert engine.generate(ASK, n=1, options=OPTIONS).samples[0].text == "The Titanic"
-        assert engine.generate(ASK, n=2, options=OPTIONS).samples[1].text == "The Titanic"
-
-
-def test_a_json_schema_is_passed_on_where_it_is_held(connect: Connect) -> None:
-    """The server's own word is not taken for it: one that answers something else is not asked such things."""
-    options = replace(OPTIONS, json_schema={"enum": ["Lima", "Quito"]})
-    with serving(holds_schema) as server:
-        engine = connect(server)
-        assert [sample.text for sample in engine.generate(ASK, n=2, options=options).samples] == ['"Lima"'] * 2
-        assert engine.capabilities() == replace(ALL, json_schema=True)
-    with serving() as server:
-        with pytest.raises(UnsupportedRequestError, match="JSON schema"):
-            connect(server).generate(ASK, n=1, options=options)
-        assert server.answered == []
 
 
 def ignores_n(request: Request) -> Reply:
@@ -195,26 +131,6 @@ def test_fewer_samples_than_asked_for_are_made_up(connect: Connect) -> None:
     with serving(two) as server:
         assert len(connect(server).generate(ASK, n=6, options=OPTIONS).samples) == 6
         assert sorted(request["n"] for request in server.answered) == [1, 1, 1, 1, 6]
-
-
-def no_logprobs_allowed(request: Request) -> Reply:
-    return (422, {"detail": "logprobs"}) if "logprobs" in request else takes_all(request)
-
-
-def null_logprobs(request: Request) -> Reply:
-    return completion(["Lima"] * request.get("n", 1), logprob=None)
-
-
-@pytest.mark.parametrize("reply", [no_logprobs_allowed, null_logprobs])
-def test_without_logprobs_there_is_no_signal_from_them(connect: Connect, reply: Any) -> None:
-    """They are absent, never taken for zero: what needs them escalates, and the tokens are counted all the same."""
-    with serving(reply) as server:
-        engine = connect(server)
-        (sample,) = engine.generate(ASK, n=1, options=OPTIONS).samples
-        assert (sample.token_logprobs, sample.output_tokens) == (None, 2)
-        assert engine.capabilities() == replace(ALL, logprobs=False, alternatives=False)
-        assert Router(engine, estimator=MeanLogprob()).decide(ASK).record.reason == "no_signal"
-        assert Router(engine, threshold=0.0, samples=4, curtail=False).decide(ASK).record.samples == 4
 
 
 VLLM = (
