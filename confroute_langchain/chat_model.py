@@ -28,8 +28,8 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, model_validator
 
 from confroute import __version__
+from confroute.arguments import options_of
 from confroute.contract import Answer, Request
-from confroute.edge.choices import asked_schema
 from confroute.errors import ConfigurationError
 from confroute.estimators import Estimator
 from confroute.records import Price, SamplingOptions
@@ -76,9 +76,9 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     Works wherever a chat model does. The record of each decision stands in ``response_metadata`` under
     ``confidence_routing`` (on the last chunk of a stream) and is sent to callbacks as the custom event of that name.
     Nothing is streamed before the decision; the cloud then streams live. The cloud gets the caller's own messages.
-    Requests with tools, images or tool messages go to the cloud at once (``reason="unsupported"``). A JSON schema as
-    ``response_format`` is for the edge, too, where its engine holds answers to one: ``with_structured_output(...,
-    method="json_schema")`` asks so.
+    Tools are for the edge, too, where its model was made for them, and so is a JSON schema as ``response_format`` where
+    its engine holds answers to one; an answer that is not of its schema, or of its tool's, is escalated. Other such
+    requests, and those with images, go to the cloud at once (``reason="unsupported"``).
 
     Args:
         cloud: any LangChain chat model, with arguments bound to it or not, or a string for `init_chat_model`.
@@ -216,13 +216,10 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     ) -> tuple[Request, CloudCall]:
         run = kwargs.pop("confroute_run", None) or run
         stop = stop or self.stop
-        for_edge: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.max_tokens} | kwargs
-        chosen = {name: for_edge[name] for name in _EDGE_OPTIONS if for_edge.get(name) is not None}
+        own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": stop}
         request = Request(
             messages=read(messages),
-            options=SamplingOptions(
-                stop=tuple(stop or ()), json_schema=asked_schema(kwargs.get("response_format")), **chosen
-            ),
+            options=SamplingOptions(**options_of(own | kwargs)),
             unsupported=unsupported(messages, kwargs),
             announce=run.announce if run and run.handlers else None,
         )
@@ -259,7 +256,7 @@ class ConfidenceRoutedChatModel(BaseChatModel):
         tool_choice: str | dict[str, Any] | bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind tools, in OpenAI's form. Requests with tools go to the cloud."""
+        """Bind tools, in OpenAI's form. The edge calls them where its model was made for tools."""
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
         converted = [convert_to_openai_tool(tool) for tool in tools]
@@ -268,11 +265,11 @@ class ConfidenceRoutedChatModel(BaseChatModel):
     def with_structured_output(
         self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
-        """Answers in the form of *schema*, by default through a tool call, which is the cloud's.
+        """Answers in the form of *schema*, by default through a tool call, for which an edge model must be made.
 
         With ``method="json_schema"`` a ``response_format`` asks for it, which the edge answers where its engine holds
-        answers to a schema; an answer of the edge's that is not of it is escalated. The cloud gets the same parameter,
-        in OpenAI's form, and must know it; ``strict`` is passed on in it.
+        answers to a schema, whatever its model is; an answer of the edge's that is not of it is escalated. The cloud
+        gets the same parameter, in OpenAI's form, and must know it; ``strict`` is passed on in it.
         """
         if kwargs.get("method") != "json_schema":
             return super().with_structured_output(schema, include_raw=include_raw, **kwargs)
@@ -321,9 +318,6 @@ class ConfidenceRoutedChatModel(BaseChatModel):
         params = super()._get_ls_params(stop=stop, model=model, **kwargs)
         params["ls_provider"] = "confroute"
         return params
-
-
-_EDGE_OPTIONS = ("temperature", "max_tokens", "top_p", "seed")
 
 
 def _collect(chunks: list[ChatGenerationChunk]) -> Callable[[ChatGenerationChunk], Flow[None]]:

@@ -12,8 +12,8 @@ from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableTy
 
 from confroute.edge.borrowed import BorrowedModel
 from confroute.edge.choices import read_choice
-from confroute.errors import ConfigurationError
-from confroute.records import Message, Sample
+from confroute.errors import ConfigurationError, UnsupportedRequestError
+from confroute.records import Message, Sample, SamplingOptions
 from confroute_langchain.cloud import bound_arguments, chat_model_of, cloud_name
 
 
@@ -21,6 +21,8 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
     """Answers with a LangChain chat model, such as ChatOllama, past LangChain's cache, which would give one sample for
     all, and unseen by callbacks and tracers: the record says what was asked.
     """
+
+    tools = True
 
     def __init__(self, model: Runnable[Any, Any]) -> None:
         chat_model = chat_model_of(model)
@@ -31,13 +33,28 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
         super().__init__(chat_model, cloud_name(model))
         self._arguments = bound_arguments(model)
 
-    def ask(self, model: BaseChatModel, messages: Sequence[Message], alternatives: int) -> tuple[Sample, int]:
+    def ask(self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
         with tracing_context(enabled=False):
-            return _read(model.invoke(_written(messages), _UNSEEN, **self._arguments), alternatives)
+            answer = model.invoke(_written(messages), _UNSEEN, **self._with_tools(model, options))
+            return _read(answer, options.alternatives)
 
-    async def aask(self, model: BaseChatModel, messages: Sequence[Message], alternatives: int) -> tuple[Sample, int]:
+    async def aask(
+        self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions
+    ) -> tuple[Sample, int]:
         with tracing_context(enabled=False):
-            return _read(await model.ainvoke(_written(messages), _UNSEEN, **self._arguments), alternatives)
+            answer = await model.ainvoke(_written(messages), _UNSEEN, **self._with_tools(model, options))
+            return _read(answer, options.alternatives)
+
+    def _with_tools(self, model: BaseChatModel, options: SamplingOptions) -> dict[str, Any]:
+        """The arguments bound to the model, with the tools in the form that it takes them in."""
+        if not options.tools:
+            return self._arguments
+        choice = {"tool_choice": "any"} if options.must_call else {}
+        try:
+            bound = model.bind_tools([dict(tool) for tool in options.tools], **choice)
+            return {**self._arguments, **bound_arguments(bound)}
+        except NotImplementedError as error:
+            raise UnsupportedRequestError(f'"{self.model}" calls no tools.') from error
 
     def isolation(self) -> Mapping[str, Any]:
         return {"cache": False, "callbacks": None}
@@ -57,8 +74,12 @@ def _read(message: AIMessage, alternatives: int) -> tuple[Sample, int]:
     # OpenAI's form has them under "content"; Ollama's is the bare list.
     tokens: Any = cast("dict[str, Any]", told).get("content") if isinstance(told, dict) else told
     usage = message.usage_metadata
+    calls: list[Any] = [*message.tool_calls, *message.invalid_tool_calls]
     choice = {
-        "message": {"content": message.text},
+        "message": {
+            "content": message.text,
+            "tool_calls": [{"function": {**call, "arguments": call["args"]}} for call in calls],
+        },
         "logprobs": {"content": tokens},
         "finish_reason": metadata.get("finish_reason") or metadata.get("done_reason"),
     }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, cast
+from uuid import uuid4
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage, convert_to_openai_messages
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall, convert_to_openai_messages
+from langchain_core.messages.tool import tool_call_chunk
 
+from confroute.arguments import obstacle
 from confroute.contract import Answer
-from confroute.edge.choices import asked_schema
 from confroute.records import ConfidenceRecord, Message, Sample
 
 METADATA_KEY = "confidence_routing"
@@ -16,26 +19,32 @@ METADATA_KEY = "confidence_routing"
 
 # A thought in an earlier answer is no part of what was said; refusing it would send all later turns to the cloud.
 _READABLE = ("text", "reasoning", "thinking", "redacted_thinking")
-_REQUESTS_BEYOND_TEXT = ("tools", "functions")
+# What a message's tool_calls say again.
+_CALL_BLOCKS = ("tool_use", "tool_call", "function_call")
+_OF_TOOLS = ("tool_calls", "tool_call_id")
 
 
 def read(messages: Sequence[BaseMessage]) -> list[Message]:
-    """The messages in OpenAI's form, texts only; what is not text is left out (see `unsupported`)."""
+    """The messages in OpenAI's form, of their content the text only; what is not text is left out (see
+    `unsupported`)."""
     converted = convert_to_openai_messages(list(messages))
-    return [{"role": message["role"], "content": _text(message.get("content"))} for message in converted]
+    return [
+        {
+            "role": message["role"],
+            "content": _text(message.get("content")),
+            **{name: message[name] for name in _OF_TOOLS if message.get(name)},
+        }
+        for message in converted
+    ]
 
 
 def unsupported(messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> str | None:
     """What in this request the edge cannot do, or None."""
-    for name in _REQUESTS_BEYOND_TEXT:
-        if kwargs.get(name):
-            return name
-    if kwargs.get("response_format") and asked_schema(kwargs["response_format"]) is None:
-        return "a response format that is no JSON schema"
+    if named := obstacle(kwargs):
+        return named
     for message in messages:
-        if isinstance(message, ToolMessage) or (isinstance(message, AIMessage) and message.tool_calls):
-            return "tool messages"
-        if isinstance(message.content, list) and any(_block_type(block) not in _READABLE for block in message.content):
+        readable = (*_READABLE, *_CALL_BLOCKS) if isinstance(message, AIMessage) else _READABLE
+        if isinstance(message.content, list) and any(_block_type(block) not in readable for block in message.content):
             return "content other than text"
     return None
 
@@ -46,6 +55,10 @@ def edge_message(sample: Sample, record: ConfidenceRecord) -> AIMessage:
     input_tokens = (record.edge and record.edge.input_tokens) or 0
     return AIMessage(
         content=sample.text,
+        tool_calls=[
+            ToolCall(name=call.name, args=json.loads(call.arguments), id=f"call_{uuid4().hex}", type="tool_call")
+            for call in sample.tool_calls
+        ],
         response_metadata={
             "model_name": model,
             "finish_reason": sample.finish_reason,
@@ -81,6 +94,10 @@ def message_chunk(answer: Answer[BaseMessage]) -> AIMessageChunk:
         whole = edge_message(answer.sample, cast("ConfidenceRecord", answer.record))
         return AIMessageChunk(
             content=whole.content,
+            tool_call_chunks=[
+                tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=i)
+                for i, call in enumerate(whole.tool_calls)
+            ],
             response_metadata=whole.response_metadata,
             usage_metadata=whole.usage_metadata,
             chunk_position="last",

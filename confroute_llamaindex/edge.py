@@ -11,7 +11,7 @@ from llama_index.core.llms import LLM
 
 from confroute.edge.borrowed import BorrowedModel
 from confroute.edge.choices import read_choice
-from confroute.records import Message, Sample
+from confroute.records import Message, Sample, SamplingOptions
 from confroute_llamaindex.cloud import field_of, model_name, token_counts
 
 
@@ -25,11 +25,11 @@ class LLMEdge(BorrowedModel[LLM]):
     def __init__(self, llm: LLM) -> None:
         super().__init__(llm, model_name(llm))
 
-    def ask(self, model: LLM, messages: Sequence[Message], alternatives: int) -> tuple[Sample, int]:
-        return _read(model.chat(_written(messages)), alternatives)
+    def ask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
+        return _read(model.chat(_written(messages)), options.alternatives)
 
-    async def aask(self, model: LLM, messages: Sequence[Message], alternatives: int) -> tuple[Sample, int]:
-        return _read(await model.achat(_written(messages)), alternatives)
+    async def aask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
+        return _read(await model.achat(_written(messages)), options.alternatives)
 
     def isolation(self) -> Mapping[str, Any]:
         return {"callback_manager": CallbackManager([])}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+import json
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
+from uuid import uuid4
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.instrumentation import get_dispatcher  # pyright: ignore[reportPrivateImportUsage]
 from llama_index.core.instrumentation.span import active_span_id
 
@@ -110,10 +112,19 @@ def _edge_response(answer: Answer[Any], *, delta: str | None = None) -> ChatResp
     if sample is None or record is None or record.edge is None:
         raise RuntimeError("The router gave an answer of the edge without its sample or its usage.")
     return ChatResponse(
-        message=ChatMessage(role=MessageRole.ASSISTANT, content=sample.text),
+        message=ChatMessage(role=MessageRole.ASSISTANT, blocks=list(_blocks(sample))),
         delta=delta,
         raw=_raw(sample, record.edge.model, record.edge.input_tokens or 0),
     )
+
+
+def _blocks(sample: Sample) -> Iterator[TextBlock | ToolCallBlock]:
+    if sample.text or not sample.tool_calls:
+        yield TextBlock(text=sample.text)
+    for call in sample.tool_calls:
+        yield ToolCallBlock(
+            tool_call_id=f"call_{uuid4().hex}", tool_name=call.name, tool_kwargs=json.loads(call.arguments)
+        )
 
 
 def _raw(sample: Sample, model: str, input_tokens: int) -> dict[str, Any]:

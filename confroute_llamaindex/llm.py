@@ -62,8 +62,8 @@ class ConfidenceRoutedLLM(LLM):
     chunk), and each fires a `ConfidenceRoutingEvent`, which is the way to it through a query engine.
 
     A stream begins after the decision. Then the edge's answer is one chunk, and the cloud's chunks pass through as
-    they come. Tool calls and images go to the cloud without asking the edge. A JSON schema as
-    ``response_format`` is for the edge, too, where its engine holds answers to one.
+    they come. Images go to the cloud without asking the edge, and so do ``tools`` where its model was not made for
+    them, and a JSON schema as ``response_format`` where its engine does not hold answers to one.
 
     *max_tokens* and *temperature* are the edge's, where a call does not give its own; all other settings are those of
     `Router`, with its defaults. Settings cannot be changed after construction. `to_dict` describes the LLM and has no

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llama_index.core.base.llms.types import CachePoint, ChatMessage, MessageRole, TextBlock, ThinkingBlock
+from llama_index.core.base.llms.types import (
+    CachePoint,
+    ChatMessage,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 
+from confroute.arguments import obstacle, options_of
 from confroute.contract import Request
-from confroute.edge.choices import asked_schema
-from confroute.records import Message, SamplingOptions
+from confroute.records import Message, SamplingOptions, ToolCall
+from confroute.tools import as_openai
 
 _ROLES = {
     MessageRole.SYSTEM: "system",
@@ -19,37 +28,44 @@ _ROLES = {
     MessageRole.ASSISTANT: "assistant",
     MessageRole.CHATBOT: "assistant",
     MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
 }
 # A thought of an earlier turn and a cache mark are no part of what was said: chat templates leave them out, too.
-_READ_OVER = (TextBlock, ThinkingBlock, CachePoint)
-_BEYOND_THE_EDGE = ("tools", "functions")
-_SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
+_READ_OVER = (TextBlock, ToolCallBlock, ThinkingBlock, CachePoint)
 
 
 def read_request(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], options: SamplingOptions) -> Request:
-    """What the edge is asked: text and roles of *messages*; *options*, overridden by the call's own *kwargs*."""
-    given = {name: kwargs[name] for name in _SAMPLING if kwargs.get(name) is not None}
-    if "stop" in given:
-        given["stop"] = (given["stop"],) if isinstance(given["stop"], str) else tuple(given["stop"])
+    """What the edge is asked: text, calls and roles of *messages*; *options*, overridden by the call's own *kwargs*."""
     return Request(
         messages=[read_message(message) for message in messages],
-        options=replace(options, json_schema=asked_schema(kwargs.get("response_format")), **given),
-        unsupported=next(_obstacles(messages, kwargs), None),
+        options=replace(options, **options_of(kwargs)),
+        unsupported=obstacle(kwargs) or next(_obstacles(messages), None),
     )
 
 
 def read_message(message: ChatMessage) -> Message:
-    """*message* in OpenAI's form; only its text, blocks joined by newlines as ``ChatMessage.content`` does."""
-    return {"role": _ROLES.get(message.role, message.role.value), "content": message.content or ""}
+    """*message* in OpenAI's form: its text, blocks joined by newlines as ``ChatMessage.content`` does, its calls."""
+    calls = [
+        {"id": block.tool_call_id, **as_openai(_tool_call(block))}
+        for block in message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
+    answered = message.additional_kwargs.get("tool_call_id")
+    return {
+        "role": _ROLES.get(message.role, message.role.value),
+        "content": message.content or "",
+        **({"tool_calls": calls} if calls else {}),
+        **({"tool_call_id": answered} if answered else {}),
+    }
 
 
-def _obstacles(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Iterator[str]:
-    """What of the request the edge cannot do, named."""
-    for name in _BEYOND_THE_EDGE:
-        if kwargs.get(name):
-            yield name
-    if kwargs.get("response_format") and asked_schema(kwargs["response_format"]) is None:
-        yield "response_format"
+def _tool_call(block: ToolCallBlock) -> ToolCall:
+    arguments = block.tool_kwargs
+    return ToolCall(name=block.tool_name, arguments=arguments if isinstance(arguments, str) else json.dumps(arguments))
+
+
+def _obstacles(messages: Sequence[ChatMessage]) -> Iterator[str]:
+    """What of *messages* the edge cannot read, named."""
     for message in messages:
         if message.role not in _ROLES:
             yield f"{message.role.value} message"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from confroute import Router, SamplingOptions
-from confroute.edge.choices import asked_schema, response_format
+from confroute.arguments import asked_schema
+from confroute.edge.choices import response_format
 from confroute.json_schema import is_valid
 from confroute.testing import ScriptedEngine
 

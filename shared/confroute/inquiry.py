@@ -21,6 +21,7 @@ from confroute.records import (
     question_of,
 )
 from confroute.steps import Call, Flow
+from confroute.tools import are_wanted, comparable, objection
 
 _LEAST_SAMPLE_TOKENS = 32
 # A sample far longer than the served answer is another answer, however it goes on: a small model that rambles at
@@ -51,7 +52,7 @@ class Inquiry:
     def evidence(self) -> Evidence:
         return Evidence(
             question=question_of(self._messages),
-            answer=self.answer or Sample(text=""),
+            answer=comparable(self.answer or Sample(text="")),
             samples=self.samples,
             replies=dict(self.replies),
         )
@@ -71,19 +72,33 @@ class Inquiry:
         """Get the answer to serve, with this many alternatives of each token.
 
         Raises:
-            UnsupportedRequestError: a JSON schema is asked for, which the engine does not hold its answers to.
-            ModelError: the answer is not of that schema: cut short, or the engine overlooked a part of it.
+            UnsupportedRequestError: a JSON schema or tools are asked for, which the engine does not know.
+            ModelError: the answer is not of that schema, or its calls are none of those tools: cut short, or the
+                engine overlooked a part of it.
         """
-        schema = self._options.json_schema
-        if schema is not None and not getattr(self._edge, "json_schema", False):
-            raise UnsupportedRequestError(f'The engine of "{self._edge.model}" does not hold answers to a JSON schema.')
-        generation = yield from self._ask(self._messages, 1, replace(self._options, alternatives=alternatives))
+        self._check_support()
+        options = replace(self._options, alternatives=alternatives)
+        generation = yield from self._ask(self._messages, 1, options)
         self._input_tokens += generation.input_tokens
         answer = generation.samples[0]
-        if schema is not None and not is_valid(answer.text, schema):
-            raise ModelError(f'The answer of "{self._edge.model}" is not of the JSON schema that was asked for.')
+        problem = objection(answer, options)
+        if options.json_schema is not None and not is_valid(answer.text, options.json_schema):
+            problem = "is not of the JSON schema that was asked for"
+        if problem is not None:
+            raise ModelError(f'The answer of "{self._edge.model}" {problem}.')
         self.answer = answer
         return answer
+
+    def _check_support(self) -> None:
+        wanted = {
+            "json_schema": self._options.json_schema is not None,
+            "tools": are_wanted(self._messages, self._options),
+        }
+        if wanted["json_schema"] and self._options.tools:
+            raise UnsupportedRequestError("An answer is held to a JSON schema or may call tools, not both.")
+        for what, is_wanted in wanted.items():
+            if is_wanted and not getattr(self._edge, what, False):
+                raise UnsupportedRequestError(f'The engine of "{self._edge.model}" does not know {what}.')
 
     def draw(self, n: int, *, temperature: float, top_p: float) -> Flow[None]:
         """Draw *n* more samples. Each may have twice the served answer's tokens, or 32, within the request's limit."""
@@ -97,7 +112,7 @@ class Inquiry:
         )
         # The prompt is that of the served answer, and evaluated once: its tokens are not counted again.
         generation = yield from self._ask(self._messages, n, options)
-        self.samples += generation.samples
+        self.samples += tuple(map(comparable, generation.samples))
 
     def follow_up(self, questions: Mapping[str, FollowUp]) -> Flow[None]:
         """Ask what the estimator wants to know, each by its name."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 Message: TypeAlias = Mapping[str, Any]
-"""One chat message in OpenAI's form, ``{"role": "user", "content": "..."}``, its content text."""
+"""One chat message in OpenAI's form, ``{"role": "user", "content": "..."}``, its content text. An answer that called
+tools has ``tool_calls``, and what a tool gave is a message of the role "tool"."""
 
 Route: TypeAlias = Literal["edge", "cloud"]
 
@@ -21,7 +22,7 @@ Reason: TypeAlias = Literal[
     "no_signal",  # escalated: the uncertainty could not be measured
     "uncertified",  # escalated: the certificate keeps nothing, or is for requests asked otherwise
     "edge_error",  # escalated: the edge model failed
-    "unsupported",  # escalated: the request asks for what the edge cannot do (tools, images, JSON schema)
+    "unsupported",  # escalated: the request asks for what the edge cannot do (images; for some, tools or a JSON schema)
     "cloud_error",  # the edge's answer is served because the cloud failed and the caller allowed it
 ]
 
@@ -30,7 +31,8 @@ Reason: TypeAlias = Literal[
 class SamplingOptions:
     """How the edge is to generate. *temperature* 0 is greedy; *max_tokens* counts new tokens; *alternatives* is how
     many of the most probable tokens are to be told at each position; an answer that ends by itself is JSON of
-    *json_schema*, if there is one, which an engine with ``json_schema = True`` enforces."""
+    *json_schema*, if there is one, which an engine with ``json_schema = True`` enforces. An answer may call *tools*,
+    functions in OpenAI's form, with an engine that has ``tools = True``, and has to where *must_call*."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -39,6 +41,17 @@ class SamplingOptions:
     seed: int | None = None
     alternatives: int = 0
     json_schema: Mapping[str, Any] | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    must_call: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A function that an answer wants called."""
+
+    name: str
+    arguments: str
+    """As the model wrote them: JSON of an object, if it did well."""
 
 
 Alternatives: TypeAlias = tuple[tuple[str, float], ...]
@@ -50,6 +63,8 @@ class Sample:
     """One answer of the edge model."""
 
     text: str
+    """What it says, without white space around it; beside *tool_calls* mostly empty."""
+    tool_calls: tuple[ToolCall, ...] = ()
     token_logprobs: tuple[float, ...] | None = None
     """log p of each generated token, end-of-turn token excluded, before temperature; None if unknown."""
     tokens: tuple[str, ...] | None = None
@@ -58,6 +73,11 @@ class Sample:
     """For each of these tokens the most probable ones at its place, the likeliest first; None if not asked for."""
     output_tokens: int = 0
     finish_reason: str = "stop"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it neither says anything nor calls a tool."""
+        return not self.tool_calls and not self.text.strip()
 
     @property
     def mean_logprob(self) -> float:

@@ -228,7 +228,7 @@ class Router:
         """Ask the edge for as much as the decision needs, the cheapest first; the bounds that settled it early."""
         estimator = self.estimator
         answer = yield from inquiry.serve(alternatives=estimator.needs_alternatives)
-        if not answer.text.strip():
+        if answer.is_empty:
             return None
         planned = self.samples if estimator.needs_samples else 0
         questions = self._follow_ups(inquiry.evidence)
@@ -331,7 +331,7 @@ class Router:
         self, request: Request, decision: Decision, cloud: Cloud[Native], error: Exception, started: float
     ) -> Flow[Answer[Native]]:
         """The edge's answer, flagged, where the caller chose it and there is one; else *error* is raised."""
-        if self.on_cloud_error == "raise" or decision.answer is None or not decision.answer.text.strip():
+        if self.on_cloud_error == "raise" or decision.answer is None or decision.answer.is_empty:
             raise error
         logger.warning("The cloud model failed (%s); serving the edge's answer.", type(error).__name__)
         usage = ModelUsage(model=cloud.model, seconds=time.perf_counter() - started)

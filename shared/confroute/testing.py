@@ -51,7 +51,8 @@ class ScriptedEngine:
 
     A request for one answer gets the served one; one for several gets the samples in turn, again from the first where
     more are asked for than were written. An exception in the script is raised. *requests* is what it was
-    asked, in order. With *json_schema* it takes requests for JSON of a schema, too, which the script has to answer so.
+    asked, in order. With *json_schema* it takes requests for JSON of a schema, too, and with *tools* those that offer
+    tools, which the script has to answer so.
 
     >>> engine = ScriptedEngine({"Capital of France?": ("Paris", ["Paris", "Lyon"])})
     >>> from confroute import Router
@@ -66,8 +67,10 @@ class ScriptedEngine:
         model: str = "scripted-edge",
         input_tokens: int = 7,
         json_schema: bool = False,
+        tools: bool = False,
     ) -> None:
         self.json_schema = json_schema
+        self.tools = tools
         self.script = script
         self.model = model
         self.input_tokens = input_tokens

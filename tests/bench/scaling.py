@@ -54,7 +54,7 @@ class Prompts:
             text = text[: int(len(text) * tokens / found * 0.995)]
 
     def _count(self, messages: list[dict[str, str]]) -> int:
-        return len(self._engine._encode(self._engine._loaded, messages))
+        return len(self._engine._loaded.format.encode(messages, GREEDY))
 
 
 def by_length(engine: Any, prompts: Prompts) -> dict[int, float]:

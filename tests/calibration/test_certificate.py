@@ -272,4 +272,4 @@ def test_a_certificate_is_for_one_form_of_answer() -> None:
     for options, other in ((plain, town), (town, plain), (town, replace(OPTIONS, json_schema={"type": "object"}))):
         certificate = Certificate(**json.loads(json.dumps({**SETUP, **PROMISE, "answers": answer_settings(options)})))
         assert certificate.objection(SYSTEM, options) is None
-        assert certificate.objection(SYSTEM, other) == "it is for answers to another JSON schema, or to none"
+        assert certificate.objection(SYSTEM, other) == "it is for answers with another JSON schema, or with none"

@@ -14,7 +14,9 @@ from typing import Any, cast
 
 import httpx
 
-from confroute.edge.protocol import PROBE
+from confroute.edge.protocol import CALLED, PROBE
+
+TOOL_PROBE = list(CALLED["messages"])
 
 Request = dict[str, Any]
 Reply = tuple[int, Any]
@@ -76,7 +78,7 @@ class ScriptedServer(ThreadingHTTPServer):
     @property
     def answered(self) -> list[Request]:
         """The requests that are no probes."""
-        return [request for request in self.asked if request["messages"] != list(PROBE)]
+        return [request for request in self.asked if request["messages"] not in (list(PROBE), TOOL_PROBE)]
 
 
 class Hang(Exception):  # noqa: N818 - no error: it tells the handler what to do

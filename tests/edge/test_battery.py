@@ -22,7 +22,7 @@ from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.edge.protocol import Capabilities
 from confroute.edge.server import ServerEngine
 from confroute.edge.transformers import TransformersEngine
-from confroute.records import Generation, Message
+from confroute.records import Generation, Message, ToolCall
 from confroute.testing import ENGINE_LAWS, check_engine
 
 FACTS = {"What is the capital of Japan?": "Tokyo", "What is the capital of Egypt?": "Cairo"}
@@ -35,6 +35,7 @@ class Toy:
 
     model = "toy"
     json_schema = True
+    tools = True
 
     def prompt_tokens(self, messages: Sequence[Message]) -> int:
         return sum(1 + len(str(message["content"]).split()) for message in messages)
@@ -56,9 +57,11 @@ class Toy:
         cut = min([words.index(stop) for stop in options.stop if stop in words], default=None)
         words = words[:cut]
         kept = words[: options.max_tokens]
+        call = ToolCall(name="capital", arguments='{"country": "Peru"}')
         place = tuple((f"word{i}", -0.5 - i) for i in range(options.alternatives))
         return Sample(
             text=" ".join(kept),
+            tool_calls=(call,) if options.must_call else (),
             tokens=tuple(kept),
             token_logprobs=(-0.5,) * len(kept),
             alternatives=(place,) * len(kept) if options.alternatives else None,
@@ -169,6 +172,15 @@ BROKEN: dict[str, tuple[Any, str]] = {
         Spoils(lambda s, o: replace(s, text=s.text.replace("town", "city"))),
         "an answer asked for as JSON",
     ),
+    "a tool that there is not": (
+        Spoils(lambda s, _: replace(s, tool_calls=tuple(replace(call, name="Capital") for call in s.tool_calls))),
+        "a tool that has to be called",
+    ),
+    "no tool": (Spoils(lambda s, _: replace(s, tool_calls=())), "a tool that has to be called"),
+    "arguments of another kind": (
+        Spoils(lambda s, _: replace(s, tool_calls=tuple(replace(call, arguments="[]") for call in s.tool_calls))),
+        "a tool that has to be called",
+    ),
     "any schema": (AnySchema(), "an answer asked for as JSON"),
     "Latin only": (Strict(), "any text"),
     "last turn only": (ForgetsTurns(), "all turns"),
@@ -219,5 +231,8 @@ def test_a_server_obeys(llama_server: tuple[str, str]) -> None:
     url, key = llama_server
     engine = ServerEngine("smollm2-135m", url, api_key=key)
     check_engine(engine, context_tokens=512)
-    assert engine.capabilities() == Capabilities(n=True, logprobs=True, alternatives=True, draws=True, json_schema=True)
+    # The model was not made for tools, and calls none however the server offers them.
+    assert engine.capabilities() == Capabilities(
+        n=True, logprobs=True, alternatives=True, draws=True, json_schema=True, tools=False
+    )
     engine.close()

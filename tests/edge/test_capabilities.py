@@ -11,27 +11,27 @@ import pytest
 from confroute import ConfigurationError, MeanLogprob, Router, SamplingOptions, UnsupportedRequestError
 from confroute.edge.protocol import Capabilities
 from confroute.edge.server import ServerEngine
-from confroute.records import Message
+from confroute.records import Message, ToolCall
 from tests.edge.scripted_server import Reply, Request, completion, holds_schema, serving, takes_all
 
 pytest.importorskip("openai")
 
 ASK: list[Message] = [{"role": "user", "content": "Capital of Peru?"}]
 OPTIONS = SamplingOptions(max_tokens=8, seed=3)
-ALL = Capabilities(n=True, logprobs=True, alternatives=True, draws=True, json_schema=False)
+ALL = Capabilities(n=True, logprobs=True, alternatives=True, draws=True, json_schema=False, tools=False)
 
 Connect = Callable[..., ServerEngine]
 
 
 def test_the_server_is_probed_once(connect: Connect) -> None:
-    """Three requests of a few tokens tell all; the later ones are the caller's own."""
+    """Four short requests tell all; the later ones are the caller's own."""
     with serving() as server:
         engine = connect(server)
         for _ in range(3):
             engine.generate(ASK, n=2, options=OPTIONS)
         assert engine.capabilities() == ALL
-        assert len(server.asked) == 3 + 3
-        assert max(request["max_tokens"] for request in server.asked[:3]) == 8
+        assert len(server.asked) == 4 + 3
+        assert sorted(request["max_tokens"] for request in server.asked[:4]) == [8, 8, 8, 64]
 
 
 def constant(request: Request) -> Reply:
@@ -64,6 +64,45 @@ def test_a_json_schema_is_passed_on_where_it_is_held(connect: Connect) -> None:
         with pytest.raises(UnsupportedRequestError, match="JSON schema"):
             connect(server).generate(ASK, n=1, options=options)
         assert server.answered == []
+
+
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+def calls_tools(request: Request) -> Reply:
+    """As vLLM with a model made for tools; the arguments are an object, as Ollama's are, or its JSON."""
+    status, body = takes_all(request)
+    for told in body["choices"] if "tools" in request else []:
+        function = {"name": request["tools"][0]["function"]["name"], "arguments": {"city": "Lima"}}
+        told["message"] = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": function}]}
+        told["finish_reason"] = "tool_calls"
+    return status, body
+
+
+def no_tools_allowed(request: Request) -> Reply:
+    return (400, {"message": "m does not support tools"}) if "tools" in request else takes_all(request)
+
+
+def test_tools_are_offered_where_they_are_called(connect: Connect) -> None:
+    """A server that has none called where the question is for it is not offered any."""
+    options = replace(OPTIONS, tools=(WEATHER,), must_call=True)
+    with serving(calls_tools) as server:
+        engine = connect(server)
+        samples = engine.generate(ASK, n=2, options=options).samples
+        assert [sample.tool_calls for sample in samples] == [
+            (ToolCall(name="weather", arguments='{"city": "Lima"}'),)
+        ] * 2
+        assert engine.capabilities() == replace(ALL, tools=True)
+        assert (server.asked[-1]["tools"], server.asked[-1]["tool_choice"]) == ([WEATHER], "required")
+        engine.generate(ASK, n=1, options=replace(options, must_call=False))
+        assert "tool_choice" not in server.asked[-1]
+    result: Message = {"role": "tool", "tool_call_id": "1", "content": "rain"}
+    for reply in (takes_all, no_tools_allowed):
+        with serving(reply) as server:
+            for messages, asked in ((ASK, options), ([*ASK, result], OPTIONS)):
+                with pytest.raises(UnsupportedRequestError, match="does not call tools"):
+                    connect(server).generate(messages, n=1, options=asked)
+            assert server.answered == []
 
 
 def no_logprobs_allowed(request: Request) -> Reply:

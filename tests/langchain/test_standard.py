@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ pytest.importorskip("langchain_tests")
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from confroute.records import Generation
+from confroute.records import Generation, Sample, ToolCall
 from confroute.testing import says
 from confroute_langchain import ConfidenceRoutedChatModel
 from tests.langchain.scripted import ScriptedCloud
@@ -25,6 +26,7 @@ class AnyEdge:
     """Answers every question alike, with samples that all agree or all differ."""
 
     model = "any-edge"
+    tools = True
 
     def __init__(self, *, sure: bool) -> None:
         self.sure = sure
@@ -34,7 +36,27 @@ class AnyEdge:
         text = [words[i % len(words)] for i in range(n)]
         if options.stop:
             text = [word.split(options.stop[0])[0] or "P" for word in text]
+        answered = any(message["role"] == "tool" for message in messages)
+        if self.sure and options.tools and (options.must_call or not answered):
+            return Generation(samples=(_calling(options.tools),) * n, input_tokens=5)
         return Generation(samples=tuple(says(word) for word in text), input_tokens=5)
+
+
+def _calling(tools: Any) -> Sample:
+    function = tools[0]["function"]
+    return Sample(
+        text="",
+        tool_calls=(ToolCall(name=function["name"], arguments=json.dumps(_arguments(function))),),
+        output_tokens=4,
+    )
+
+
+def _arguments(function: Mapping[str, Any]) -> dict[str, Any]:
+    examples = {"integer": 3, "number": 3.0, "string": "你好啊集团, こんにちは株式会社", "boolean": True}
+    return {
+        name: 3 if name == "input" and schema.get("type") == "integer" else examples.get(schema.get("type"), "x")
+        for name, schema in function["parameters"].get("properties", {}).items()
+    }
 
 
 class ToolCloud(ScriptedCloud):
@@ -72,14 +94,9 @@ class ToolCloud(ScriptedCloud):
         choice = kwargs.get("tool_choice")
         tools = [tool["function"] for tool in kwargs["tools"]]
         tool = next((tool for tool in tools if tool["name"] == choice), tools[0])
-        examples = {"integer": 3, "number": 3.0, "string": "你好啊集团, こんにちは株式会社", "boolean": True}
-        args = {
-            name: 3 if name == "input" and schema.get("type") == "integer" else examples.get(schema.get("type"), "x")
-            for name, schema in tool["parameters"].get("properties", {}).items()
-        }
         return AIMessage(
             content="",
-            tool_calls=[{"name": tool["name"], "args": args, "id": "call_1", "type": "tool_call"}],
+            tool_calls=[{"name": tool["name"], "args": _arguments(tool), "id": "call_1", "type": "tool_call"}],
             usage_metadata={"input_tokens": 11, "output_tokens": 4, "total_tokens": 15},
             response_metadata={"model_name": "scripted-cloud"},
         )

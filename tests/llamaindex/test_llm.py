@@ -24,6 +24,8 @@ from llama_index.llms.openai import OpenAI
 
 from confroute import ConfigurationError, MeanLogprob, MissingExtraError, Price, Router, SamplingOptions
 from confroute.edge.choices import response_format
+from confroute.records import Sample, ToolCall
+from confroute.testing import ScriptedEngine
 from confroute_llamaindex import ConfidenceRoutedLLM
 from confroute_llamaindex.cloud import LlamaIndexCloud
 from confroute_llamaindex.messages import read_request
@@ -133,19 +135,21 @@ def test_missing_llama_index(absent: str, monkeypatch: pytest.MonkeyPatch) -> No
         importlib.import_module("confroute_llamaindex")
 
 
-TOOL_CALL = ToolCallBlock(tool_call_id="1", tool_name="f", tool_kwargs={})
+ADD = {
+    "type": "function",
+    "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}},
+}
 
 
 @pytest.mark.parametrize(
     ("message", "kwargs", "named"),
     [
-        (USER, {"tools": [{"type": "function"}]}, "tools"),
+        (USER, {"tools": [{"type": "function"}]}, "tools that are no functions"),
+        (USER, {"tools": [ADD], "parallel_tool_calls": False}, "one tool call at most"),
         (USER, {"functions": [{}]}, "functions"),
-        (USER, {"response_format": {"type": "json_object"}}, "response_format"),
+        (USER, {"response_format": {"type": "json_object"}}, "a response format that is no JSON schema"),
         (ChatMessage(role="user", blocks=[TextBlock(text="?"), ImageBlock(image=b"x")]), {}, "image block"),
-        (ChatMessage(role="tool", content="4"), {}, "tool message"),
         (ChatMessage(role="function", content="4"), {}, "function message"),
-        (ChatMessage(role="assistant", blocks=[TOOL_CALL]), {}, "tool_call block"),
         (ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [1]}), {}, "tool_calls"),
     ],
 )
@@ -164,6 +168,24 @@ def test_a_json_schema_is_for_the_edge_too() -> None:
     schema = {"type": "object"}
     request = read_request([USER], {"response_format": response_format(schema)}, SamplingOptions(max_tokens=5))
     assert (request.unsupported, request.options) == (None, SamplingOptions(max_tokens=5, json_schema=schema))
+
+
+@pytest.mark.parametrize("arguments", [{"a": 3}, '{"a": 3}'])
+def test_tool_turns_are_read(arguments: Any) -> None:
+    """In OpenAI's form, whichever of its two forms LlamaIndex has the arguments in."""
+    call = ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs=arguments)
+    result = ChatMessage(role="tool", content="4", additional_kwargs={"tool_call_id": "1"})
+    request = read_request([ChatMessage(role="assistant", blocks=[call]), result], {}, SamplingOptions())
+    function = {"name": "add", "arguments": '{"a": 3}'}
+    assert request.unsupported is None
+    assert request.messages == [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "1", "type": "function", "function": function}],
+        },
+        {"role": "tool", "content": "4", "tool_call_id": "1"},
+    ]
 
 
 @pytest.mark.parametrize("kwargs", [{"tools": None}, {"tools": []}, {"response_format": None}, {"logprobs": True}])
@@ -226,3 +248,25 @@ def test_tokens(raw: Any, expected: tuple[int | None, int | None]) -> None:
     """Usage is read from objects and mappings, and unknown is None, never 0 and never an error."""
     response = ChatResponse(message=USER, raw=raw)
     assert LlamaIndexCloud(MockLLM(), [USER], {}).tokens(response) == expected
+
+
+async def test_the_edge_s_calls_are_llamaindex_s() -> None:
+    """Whole and streamed, sync and async: blocks with name, arguments and an id of their own."""
+    call = ToolCall(name="add", arguments='{"a": 3}')
+    answer = Sample(text="", tool_calls=(call,), output_tokens=9)
+    engine = ScriptedEngine({"Hello?": (answer, [answer])}, tools=True)
+    llm = ConfidenceRoutedLLM(edge=engine, cloud=MockLLM())
+    ask = [ChatMessage(role="user", content="Hello?")]
+    responses = [
+        llm.chat(ask, tools=[ADD]),
+        await llm.achat(ask, tools=[ADD]),
+        *llm.stream_chat(ask, tools=[ADD]),
+        *[chunk async for chunk in await llm.astream_chat(ask, tools=[ADD])],
+    ]
+    assert len(responses) == 4
+    for response in responses:
+        (block,) = response.message.blocks
+        assert isinstance(block, ToolCallBlock)
+        assert (block.tool_name, block.tool_kwargs) == ("add", {"a": 3})
+        assert response.additional_kwargs["confidence_routing"]["route"] == "edge"
+    assert len({response.message.blocks[0].tool_call_id for response in responses}) == 4

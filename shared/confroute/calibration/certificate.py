@@ -155,12 +155,13 @@ class Certificate:
         if self.template != template_hash(messages):
             return "it is for other system messages"
         asked = answer_settings(options)
-        if asked.pop("json_schema", None) != self.answers.get("json_schema"):
-            return "it is for answers to another JSON schema, or to none"
+        for name, what in _LONG_SETTINGS.items():
+            if asked.pop(name, None) != self.answers.get(name):
+                return f"it is for answers with another {what}, or with none"
         differences = [
             f"{name}={made!r}, not {asked.get(name)!r}"
             for name, made in self.answers.items()
-            if name != "json_schema" and made != asked.get(name)
+            if name not in _LONG_SETTINGS and made != asked.get(name)
         ]
         return f"it is for answers with {', '.join(differences)}" if differences else None
 
@@ -215,7 +216,12 @@ def answer_settings(options: SamplingOptions) -> dict[str, Any]:
         "max_tokens": options.max_tokens,
         "stop": list(options.stop),
         **({} if options.json_schema is None else {"json_schema": dict(options.json_schema)}),
+        **({"tools": {"offered": list(options.tools), "must_call": options.must_call}} if options.tools else {}),
     }
+
+
+# Those that a message about a difference does not quote.
+_LONG_SETTINGS = {"json_schema": "JSON schema", "tools": "choice of tools"}
 
 
 def auroc_advice(edge: str, auroc: float, interval: tuple[float, float]) -> str | None:

@@ -89,7 +89,7 @@ class Collection:
     def _inquire(self, inquiry: Inquiry) -> Flow[None]:
         settings = self.settings
         answer = yield from inquiry.serve(alternatives=settings["options"]["alternatives"])
-        if not answer.text.strip():
+        if answer.is_empty:
             return
         for estimator in self.estimators:
             yield from inquiry.follow_up(estimator.follow_ups(inquiry.evidence))

@@ -12,6 +12,7 @@ from confroute.edge import EdgeEngine
 from confroute.errors import ContextLengthError, UnsupportedRequestError
 from confroute.json_schema import is_valid
 from confroute.records import Generation, Message, Sample, SamplingOptions
+from confroute.tools import objection
 
 _STORY: Final[Message] = {"role": "user", "content": "Tell me a story about a fox."}
 _SCHEMA: Final[Mapping[str, Any]] = {
@@ -20,6 +21,22 @@ _SCHEMA: Final[Mapping[str, Any]] = {
     "required": ["kind", "old"],
     "additionalProperties": False,
 }
+_TOOLS: Final = tuple(
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": f"The {name} of a country.",
+            "parameters": {
+                "type": "object",
+                "properties": {"country": {"type": "string", "maxLength": 20}},
+                "required": ["country"],
+                "additionalProperties": False,
+            },
+        },
+    }
+    for name in ("capital", "language")
+)
 _TEXTS: Final = ("東京とは？ 🙂", "Что такое Москва?", "a\x00b", '"{}<|im_end|>', "e\u0301", " ")
 
 
@@ -157,6 +174,27 @@ def _held_to_a_schema(subject: Subject) -> None:
     assert isinstance(caught, UnsupportedRequestError), f"A schema that is none gives {caught!r}."
 
 
+def _calls_tools(subject: Subject) -> None:
+    if not getattr(subject.engine, "tools", False):
+        return
+    question = _user(next(iter(subject.facts)))
+    options: dict[str, Any] = {"temperature": 1.0, "max_tokens": 64, "tools": _TOOLS}
+    try:
+        generation = subject.ask(question, n=2, must_call=True, **options)
+    except UnsupportedRequestError:
+        return  # a model that was not made for tools
+    for sample in generation.samples:
+        problem = objection(sample, SamplingOptions(must_call=True, **options))
+        assert sample.finish_reason == "length" or problem is None, f"An answer that has to call a tool {problem}."
+    call = {"id": "1", "type": "function", "function": {"name": "capital", "arguments": '{"country": "Peru"}'}}
+    turns: Sequence[Message] = (
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "Lima"},
+    )
+    longer, shorter = subject.ask(question, *turns, **options), subject.ask(question, **options)
+    assert longer.input_tokens > shorter.input_tokens + 2, "What a tool gave does not reach the model."
+
+
 def _any_text(subject: Subject) -> None:
     for text in _TEXTS:
         generation = subject.ask(_user(text), n=2, max_tokens=3, temperature=1.0)
@@ -228,6 +266,7 @@ ENGINE_LAWS: Final[Mapping[str, Law]] = {
     "an answer asked for as JSON of a schema is of it": _held_to_a_schema,
     "any text can be asked": _any_text,
     "all turns of a conversation count": _roles,
+    "a tool that has to be called is called by its schema": _calls_tools,
     "requests at the same time get their own answers": _apart,
     "awaited, it answers the same": _awaited,
     "too long a prompt is told with its numbers, and the next request works": _too_long,

@@ -28,7 +28,8 @@ class EdgeEngine(Protocol):
         An engine may also have ``async def agenerate`` with the same arguments; without it, the asynchronous
         router calls this one in a worker thread. And it may have a ``wave``: how many samples the router is to draw
         at a time, where fewer together cost hardly more than all and may settle the decision. With ``json_schema =
-        True`` it says that it enforces that option; the router gives it no such request otherwise.
+        True`` it says that it enforces that option, with ``tools = True`` that it may know what to do with tools and
+        their messages; the router gives it no such requests otherwise.
 
         Raises:
             ContextLengthError: the prompt leaves no room for an answer; before any work is done. An answer that the

@@ -41,11 +41,12 @@ class BorrowedModel(ABC, Generic[Model]):
         return f"{type(self).__name__}({self.model!r})"
 
     @abstractmethod
-    def ask(self, model: Model, messages: Sequence[Message], alternatives: int) -> tuple[Sample, int]:
-        """One answer and the prompt's tokens, 0 where the model does not tell."""
+    def ask(self, model: Model, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
+        """One answer and the prompt's tokens, 0 where the model does not tell. What *options* say of sampling is in
+        *model* already."""
 
     @abstractmethod
-    async def aask(self, model: Model, messages: Sequence[Message], alternatives: int) -> tuple[Sample, int]:
+    async def aask(self, model: Model, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
         """`ask` on an event loop."""
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
@@ -53,14 +54,13 @@ class BorrowedModel(ABC, Generic[Model]):
         with ThreadPoolExecutor(n) as pool:
             # Each in a copy of the caller's context, where tracers and the like live.
             asked = [
-                pool.submit(contextvars.copy_context().run, self.ask, model, messages, options.alternatives)
-                for model in models
+                pool.submit(contextvars.copy_context().run, self.ask, model, messages, options) for model in models
             ]
             return _generation([future.result() for future in asked])
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         models = self._models(n, options)
-        return _generation(await together([self.aask(model, messages, options.alternatives) for model in models]))
+        return _generation(await together([self.aask(model, messages, options) for model in models]))
 
     def _models(self, n: int, options: SamplingOptions) -> list[Model]:
         seeds = [None if options.seed is None else options.seed + i for i in range(n)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from confroute.records import Sample
+from confroute.records import Sample, SamplingOptions
+from confroute.tools import read_call
 
 
 def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_tokens: int = 0) -> Sample:
@@ -18,8 +19,10 @@ def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_toke
     # The end-of-turn token of llama.cpp comes along as a token without text; it is no part of the answer.
     if len(tokens) > 1 and not tokens[-1]["token"]:
         tokens = tokens[:-1]
+    message: Mapping[str, Any] = choice["message"]
     return Sample(
-        text=(choice["message"].get("content") or "").strip(),
+        text=(message.get("content") or "").strip(),
+        tool_calls=tuple(read_call(call["function"]) for call in message.get("tool_calls") or ()),
         token_logprobs=tuple(float(token["logprob"]) for token in tokens) or None,
         tokens=tuple(str(token["token"]) for token in tokens) or None,
         alternatives=tuple(
@@ -33,16 +36,13 @@ def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_toke
     )
 
 
+def request_for_tools(options: SamplingOptions) -> dict[str, Any]:
+    """The parameters that offer the tools of *options*."""
+    if not options.tools:
+        return {}
+    return {"tools": list(options.tools), **({"tool_choice": "required"} if options.must_call else {})}
+
+
 def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The parameter of that name that holds an answer to a JSON *schema*."""
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}
-
-
-def asked_schema(response_format: Any) -> Mapping[str, Any] | None:
-    """The JSON schema in that parameter of a caller's; None where it asks for something else."""
-    asked = _mapping(_mapping(response_format).get("json_schema"))
-    return _mapping(asked.get("schema")) or None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

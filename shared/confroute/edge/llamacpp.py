@@ -11,10 +11,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from confroute.edge.choices import read_choice, response_format
+from confroute.edge.choices import read_choice, request_for_tools, response_format
 from confroute.edge.loopback import Exchange
 from confroute.errors import ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
+from confroute.tools import answer_schema, are_wanted, as_call
 
 
 class LlamaCppEngine:
@@ -34,9 +35,11 @@ class LlamaCppEngine:
         threads: CPU threads; by default all but one of the cores that this process may use, or both of two. llama.cpp's
             threads wait for each other busily: where another program takes one's core, all become many times slower,
             and fewer threads are faster.
+        chat_template: a Jinja template instead of the file's own. Tools are for models whose template shows them.
     """
 
     json_schema = True
+    tools = True
     wave = 4
     """How many samples `Router` draws at a time. A CPU is busy with four: ten together are some 10 % cheaper for each
     sample than four are, and a decision is often settled by then."""
@@ -49,6 +52,7 @@ class LlamaCppEngine:
         context_tokens: int = 8192,
         parallel: int = 16,
         threads: int | None = None,
+        chat_template: str | None = None,
     ) -> None:
         require("xllamacpp", extra="llamacpp", wanted_by="The llama.cpp engine")
         self.path = Path(path)
@@ -56,6 +60,8 @@ class LlamaCppEngine:
         self._context_tokens = context_tokens
         self._parallel = parallel
         self._threads = threads
+        self._chat_template = chat_template
+        self._knows_tools: bool | None = None
         self._server: Any = None
         self._key = ""
         self._loading = threading.Lock()
@@ -86,6 +92,8 @@ class LlamaCppEngine:
             # One cache for all slots: the samples of a prompt share its keys and values, and a single request may
             # fill the whole context instead of 1/parallel of it.
             params.kv_unified = True
+            if self._chat_template is not None:
+                params.chat_template = self._chat_template
             params.verbosity = -1
             params.warmup = False
             # Its /slots would show the prompts to whoever finds the port.
@@ -116,6 +124,8 @@ class LlamaCppEngine:
     def _generate(
         self, exchange: Exchange, messages: Sequence[Message], n: int, options: SamplingOptions
     ) -> Generation:
+        if are_wanted(messages, options) and not self._knows(exchange):
+            raise UnsupportedRequestError(f'The chat template of "{self.model}" does not show tools.')
         request: dict[str, Any] = {
             "messages": [dict(message) for message in messages],
             "n": n,
@@ -134,8 +144,14 @@ class LlamaCppEngine:
             request["stop"] = list(options.stop)
         if options.seed is not None:
             request["seed"] = options.seed
-        if options.json_schema is not None:
-            request["response_format"] = response_format(options.json_schema)
+        schema = answer_schema(options)
+        if schema is not None:
+            request["response_format"] = response_format(schema)
+        if options.must_call:
+            # Shown to the model, which is held to a call by the schema. llama.cpp itself would let it talk first.
+            request["chat_template_kwargs"] = {"tools": list(options.tools)}
+        else:
+            request |= request_for_tools(options)
         samples: list[Sample] = []
         input_tokens = 0
         # llama.cpp refuses an n above its number of slots.
@@ -151,17 +167,22 @@ class LlamaCppEngine:
                 together = request["n"] // 2
                 continue
             # usage.completion_tokens counts the first choice only; the logprobs count them all.
-            samples += [read_choice(choice, alternatives=options.alternatives) for choice in reply["choices"]]
+            given = [read_choice(choice, alternatives=options.alternatives) for choice in reply["choices"]]
+            samples += map(as_call, given) if options.must_call else given
             input_tokens = int(reply["usage"]["prompt_tokens"])
             if options.seed is not None:
                 request["seed"] += request["n"]
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
 
+    def _knows(self, exchange: Exchange) -> bool:
+        """Whether the chat template shows the tools and their calls; llama.cpp tried it when it was loaded."""
+        if self._knows_tools is None:
+            can: dict[str, bool] = self._send(exchange, "/props").get("chat_template_caps") or {}
+            self._knows_tools = bool(can.get("supports_tools") and can.get("supports_tool_calls"))
+        return self._knows_tools
+
     def _ask(self, exchange: Exchange, request: dict[str, Any], options: SamplingOptions) -> dict[str, Any]:
-        try:
-            reply: dict[str, Any] = exchange.post("/v1/chat/completions", request)
-        except (OSError, HTTPException, ValueError) as error:
-            raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
+        reply = self._send(exchange, "/v1/chat/completions", request)
         failure = reply.get("error")
         if failure is None:
             return reply
@@ -177,9 +198,15 @@ class LlamaCppEngine:
                 "is full. Give the engine a larger context_tokens, or ask it fewer things at a time."
             )
         kind = failure.get("type", "unknown error")
-        if kind == "invalid_request_error" and options.json_schema is not None:
+        if kind == "invalid_request_error" and request.get("response_format"):
             raise UnsupportedRequestError("llama.cpp cannot hold an answer to this JSON schema.")
         raise ModelError(f'llama.cpp refused a request to "{self.model}": {kind}.')
+
+    def _send(self, exchange: Exchange, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            return exchange.send(path, request)
+        except (OSError, HTTPException, ValueError) as error:
+            raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
 
 
 class _ContextFullError(ModelError):

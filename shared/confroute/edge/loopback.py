@@ -26,8 +26,9 @@ class Exchange:
         self._broken_off = False
         self._lock = threading.Lock()
 
-    def post(self, path: str, request: Mapping[str, Any]) -> Any:
-        """The reply, whatever its status. Raises OSError, HTTPException or ValueError where there is none."""
+    def send(self, path: str, request: Mapping[str, Any] | None = None) -> Any:
+        """The reply to a POST of *request*, or to a GET, whatever its status. Raises OSError, HTTPException or
+        ValueError where there is none."""
         connection = HTTPConnection(self._address)
         with self._lock:
             if self._broken_off:
@@ -35,7 +36,10 @@ class Exchange:
             connection.connect()
             self._connection = connection
         try:
-            connection.request("POST", path, json.dumps(request), self._headers)
+            if request is None:
+                connection.request("GET", path, headers=self._headers)
+            else:
+                connection.request("POST", path, json.dumps(request), self._headers)
             return json.loads(connection.getresponse().read())
         finally:
             with self._lock:

@@ -26,6 +26,26 @@ _PROMPT = re.compile(
 PROBE = ({"role": "user", "content": "Make up a name for a boat."},)
 # No model says that unless it is held to it.
 _HELD = {"response_format": response_format({"enum": ["zanzibarland"]}), "temperature": 0.0}
+# No server has a tool called for this that does not show its model the tools; some take no other choice than "auto".
+CALLED: Mapping[str, Any] = {
+    "messages": ({"role": "user", "content": "What is the weather in Paris now? Look it up."},),
+    "tools": [
+        {
+            "type": "function",
+            "function": {
+                "name": "get_weather",
+                "description": "Look up what the weather in a city is now.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"city": {"type": "string"}},
+                    "required": ["city"],
+                },
+            },
+        }
+    ],
+    "temperature": 0.0,
+    "max_tokens": 64,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +63,8 @@ class Capabilities:
     """Samples at a high temperature differ. Where they do not, their agreement says nothing."""
     json_schema: bool
     """Answers held to a JSON schema."""
+    tools: bool
+    """A tool is called where the question is for it: by the server's doing and the model's."""
 
 
 class RefusedError(ModelError):
@@ -112,13 +134,14 @@ class Connection:
             many = told = await self._probe({**several, **telling})
         except RefusedError:
             many, told = await self._try(several), await self._try(telling)
-        again, held = await together([self._try({}), self._try(_HELD)])
+        again, held, called = await together([self._try({}), self._try(_HELD), self._try(CALLED)])
         return Capabilities(
             n=len(many) > 1,
             logprobs=any(sample.token_logprobs for sample in told),
             alternatives=any(sample.alternatives for sample in told),
             draws=len({sample.text for sample in (*many, *told, *again)}) > 1,
             json_schema=any(sample.text.startswith('"zan') for sample in held),
+            tools=any(sample.tool_calls for sample in called),
         )
 
     async def close(self) -> None:

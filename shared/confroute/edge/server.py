@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from confroute.edge.background import BackgroundLoop
-from confroute.edge.choices import response_format
+from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.protocol import Capabilities, Connection, RefusedError, together
 from confroute.errors import ConfigurationError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
+from confroute.tools import are_wanted
 
 Request: TypeAlias = dict[str, Any]
 
@@ -23,10 +24,10 @@ class ServerEngine:
     """An edge model on vLLM, SGLang, llama-server, Ollama, LM Studio, TGI, or a fleet behind one URL.
 
     All samples of a prompt are one request where the server takes ``n``, and concurrent requests where it does not;
-    which of the two, whether there are logprobs and whether it holds an answer to a JSON schema is found out by up to
-    five requests of a few tokens at first use. The requests of all threads and event loops go out from one loop of the
-    engine's own, so that they share connections; cancelling the caller's task cancels the request, which most servers
-    answer by stopping to generate.
+    which of the two, whether there are logprobs, whether it holds an answer to a JSON schema and whether its model
+    calls tools is found out by up to six short requests at first use. The requests of all threads and event loops go
+    out from one loop of the engine's own, so that they share connections; cancelling the caller's task cancels the
+    request, which most servers answer by stopping to generate.
 
     Args:
         model: the name that the server knows the model by.
@@ -39,6 +40,7 @@ class ServerEngine:
     """
 
     json_schema = True
+    tools = True
 
     def __init__(
         self,
@@ -171,11 +173,14 @@ class ServerEngine:
             )
         if options.json_schema is not None and not can.json_schema:
             raise UnsupportedRequestError(f"The server at {self._host} does not hold answers to a JSON schema.")
+        if are_wanted(messages, options) and not can.tools:
+            raise UnsupportedRequestError(f'The server at {self._host} does not call tools with "{self.model}".')
         request: Request = {
             "messages": [dict(message) for message in messages],
             "max_tokens": options.max_tokens,
             "temperature": options.temperature,
             "top_p": options.top_p,
+            **request_for_tools(options),
         }
         if options.stop:
             request["stop"] = list(options.stop)

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confroute.edge.answers import Answers, Decode
+from confroute.edge.answers import Answers
 from confroute.edge.batching import Batcher, Job
+from confroute.edge.chat_format import ChatFormat
 from confroute.edge.checkpoints import from_gguf, from_pretrained
 from confroute.edge.passes import CopiedPasses, Passes
 from confroute.edge.ragged import RaggedPasses, runs_ragged
 from confroute.edge.schema import Schemas
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, require
-from confroute.records import Generation, Message, SamplingOptions
+from confroute.records import Generation, Message, Sample, SamplingOptions
+from confroute.tools import answer_schema
 
 logger = logging.getLogger("confroute")
 
@@ -49,9 +51,11 @@ class TransformersEngine:
         context_tokens: the most tokens of a prompt and its answer together; at most, and by default, the model's own.
         parallel: how many samples are decoded together; more wait their turn. A request for more gets them nonetheless.
         kept_tokens: how many tokens of prompts, of all requests together, keep their keys and values for the next.
+        chat_template: a Jinja template instead of the tokenizer's own. Tools are for models whose template shows them.
     """
 
     json_schema = True
+    tools = True
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class TransformersEngine:
         context_tokens: int | None = None,
         parallel: int = 64,
         kept_tokens: int = 8192,
+        chat_template: str | None = None,
     ) -> None:
         for module in ("torch", "transformers", *(("gguf",) if gguf_file else ())):
             require(module, extra="transformers", wanted_by="The transformers engine")
@@ -83,6 +88,7 @@ class TransformersEngine:
         self._context_tokens = context_tokens
         self._parallel = parallel
         self._kept_tokens = kept_tokens
+        self._chat_template = chat_template
         self._loaded: _Loaded | None = None
         self._lock = threading.RLock()
 
@@ -102,38 +108,37 @@ class TransformersEngine:
         self._ready()
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        batcher, job = self._job(messages, n, options)
-        batcher.submit(job)
+        loaded, job = self._job(messages, n, options)
+        loaded.batcher.submit(job)
         try:
-            samples = job.future.result()
+            return loaded.generation(job, job.future.result())
         except Exception as error:
             raise self._failed(error) from error
         finally:
             job.future.cancel()
-        return Generation(samples=samples, input_tokens=len(job.ids))
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         # Submitted here and not in the thread, which goes on where this is cancelled.
-        batcher, job = await asyncio.to_thread(self._job, messages, n, options)
-        batcher.submit(job)
+        loaded, job = await asyncio.to_thread(self._job, messages, n, options)
+        loaded.batcher.submit(job)
         try:
-            samples = await asyncio.wrap_future(job.future)
+            return loaded.generation(job, await asyncio.wrap_future(job.future))
         except Exception as error:
             raise self._failed(error) from error
-        return Generation(samples=samples, input_tokens=len(job.ids))
 
-    def _job(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> tuple[Batcher, Job]:
+    def _job(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> tuple[_Loaded, Job]:
         if n < 1 or options.max_tokens < 1:
             raise ConfigurationError(f"n and max_tokens must be at least 1, not {n} and {options.max_tokens}.")
         loaded = self._ready()
-        ids = self._encode(loaded, messages)
+        ids = loaded.format.encode(messages, options)
         limit = loaded.context_tokens
         if len(ids) >= limit:
             raise ContextLengthError(prompt_tokens=len(ids), max_tokens=options.max_tokens, context_tokens=limit)
         room = min(options.max_tokens, limit - len(ids))
-        guides = () if options.json_schema is None else loaded.schemas.guides(options.json_schema, n)
-        answers = Answers(n, room, options, eos=loaded.eos, decode=loaded.decode, guides=guides)
-        return loaded.batcher, Job(ids, answers)
+        schema = answer_schema(options)
+        guides = () if schema is None else loaded.schemas.guides(schema, n)
+        answers = Answers(n, room, options, eos=loaded.eos, decode=loaded.format.decode, guides=guides)
+        return loaded, Job(ids, answers)
 
     def _failed(self, error: Exception) -> ModelError:
         if "memory" in str(error):
@@ -147,24 +152,6 @@ class TransformersEngine:
         with self._lock:
             self._loaded = self._loaded or self._read()
             return self._loaded
-
-    def _encode(self, loaded: _Loaded, messages: Sequence[Message]) -> tuple[int, ...]:
-        if not loaded.tokenizer.chat_template:
-            raise ModelError(
-                f'The tokenizer of "{self.model}" has no chat template, so it cannot be asked in messages. '
-                "Use an instruction-tuned checkpoint (often named -Instruct, -it or -chat)."
-            )
-        try:
-            with self._lock:  # tokenizers are not made for several threads
-                encoded: Any = loaded.tokenizer.apply_chat_template(
-                    [dict(message) for message in messages], add_generation_prompt=True, tokenize=True, return_dict=True
-                )
-        except Exception as error:
-            raise ModelError(
-                f'The chat template of "{self.model}" refused the messages ({type(error).__name__}). '
-                "Some models take no system message, or need user and assistant to alternate."
-            ) from error
-        return tuple(int(token) for token in encoded["input_ids"])
 
     def _read(self) -> _Loaded:
         try:
@@ -193,14 +180,11 @@ class TransformersEngine:
         eos = tokenizer.eos_token_id if eos is None else eos
         ends = frozenset([eos] if isinstance(eos, int) else eos or [])
         passes: Passes = RaggedPasses(model) if ragged else CopiedPasses(model)
-
-        def decode(tokens: Sequence[int]) -> str:
-            return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
+        if self._chat_template is not None:
+            tokenizer.chat_template = self._chat_template
         return _Loaded(
             model=model,
-            tokenizer=tokenizer,
-            decode=decode,
+            format=ChatFormat(tokenizer, self.model),
             eos=ends,
             schemas=Schemas(tokenizer, vocabulary=model.get_output_embeddings().weight.shape[0], eos=sorted(ends)),
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
@@ -216,9 +200,12 @@ class TransformersEngine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     model: Any
-    tokenizer: Any
-    decode: Decode
+    format: ChatFormat
     eos: frozenset[int]
     schemas: Schemas
     context_tokens: int
     batcher: Batcher
+
+    def generation(self, job: Job, samples: Sequence[Sample]) -> Generation:
+        read = [self.format.read(sample, job.ids, job.answers.options) for sample in samples]
+        return Generation(samples=tuple(read), input_tokens=len(job.ids))

@@ -1,0 +1,163 @@
+"""A checkpoint's chat template on torch: from messages to the prompt, and from what the model wrote to its answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from confroute.errors import ModelError, UnsupportedRequestError
+from confroute.records import Message, Sample, SamplingOptions, ToolCall
+from confroute.tools import Tool, are_wanted, as_call, read_call
+
+_THOUGHT = "<think>"
+_CALL = "<tool_call>"
+# The forms of Hermes, Qwen 2.5 and 3, SmolLM and others, whose tokenizers mostly do not tell them.
+_THOUGHTS = {"reasoning_content": {"open": _THOUGHT, "close": "</think>", "content": "text"}}
+_TRANSFORM = {"type": "function", "function": "{content}"}
+_CALLS = {
+    "tool_calls": {
+        "open_pattern": rf"\s*{_CALL}",
+        "close": "</tool_call>",
+        "repeats": True,
+        "content": "json",
+        "transform": _TRANSFORM,
+    }
+}
+_PROBE: Tool = {"type": "function", "function": {"name": "look_up", "description": "", "parameters": {}}}
+
+
+class ChatFormat:
+    """Writes prompts, tools included, and reads answers: what is thought aloud is left out, calls are told apart.
+
+    How a model marks its thoughts and calls is read from the tokenizer's ``response_template``; those of the common
+    form are known without. Thread-safe.
+    """
+
+    def __init__(self, tokenizer: Any, model: str) -> None:
+        self._tokenizer = tokenizer
+        self._model = model
+        self._lock = threading.Lock()  # tokenizers are not made for several threads
+        self._own: Mapping[str, Any] | None = getattr(tokenizer, "response_template", None)
+        self._template = self._own or _common(str(tokenizer.chat_template or ""))
+
+    def encode(self, messages: Sequence[Message], options: SamplingOptions) -> tuple[int, ...]:
+        """The prompt's tokens.
+
+        Raises:
+            ModelError: there is no chat template, or it refuses the messages.
+            UnsupportedRequestError: tools are wanted, which the template does not show or whose calls have no known
+                form.
+        """
+        if not self._tokenizer.chat_template:
+            raise ModelError(
+                f'The tokenizer of "{self._model}" has no chat template, so it cannot be asked in messages. '
+                "Use an instruction-tuned checkpoint (often named -Instruct, -it or -chat)."
+            )
+        if are_wanted(messages, options) and not self._knows_tools:
+            raise UnsupportedRequestError(f'The chat template of "{self._model}" does not show tools.')
+        prompt = self._rendered(messages, options.tools)
+        if options.must_call:
+            prompt += ("\n</think>\n\n" if _ends_in_thought(prompt) else "") + self._begun_call()
+        with self._lock:
+            encoded: Any = self._tokenizer(prompt, add_special_tokens=False)
+        return tuple(int(token) for token in encoded["input_ids"])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Their text, in which the marks of thoughts and calls are left for `read`."""
+        return self._tokenizer.decode(
+            tokens, skip_special_tokens=self._template is None, clean_up_tokenization_spaces=False
+        )
+
+    def read(self, sample: Sample, prompt: Sequence[int], options: SamplingOptions) -> Sample:
+        """*sample* without thoughts, its calls told apart. A call that cannot be read has no name."""
+        if options.must_call:
+            return as_call(sample)
+        if self._template is None:
+            return sample
+        before = self.decode(prompt)
+        if self._own is None:
+            before = _THOUGHT if _ends_in_thought(before) else ""
+        text, calls = self._parsed(sample.text, before, options)
+        reason = "tool_calls" if calls and sample.finish_reason == "stop" else sample.finish_reason
+        return replace(sample, text=text, tool_calls=calls, finish_reason=reason)
+
+    def _parsed(self, text: str, before: str, options: SamplingOptions) -> tuple[str, tuple[ToolCall, ...]]:
+        try:
+            parsed: dict[str, Any] = self._tokenizer.parse_response(
+                text, self._template, prefix=before, tools=list(options.tools)
+            )
+        except ValueError:
+            return "", (ToolCall(name="", arguments=text),)
+        functions: list[Any] = [entry["function"] for entry in parsed.get("tool_calls") or ()]
+        # SmolLM2's are lists within one mark.
+        listed: list[Any] = [
+            each for function in functions for each in (function if isinstance(function, list) else [function])
+        ]
+        return parsed.get("content", "").strip(), tuple(map(read_call, listed))
+
+    def _begun_call(self) -> str:
+        """What a call begins with: written for the model, which is then held to the rest."""
+        field = (self._template or {})["fields"]["tool_calls"]
+        begin = _CALL if self._own is None else field.get("open")
+        if not isinstance(begin, str) or field["content"] != "json" or field.get("transform") != _TRANSFORM:
+            raise UnsupportedRequestError(f'How a call of "{self._model}" has to be begun is not known.')
+        return f"{begin}\n"
+
+    @cached_property
+    def _knows_tools(self) -> bool:
+        """Whether the template shows the tools, and calls have a form that can be read and begun."""
+        field = (self._template or {}).get("fields", {}).get("tool_calls")
+        asked: list[Message] = [{"role": "user", "content": "?"}]
+        return field is not None and self._rendered(asked, [_PROBE]) != self._rendered(asked, [])
+
+    def _rendered(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+        try:
+            with self._lock:
+                return self._tokenizer.apply_chat_template(
+                    [_for_template(message) for message in messages],
+                    tools=list(tools) or None,
+                    add_generation_prompt=True,
+                    tokenize=False,
+                )
+        except Exception as error:
+            raise ModelError(
+                f'The chat template of "{self._model}" refused the messages ({type(error).__name__}). '
+                "Some models take no system message, or need user and assistant to alternate."
+            ) from error
+
+
+def _common(chat_template: str) -> Mapping[str, Any] | None:
+    """The response template of a chat template that has marks of the common forms."""
+    # Calls in XML within the same mark are another form.
+    calls = _CALLS if _CALL in chat_template and "<function=" not in chat_template else {}
+    thoughts = _THOUGHTS if _THOUGHT in chat_template else {}
+    if not calls and not thoughts:
+        return None
+    return {"start_anchor_pattern": r"\A", "fields": {**thoughts, **calls, "content": {"content": "text"}}}
+
+
+def _for_template(message: Message) -> dict[str, Any]:
+    """*message* with the arguments of its calls as objects, which templates write as JSON themselves."""
+    if not message.get("tool_calls"):
+        return dict(message)
+    calls = [
+        {**call, "function": {**call["function"], "arguments": _json(call["function"]["arguments"])}}
+        for call in message["tool_calls"]
+    ]
+    return {**message, "tool_calls": calls}
+
+
+def _json(text: Any) -> Any:
+    """The value of a JSON text; what is none stays as it is."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return text
+
+
+def _ends_in_thought(prompt: str) -> bool:
+    return prompt.rstrip().endswith(_THOUGHT)

@@ -1,0 +1,169 @@
+"""Prompts and answers on torch: what a chat template writes, and what is read of a model's own words."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from confroute import ModelError, UnsupportedRequestError
+from confroute.edge.chat_format import ChatFormat
+from confroute.records import Message, Sample, SamplingOptions, ToolCall
+from confroute.tools import as_openai
+from tests.edge.tool_template import TEMPLATE
+
+tokenizers = pytest.importorskip("tokenizers")
+transformers = pytest.importorskip("transformers")
+
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+TOOLS = SamplingOptions(tools=(WEATHER,))
+ASK: list[Message] = [{"role": "user", "content": "Is it raining?"}]
+
+
+def tokenizer(template: str | None = TEMPLATE, **settings: Any) -> Any:
+    """One of bytes, so that any text survives."""
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    raw = tokenizers.Tokenizer(tokenizers.models.BPE(vocab={byte: i for i, byte in enumerate(alphabet)}, merges=[]))
+    raw.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    raw.decoder = tokenizers.decoders.ByteLevel()
+    made = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, **settings)
+    made.chat_template = template
+    return made
+
+
+COMMON = ChatFormat(tokenizer(), "m")
+THINKING = ChatFormat(tokenizer(TEMPLATE + "{# <think> #}"), "m")
+
+
+def read(form: ChatFormat, text: str, before: str = "", options: SamplingOptions = TOOLS) -> Sample:
+    prompt = form._tokenizer(before, add_special_tokens=False)["input_ids"]
+    return form.read(Sample(text=text), prompt, options)
+
+
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=5),
+        st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=9), st.lists, max_leaves=4),
+        max_size=3,
+    )
+)
+def test_a_call_that_the_template_writes_is_read_as_it_was(arguments: dict[str, Any]) -> None:
+    """Written into the prompt as an earlier turn and cut out there, it is the same call."""
+    if "</tool_call>" in json.dumps(arguments) or "<tool_call>" in json.dumps(arguments):
+        return  # the form has no way to say it
+    call = ToolCall(name="weather", arguments=json.dumps(arguments))
+    turn: Message = {"role": "assistant", "content": "", "tool_calls": [{"id": "1", **as_openai(call)}]}
+    prompt = COMMON.decode(COMMON.encode([*ASK, turn], TOOLS))
+    written = prompt.rsplit("<|im_start|>assistant\n", 2)[1].removesuffix("<|im_end|>\n")
+    (again,) = read(COMMON, written).tool_calls
+    assert (again.name, json.loads(again.arguments)) == ("weather", arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("No.", ("No.", ())),
+        ('Hm.\n<tool_call>\n{"name": "a", "arguments": {"x": 1}}\n</tool_call>', ("Hm.", (("a", '{"x": 1}'),))),
+        (
+            '<tool_call>{"name": "a", "arguments": {}}</tool_call>\n<tool_call>{"name": "b"}</tool_call>',
+            ("", (("a", "{}"), ("b", "{}"))),
+        ),
+        ('<tool_call>[{"name": "a"}, {"name": "b"}]</tool_call>', ("", (("a", "{}"), ("b", "{}")))),
+        ('<tool_call>\n{"name": "a", "argu', ("", (("", '<tool_call>\n{"name": "a", "argu'),))),
+        ("<tool_call>a</tool_call>", ("", (("", "<tool_call>a</tool_call>"),))),
+        ("<tool_call>3</tool_call>", ("", (("", "{}"),))),
+        ('<tool_call>{"name": 3}</tool_call>', ("", (("", "{}"),))),
+    ],
+)
+def test_calls_are_told_apart_from_words(text: str, expected: Any) -> None:
+    """One after the other or in a list; one that cannot be read has no name, so that it is not served as words."""
+    sample = read(COMMON, text)
+    assert (sample.text, tuple((call.name, call.arguments) for call in sample.tool_calls)) == expected
+    assert sample.finish_reason == ("tool_calls" if sample.tool_calls else "stop")
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "expected"),
+    [
+        ("assistant\n", "<think>\nWell.\n</think>\n\nNo.", "No."),
+        ("assistant\n<think>\n", "Well.\n</think>\n\nNo.", "No."),
+        ("assistant\n", "<think>\nWell, it m", ""),
+        ("assistant\n", "No.", "No."),
+    ],
+)
+def test_thoughts_are_no_part_of_the_answer(before: str, text: str, expected: str) -> None:
+    """Begun by the model or by the prompt, and ended or not: samples that think otherwise may still agree."""
+    assert read(THINKING, text, before, SamplingOptions()).text == expected
+
+
+def test_marks_of_no_meaning_to_a_model_are_words() -> None:
+    """To a model whose template has no calls, the text is what it is."""
+    plain = ChatFormat(tokenizer("{{ messages[0].content }}"), "m")
+    assert read(plain, "<tool_call>3</tool_call>", options=SamplingOptions()).text == "<tool_call>3</tool_call>"
+
+
+def test_a_response_template_of_the_tokenizer_s_own_prevails() -> None:
+    """Models of other forms say so."""
+    own = {
+        "start_anchor": "assistant\n",
+        "fields": {
+            "tool_calls": {
+                "open_pattern": r"CALL (?P<name>\w+) ",
+                "close": ";",
+                "repeats": True,
+                "content": "json",
+                "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+            },
+            "content": {"content": "text"},
+        },
+    }
+    made = tokenizer()
+    made.response_template = own
+    sample = read(ChatFormat(made, "m"), 'CALL a {"x": 1};', "user\n?assistant\n")
+    assert sample.tool_calls == (ToolCall(name="a", arguments='{"x": 1}'),)
+    with pytest.raises(UnsupportedRequestError, match="begun"):
+        ChatFormat(made, "m").encode(ASK, SamplingOptions(tools=(WEATHER,), must_call=True))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ messages[0].content }}",
+        "{{ messages[0].content }}{# <tool_call> #}",
+        TEMPLATE.replace("tool_call>", "function>"),
+        TEMPLATE + "{# <think> <function= #}",
+    ],
+    ids=["none", "shows no tools", "calls of an unknown form", "calls in XML"],
+)
+def test_a_template_without_tools_is_told(template: str) -> None:
+    """Its model would never learn of them, or its calls could not be read."""
+    form = ChatFormat(tokenizer(template), "m")
+    result: Message = {"role": "tool", "content": "no"}
+    for messages, options in ((ASK, TOOLS), ([*ASK, result], SamplingOptions())):
+        with pytest.raises(UnsupportedRequestError, match="does not show tools"):
+            form.encode(messages, options)
+    assert form.encode(ASK, SamplingOptions())
+
+
+def test_a_call_that_has_to_be_made_is_begun() -> None:
+    """After a thought that the template begins, which is then empty."""
+    must = SamplingOptions(tools=(WEATHER,), must_call=True)
+    assert COMMON.decode(COMMON.encode(ASK, must)).endswith("<|im_start|>assistant\n<tool_call>\n")
+    thought = ChatFormat(tokenizer(TEMPLATE + "{{ '<think>\\n' }}"), "m")
+    assert thought.decode(thought.encode(ASK, must)).endswith("<think>\n\n</think>\n\n<tool_call>\n")
+    assert read(COMMON, '{"name": "weather", "arguments": {}}', options=must).tool_calls[0].name == "weather"
+    assert read(COMMON, '{"name": "wea', options=must).tool_calls == (ToolCall(name="", arguments='{"name": "wea'),)
+
+
+def test_messages_that_the_template_refuses_are_a_model_error() -> None:
+    """Told without quoting them."""
+    form = ChatFormat(tokenizer("{{ raise_exception('no system message: ' + messages[0].content) }}"), "m")
+    with pytest.raises(ModelError, match="refused the messages") as caught:
+        form.encode(ASK, SamplingOptions())
+    assert "raining" not in str(caught.value)
+    with pytest.raises(ModelError, match="has no chat template"):
+        ChatFormat(SimpleNamespace(chat_template=None), "m").encode(ASK, SamplingOptions())

@@ -1,0 +1,128 @@
+"""Tools on the edge in LangChain: calls arrive as LangChain's, however they are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from pydantic import BaseModel
+
+from confroute import SamplingOptions, UnsupportedRequestError
+from confroute.records import Sample, ToolCall
+from confroute.testing import ScriptedEngine
+from confroute_langchain import ConfidenceRoutedChatModel
+from confroute_langchain.edge import ChatModelEdge
+from tests.edge.scripted_server import Reply, Request, completion, serving
+from tests.langchain.scripted import ScriptedCloud, record_of
+from tests.langchain.test_edge import chat
+
+QUESTION = "What is 1 + 2?"
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+def calling(*calls: tuple[str, str]) -> Sample:
+    made = tuple(ToolCall(name=name, arguments=arguments) for name, arguments in calls)
+    return Sample(text="", tool_calls=made, output_tokens=9, finish_reason="tool_calls")
+
+
+def routed(answer: Sample, cloud: Any = None, *, tools: bool = True) -> ConfidenceRoutedChatModel:
+    engine = ScriptedEngine({QUESTION: (answer, [answer])}, tools=tools)
+    return ConfidenceRoutedChatModel(edge=engine, cloud=cloud or ScriptedCloud())
+
+
+def test_the_edge_s_calls_are_langchain_s(ask: Any) -> None:
+    """Invoked or streamed: names, arguments, an id for each, and nothing said beside them."""
+    two = calling(("add", '{"a": 1, "b": 2}'), ("add", '{"a": 3, "b": -1}'))
+    answer = ask(routed(two).bind_tools([add]), QUESTION)
+    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [
+        ("add", {"a": 1, "b": 2}),
+        ("add", {"a": 3, "b": -1}),
+    ]
+    assert len({call["id"] for call in answer.tool_calls} - {None, ""}) == 2
+    assert (answer.content, answer.response_metadata["finish_reason"]) == ("", "tool_calls")
+    assert record_of(answer)["route"] == "edge"
+
+
+def test_a_call_is_made_and_its_result_read() -> None:
+    """As an agent goes on: the tool runs on what the edge wrote, and the edge is told in OpenAI's form what it gave."""
+    model = routed(calling(("add", '{"a": 1, "b": 2}')))
+    answer = model.bind_tools([add]).invoke(QUESTION)
+    result = add.invoke(answer.tool_calls[0])
+    assert (result.content, result.tool_call_id) == ("3", answer.tool_calls[0]["id"])
+    again = model.bind_tools([add]).invoke([HumanMessage(QUESTION), answer, result])
+    assert record_of(again)["route"] == "edge"
+    _, told, given = model.edge.requests[-1][0]
+    assert told["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a": 1, "b": 2}'}
+    assert given == {"role": "tool", "content": "3", "tool_call_id": result.tool_call_id}
+
+
+def test_blocks_that_repeat_the_calls_are_no_obstacle() -> None:
+    """Anthropic's messages have each call in the content, too."""
+    model = routed(Sample(text="3"))
+    use = {"type": "tool_use", "id": "1", "name": "add", "input": {"a": 1, "b": 2}}
+    call = {"name": "add", "args": {"a": 1, "b": 2}, "id": "1"}
+    earlier = AIMessage([{"type": "text", "text": "Hm."}, use], tool_calls=[call])
+    answer = model.invoke([HumanMessage(QUESTION), earlier, ToolMessage("3", tool_call_id="1")])
+    assert record_of(answer)["route"] == "edge"
+    read = model.edge.requests[0][0][1]
+    assert (read["content"], [call["id"] for call in read["tool_calls"]]) == ("Hm.", ["1"])
+
+
+def test_a_wrong_call_is_the_cloud_s(ask: Any) -> None:
+    """One that is not of the tool's schema is not handed to the caller, and the cloud has the tools in its own form."""
+    cloud = ScriptedCloud()
+    answer = ask(routed(calling(("add", '{"a": "one"}')), cloud).bind_tools([add]), QUESTION)
+    assert record_of(answer)["reason"] == "edge_error"
+    assert cloud.seen[0][1]["tools"][0]["function"]["name"] == "add"
+
+
+@pytest.mark.parametrize("arguments", [{"parallel_tool_calls": False}, {"tool_choice": "sub"}])
+def test_what_the_edge_cannot_promise_is_the_cloud_s(arguments: dict[str, Any]) -> None:
+    """One call at most, or one of a tool that there is not."""
+    model = routed(calling(("add", "{}")))
+    assert record_of(model.bind_tools([add], **arguments).invoke(QUESTION))["reason"] == "unsupported"
+    assert model.edge.requests == []
+
+
+def test_structured_output_by_a_call_of_the_edge() -> None:
+    """LangChain's default way, which has to call; parsed as LangChain parses it."""
+
+    class Total(BaseModel):
+        """A sum."""
+
+        value: int
+
+    model = routed(calling(("Total", '{"value": 3}')))
+    assert model.with_structured_output(Total).invoke(QUESTION) == Total(value=3)
+    assert {options.must_call for _, _, options in model.edge.requests} == {True}
+
+
+def add_one(request: Request) -> Reply:
+    status, body = completion([""])
+    function = {"name": request["tools"][0]["function"]["name"], "arguments": '{"a": 1, "b": 1}'}
+    body["choices"][0]["message"]["tool_calls"] = [{"id": "1", "type": "function", "function": function}]
+    return status, body
+
+
+def test_a_chat_model_as_the_edge_calls_tools() -> None:
+    """With the tools in its own form, and a call it has to make in its own word for it."""
+    pytest.importorskip("langchain_openai")
+    function = {"name": "add", "parameters": add.get_input_jsonschema()}
+    options = SamplingOptions(tools=({"type": "function", "function": function},), must_call=True)
+    ask = [{"role": "user", "content": QUESTION}]
+    with serving(add_one) as server:
+        generation = ChatModelEdge(chat(server.url)).generate(ask, n=2, options=options)
+        assert [sample.tool_calls for sample in generation.samples] == [
+            (ToolCall(name="add", arguments='{"a": 1, "b": 1}'),)
+        ] * 2
+        assert (server.asked[0]["tools"][0]["function"]["name"], server.asked[0]["tool_choice"]) == ("add", "required")
+    with pytest.raises(UnsupportedRequestError, match="calls no tools"):
+        ChatModelEdge(FakeListChatModel(responses=["3"])).generate(ask, n=1, options=options)
