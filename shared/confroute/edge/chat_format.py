@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from confroute.errors import ModelError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions, ToolCall
@@ -94,9 +94,7 @@ class ChatFormat:
             return "", (ToolCall(name="", arguments=text),)
         functions: list[Any] = [entry["function"] for entry in parsed.get("tool_calls") or ()]
         # SmolLM2's are lists within one mark.
-        listed: list[Any] = [
-            each for function in functions for each in (function if isinstance(function, list) else [function])
-        ]
+        listed = [each for function in functions for each in _listed(function)]
         return parsed.get("content", "").strip(), tuple(map(read_call, listed))
 
     def _begun_call(self) -> str:
@@ -161,3 +159,7 @@ def _json(text: Any) -> Any:
 
 def _ends_in_thought(prompt: str) -> bool:
     return prompt.rstrip().endswith(_THOUGHT)
+
+
+def _listed(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
