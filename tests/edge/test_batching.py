@@ -272,14 +272,16 @@ def test_a_cancelled_task_leaves_the_batch(tiny: Tiny) -> None:
 def test_cancelled_before_it_began_it_never_does(tiny: Tiny) -> None:
     """A task that is cancelled while its prompt is still being written out leaves no work behind."""
     engine = copy_of(tiny())
-    encode, begun, go_on = engine._encode, threading.Event(), threading.Event()
+    engine.load()
+    form = engine._loaded.format
+    encode, begun, go_on = form.encode, threading.Event(), threading.Event()
 
     def slowly(*arguments: Any) -> Any:
         begun.set()
         go_on.wait(5)
         return encode(*arguments)
 
-    engine._encode = slowly  # type: ignore[method-assign]
+    form.encode = slowly
 
     async def main() -> None:
         task = asyncio.create_task(engine.agenerate(user("a"), n=2, options=SAMPLING))

@@ -15,6 +15,7 @@ from confroute.edge.answers import Answers
 from confroute.edge.batching import Batcher, Job
 from confroute.edge.chat_format import ChatFormat
 from confroute.edge.checkpoints import from_gguf, from_pretrained
+from confroute.edge.packed import pack_linears
 from confroute.edge.passes import CopiedPasses, Passes
 from confroute.edge.ragged import RaggedPasses, runs_ragged
 from confroute.edge.schema import Schemas
@@ -165,7 +166,10 @@ class TransformersEngine:
             else:
                 model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
             model = model.eval().to(device)
+            vocabulary: int = model.get_output_embeddings().weight.shape[0]
             with torch.inference_mode():
+                if device.type == "cpu":
+                    pack_linears(model)
                 ragged = runs_ragged(model)
         except Exception as error:
             raise ModelError(
@@ -186,7 +190,7 @@ class TransformersEngine:
             model=model,
             format=ChatFormat(tokenizer, self.model),
             eos=ends,
-            schemas=Schemas(tokenizer, vocabulary=model.get_output_embeddings().weight.shape[0], eos=sorted(ends)),
+            schemas=Schemas(tokenizer, vocabulary=vocabulary, eos=sorted(ends)),
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
             batcher=Batcher(
                 passes,

@@ -1,0 +1,65 @@
+"""How the next token is drawn on torch: with the model's probabilities, and from the nucleus only."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from confroute import SamplingOptions
+
+torch = pytest.importorskip("torch")
+
+from confroute.edge.answers import Answers  # noqa: E402 - it needs torch
+
+
+def drawn(probabilities: list[float], n: int, **options: Any) -> list[int]:
+    """*n* tokens of this distribution at temperature 1."""
+    answers = Answers(n, 1, SamplingOptions(temperature=1.0, seed=3, **options), eos=frozenset(), decode=lambda _: "")
+    logits = torch.tensor([[math.log(each) if each else -math.inf for each in probabilities]]).expand(n, -1)
+    return answers.choose(logits).tolist()
+
+
+def test_tokens_are_drawn_with_their_probabilities() -> None:
+    """Within five standard errors for each of them, among tokens that are never drawn."""
+    probabilities = [0.0, 0.5, 0.0, 0.3, 0.15, 0.05, 0.0]
+    n = 20_000
+    tokens = drawn(probabilities, n)
+    for token, probability in enumerate(probabilities):
+        assert abs(tokens.count(token) / n - probability) <= 5 * math.sqrt(probability * (1 - probability) / n)
+
+
+def test_the_nucleus_is_drawn_from_in_proportion() -> None:
+    """The tokens before which top-p is not yet reached, with their probabilities among themselves."""
+    tokens = drawn([0.05, 0.5, 0.1, 0.3, 0.05], 20_000, top_p=0.75)
+    assert set(tokens) == {1, 3}
+    assert abs(tokens.count(1) / len(tokens) - 0.625) <= 5 * math.sqrt(0.625 * 0.375 / len(tokens))
+
+
+@given(
+    st.lists(st.integers(0, 50), min_size=2, max_size=40).filter(any),
+    st.floats(0.01, 0.99),
+)
+def test_no_token_outside_of_the_nucleus_is_drawn(weights: list[int], top_p: float) -> None:
+    """Whatever the distribution is: nothing that more likely tokens, reaching top-p, stand before."""
+    probabilities = [weight / sum(weights) for weight in weights]
+    for token in set(drawn(probabilities, 50, top_p=top_p)):
+        assert probabilities[token] > 0
+        assert sum(each for each in probabilities if each > probabilities[token]) < top_p + 1e-5
+
+
+def test_a_nucleus_of_many_tokens_is_not_cut() -> None:
+    """A flat distribution needs more tokens than are sorted at first: half of 4,000 are drawn from, none left out."""
+    size = 4000
+    flat = [1 / size] * size
+    assert len(set(drawn(flat, 20_000, top_p=0.5))) == pytest.approx(size / 2, rel=0.01)
+    # One row that needs many beside one that needs few.
+    answers = Answers(2, 1, SamplingOptions(temperature=1.0, top_p=0.9, seed=1), eos=frozenset(), decode=lambda _: "")
+    peaked = torch.full((size,), -20.0)
+    peaked[7] = 0.0
+    seen = {tuple(answers.choose(torch.stack([peaked, torch.zeros(size)])).tolist()) for _ in range(200)}
+    assert {first for first, _ in seen} == {7}
+    assert len({second for _, second in seen}) > 150
