@@ -50,7 +50,7 @@ class Questions:
         self._text = topics["assignment"]
         self.tokens = PROMPT_TOKENS + 1
         while self.tokens > PROMPT_TOKENS:
-            self.tokens = len(engine._encode(engine._loaded, self.new()))
+            self.tokens = len(engine._loaded.format.encode(self.new(), GREEDY))
             if self.tokens > PROMPT_TOKENS:
                 self._text = self._text[: int(len(self._text) * min(0.99, PROMPT_TOKENS / self.tokens))]
 
@@ -72,7 +72,7 @@ def contenders(torch_engine: Any, llamacpp: Any, questions: Questions) -> dict[s
         return engine.generate(messages, n=SAMPLES, options=DRAWN).output_tokens
 
     def theirs() -> int:
-        prompt = torch.tensor([torch_engine._encode(torch_engine._loaded, questions.new())])
+        prompt = torch.tensor([torch_engine._loaded.format.encode(questions.new(), GREEDY)])
         out = plain.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),

@@ -1,0 +1,185 @@
+"""Two thousand short requests to the real model, by threads and tasks at the same time, and how soon it stops.
+
+    python tests/bench/soak.py [--requests 2000]
+
+Sixteen threads and sixteen tasks ask each engine for the capitals of twelve countries, over and over, one greedy answer
+of at most eight tokens. An answer is foreign if it does not name the capital although the engine named it when it was
+asked for it alone. Memory is what the process holds (RSS), after a tenth of the requests and after all.
+
+Then ten samples of a long prompt are cancelled, or broken off by Ctrl-C, while the prompt is read and while answers are
+written: when the caller has its thread back, and when the process has stopped working (less than a tenth of a core over
+50 ms). Writes docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+from confroute import SamplingOptions, resolve_edge
+from tests.bench.report import machine, write
+
+CAPITALS = {
+    "France": "Paris", "Japan": "Tokyo", "Egypt": "Cairo", "Italy": "Rome", "Spain": "Madrid", "Peru": "Lima",
+    "England": "London", "Russia": "Moscow", "Greece": "Athens", "Cuba": "Havana", "Iran": "Tehran", "Iraq": "Baghdad",
+}  # fmt: skip
+SHORT = SamplingOptions(max_tokens=8)
+LONG = SamplingOptions(max_tokens=200, temperature=0.7, seed=0)
+AT_ONCE = 16
+PHASES = {"reading": 0.4, "writing": 12.0}
+BUSY = 0.1
+
+
+def asking(country: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"What is the capital of {country}? Answer with one word."}]
+
+
+def soak(engine: Any, requests: int) -> str:
+    """A row of the table."""
+    known = [c for c in CAPITALS if CAPITALS[c] in engine.generate(asking(c), n=1, options=SHORT).samples[0].text]
+    threads = threading.active_count()
+    foreign = _ask(engine, known, requests // 10)
+    held = _rss()
+    started = time.perf_counter()
+    foreign += _ask(engine, known, requests)
+    seconds = time.perf_counter() - started
+    time.sleep(1)
+    return (
+        f"| {type(engine).__name__} | {requests:,} | {len(known)} | {foreign} | {requests / seconds:.1f} | "
+        f"{held:.0f} → {_rss():.0f} | {threading.active_count() - threads} |"
+    )
+
+
+def _ask(engine: Any, known: Sequence[str], requests: int) -> int:
+    """Half of the requests by threads and half by tasks; how many answers do not name their capital."""
+    asked = [known[i % len(known)] for i in range(requests)]
+
+    def by_thread(country: str) -> bool:
+        return CAPITALS[country] in engine.generate(asking(country), n=1, options=SHORT).samples[0].text
+
+    async def by_tasks() -> list[bool]:
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(country: str) -> bool:
+            async with turn:
+                generation = await engine.agenerate(asking(country), n=1, options=SHORT)
+                return CAPITALS[country] in generation.samples[0].text
+
+        return await asyncio.gather(*map(ask, asked[1::2]))
+
+    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
+        tasks = pool.submit(lambda: asyncio.run(by_tasks()))
+        threads = list(pool.map(by_thread, asked[::2]))
+        return [*threads, *tasks.result()].count(False)
+
+
+def _rss() -> float:
+    """Megabytes; of Linux only."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def stopping(engine: Any, name: str) -> list[str]:
+    rows: list[str] = []
+    for phase, wait in PHASES.items():
+        for way, stop in (("task cancelled", _cancel), ("Ctrl-C", _interrupt)):
+            measured = [stop(engine, wait) for _ in range(3)]
+            back, idle = (max(times) for times in zip(*measured, strict=True))
+            rows.append(f"| {name} | {phase} | {way} | {back:.2f} | {idle:.2f} |")
+    return rows
+
+
+def _long() -> list[dict[str, str]]:
+    """With another number each time, so that no cache has the prompt."""
+    return [{"role": "user", "content": f"{next(_numbers)}. Explain this text.\n\n{topics['assignment'][:4500]}"}]
+
+
+_numbers = itertools.count(1)
+
+
+def _cancel(engine: Any, wait: float) -> tuple[float, float]:
+    async def main() -> tuple[float, float]:
+        task = asyncio.create_task(engine.agenerate(_long(), n=10, options=LONG))
+        await asyncio.sleep(wait)
+        assert not task.done(), "The request was answered before it could be cancelled."
+        cancelled = time.perf_counter()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        back = time.perf_counter() - cancelled
+        await asyncio.to_thread(_until_idle)
+        return back, time.perf_counter() - cancelled
+
+    return asyncio.run(main())
+
+
+def _interrupt(engine: Any, wait: float) -> tuple[float, float]:
+    sent: list[float] = []
+
+    def send() -> None:
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(wait, send)
+    timer.start()
+    try:
+        engine.generate(_long(), n=10, options=LONG)
+    except KeyboardInterrupt:
+        back = time.perf_counter() - sent[0]
+    else:
+        raise SystemExit("The request was answered before it could be broken off.")
+    _until_idle()
+    return back, time.perf_counter() - sent[0]
+
+
+def _until_idle() -> None:
+    """Returns when the process has worked less than BUSY of a core for 50 ms."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        before = time.process_time()
+        time.sleep(0.05)
+        if time.process_time() - before < 0.05 * BUSY:
+            return
+    raise SystemExit("It does not stop.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=2000)
+    requests = parser.parse_args().requests
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored in the background
+    engines: list[Any] = [resolve_edge("smollm2-135m", engine=kind) for kind in ("transformers", "llamacpp")]
+    soaked: list[str] = []
+    stopped: list[str] = []
+    for engine in engines:
+        engine.load()
+        soaked.append(soak(engine, requests))
+        print(soaked[-1], flush=True)
+        stopped += stopping(engine, type(engine).__name__)
+        print("\n".join(stopped), flush=True)
+    lines = [
+        f"SmolLM2-135M, {AT_ONCE} threads and {AT_ONCE} tasks at the same time. "
+        + machine("torch", "transformers", "xllamacpp"),
+        "",
+        "| engine | requests | capitals known | foreign answers | requests a second | MB held | threads left |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *soaked,
+        "",
+        "| engine | while | stopped by | caller back after at most, s | model idle after at most, s |",
+        "| --- | --- | --- | ---: | ---: |",
+        *stopped,
+    ]
+    write("soak", "Many requests, and stopping", lines)
+
+
+if __name__ == "__main__":
+    main()
