@@ -43,6 +43,7 @@ bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write 
 	$(BIN)/python tests/bench/shared_prefill.py
 	$(BIN)/python tests/bench/verdict.py
 	$(BIN)/python tests/bench/concurrency.py
+	$(BIN)/python tests/bench/soak.py
 	$(BIN)/python tests/bench/scaling.py
 	$(BIN)/python tests/bench/startup.py
 	$(BIN)/python tests/bench/option_logits.py

@@ -295,7 +295,7 @@ class ConfidenceRoutedChatModel(BaseChatModel):
             "edge": router.edge.model,
             "cloud": cloud_name(self._cloud),
             "cloud_params": repr(sorted(cloud._identifying_params.items(), key=lambda item: item[0])),
-            "estimator": router.estimator.identity,
+            "estimator": router.estimator_identity,
             "threshold": router.policy.threshold,
             "policy": type(router.policy).__name__,
             "calibrator": router.calibrator and router.calibrator.identity,

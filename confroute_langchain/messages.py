@@ -19,6 +19,7 @@ METADATA_KEY = "confidence_routing"
 
 # A thought in an earlier answer is no part of what was said; refusing it would send all later turns to the cloud.
 _READABLE = ("text", "reasoning", "thinking", "redacted_thinking")
+_PLAIN = {"human": "user", "system": "system"}
 # What a message's tool_calls say again.
 _CALL_BLOCKS = ("tool_use", "tool_call", "function_call")
 _OF_TOOLS = ("tool_calls", "tool_call_id")
@@ -27,6 +28,9 @@ _OF_TOOLS = ("tool_calls", "tool_call_id")
 def read(messages: Sequence[BaseMessage]) -> list[Message]:
     """The messages in OpenAI's form, of their content the text only; what is not text is left out (see
     `unsupported`)."""
+    if all(type(message.content) is str and message.type in _PLAIN for message in messages):
+        # As below, in a tenth of the time.
+        return [{"role": _PLAIN[message.type], "content": message.content} for message in messages]
     converted = convert_to_openai_messages(list(messages))
     return [
         {

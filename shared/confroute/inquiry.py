@@ -77,7 +77,9 @@ class Inquiry:
                 engine overlooked a part of it.
         """
         self._check_support()
-        options = replace(self._options, alternatives=alternatives)
+        options = self._options
+        if alternatives != options.alternatives:
+            options = replace(options, alternatives=alternatives)
         generation = yield from self._ask(self._messages, 1, options)
         self._input_tokens += generation.input_tokens
         answer = generation.samples[0]
