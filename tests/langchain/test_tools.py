@@ -124,5 +124,7 @@ def test_a_chat_model_as_the_edge_calls_tools() -> None:
             (ToolCall(name="add", arguments='{"a": 1, "b": 1}'),)
         ] * 2
         assert (server.asked[0]["tools"][0]["function"]["name"], server.asked[0]["tool_choice"]) == ("add", "required")
+    with serving() as server, pytest.raises(UnsupportedRequestError, match="where it has to"):
+        ChatModelEdge(chat(server.url)).generate(ask, n=2, options=options)
     with pytest.raises(UnsupportedRequestError, match="calls no tools"):
         ChatModelEdge(FakeListChatModel(responses=["3"])).generate(ask, n=1, options=options)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from confroute.edge.protocol import together
+from confroute.errors import UnsupportedRequestError
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
 Model = TypeVar("Model")
@@ -56,11 +57,18 @@ class BorrowedModel(ABC, Generic[Model]):
             asked = [
                 pool.submit(contextvars.copy_context().run, self.ask, model, messages, options) for model in models
             ]
-            return _generation([future.result() for future in asked])
+            return self._generation([future.result() for future in asked], options)
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         models = self._models(n, options)
-        return _generation(await together([self.aask(model, messages, options) for model in models]))
+        answers = await together([self.aask(model, messages, options) for model in models])
+        return self._generation(answers, options)
+
+    def _generation(self, answers: Sequence[tuple[Sample, int]], options: SamplingOptions) -> Generation:
+        samples = tuple(sample for sample, _ in answers)
+        if options.must_call and not any(sample.tool_calls for sample in samples):
+            raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
+        return Generation(samples=samples, input_tokens=max(tokens for _, tokens in answers))
 
     def _models(self, n: int, options: SamplingOptions) -> list[Model]:
         seeds = [None if options.seed is None else options.seed + i for i in range(n)]
@@ -98,7 +106,3 @@ class BorrowedModel(ABC, Generic[Model]):
     def isolation(self) -> Mapping[str, Any]:
         """Fields that keep the framework from giving one sample for all, or showing each to the caller's callbacks."""
         return {}
-
-
-def _generation(answers: Sequence[tuple[Sample, int]]) -> Generation:
-    return Generation(samples=tuple(sample for sample, _ in answers), input_tokens=max(tokens for _, tokens in answers))
