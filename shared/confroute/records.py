@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Message: TypeAlias = Mapping[str, Any]
 """One chat message in OpenAI's form, ``{"role": "user", "content": "..."}``, its content text. An answer that called
@@ -32,7 +35,9 @@ class SamplingOptions:
     """How the edge is to generate. *temperature* 0 is greedy; *max_tokens* counts new tokens; *alternatives* is how
     many of the most probable tokens are to be told at each position; an answer that ends by itself is JSON of
     *json_schema*, if there is one, which an engine with ``json_schema = True`` enforces. An answer may call *tools*,
-    functions in OpenAI's form, with an engine that has ``tools = True``, and has to where *must_call*."""
+    functions in OpenAI's form, with an engine that has ``tools = True``, and has to where *must_call*. *hidden_layer*
+    asks for the hidden states after that layer, 0 being the embeddings and -1 the last, normed, in
+    `Sample.hidden_states`."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -43,6 +48,7 @@ class SamplingOptions:
     json_schema: Mapping[str, Any] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     must_call: bool = False
+    hidden_layer: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,11 @@ class Sample:
     """For each of these tokens the most probable ones at its place, the likeliest first; None if not asked for."""
     output_tokens: int = 0
     finish_reason: str = "stop"
+    hidden_states: np.ndarray[tuple[int, int], np.dtype[np.float32]] | None = field(
+        default=None, compare=False, repr=False
+    )
+    """What the first token, and the last one or the end, were drawn from: float32, (2, hidden size), for probes. None
+    if not asked for, or from an engine that has none: only `TransformersEngine` has."""
 
     @property
     def is_empty(self) -> bool:

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +291,36 @@ def test_real_model_is_converted_once(smollm2: TransformersEngine, monkeypatch: 
     pickle.loads(pickle.dumps(smollm2)).load()  # noqa: S301 - made in the line itself
     assert asked == [{"dtype": "float32"}]
     assert not list(module.cache_folder().glob("unfinished-*"))
+
+
+@pytest.mark.parametrize("kind", ["full", "sliding", "alibi"])
+@pytest.mark.parametrize("layer", [0, 1, -1])
+def test_hidden_states_are_those_of_a_plain_pass(
+    tiny: Callable[..., TransformersEngine], kind: str, layer: int
+) -> None:
+    """At the token before the answer, and at the one before its last, or before its end."""
+    engine = tiny(kind)
+    for asked_before in (False, True):
+        if asked_before:  # a prompt that was read without them
+            engine.generate(QUESTION, n=1, options=SAMPLING)
+        options = replace(SAMPLING, hidden_layer=layer)
+        generation = engine.generate(QUESTION, n=3, options=options)
+        for sample in generation.samples:
+            tokens = [*ids_of(PROMPT), *ids_of(sample.text)]
+            with torch.inference_mode():
+                reply = model_of(engine)(input_ids=torch.tensor([tokens]), output_hidden_states=True)
+            states = reply.hidden_states[layer][0]
+            last = states[-1 if sample.finish_reason == "stop" else -2]
+            expected = torch.stack([states[len(PROMPT) - 1], last]).numpy()
+            assert sample.hidden_states is not None
+            assert sample.hidden_states.shape == (2, 64)
+            assert abs(sample.hidden_states - expected).max() < 2e-4
+        plain = engine.generate(QUESTION, n=3, options=SAMPLING)
+        assert plain == generation
+        assert {sample.hidden_states is None for sample in plain.samples} == {True}
+
+
+def test_a_layer_that_there_is_not_is_refused(tiny: Callable[..., TransformersEngine]) -> None:
+    """By the numbers of those that there are."""
+    with pytest.raises(ConfigurationError, match="layers 0 to 2, not 3"):
+        tiny().generate(QUESTION, n=1, options=replace(SAMPLING, hidden_layer=3))

@@ -46,6 +46,11 @@ class Collection:
     def settings(self) -> dict[str, Any]:
         """What a file of answers must have been made with to be gone on with."""
         wanted = max((estimator.needs_alternatives for estimator in self.estimators), default=0)
+        lists = {"stop": list(self.options.stop), "tools": list(self.options.tools)}
+        options = {**asdict(self.options), **lists, "alternatives": wanted}
+        if not self.options.tools:
+            del options["tools"], options["must_call"]  # which files of older versions do not name
+        del options["hidden_layer"]
         return {
             "format": FORMAT,
             "edge": self.edge.model,
@@ -54,7 +59,7 @@ class Collection:
             "asks": [part.identity for part in self.estimators if type(part).follow_ups is not Estimator.follow_ups],
             "sampling_temperature": self.sampling_temperature,
             "sampling_top_p": self.sampling_top_p,
-            "options": {**asdict(self.options), "stop": list(self.options.stop), "alternatives": wanted},
+            "options": options,
         }
 
     def gather(self, prompts: Sequence[Prompt], path: Path) -> Iterator[Collected]:

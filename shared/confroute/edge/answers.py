@@ -23,6 +23,7 @@ class Answer:
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
         self.alternatives: list[Sequence[tuple[int, float]]] = []
+        self.hidden: tuple[Tensor, Tensor] | None = None  # at the first token and at the last
         self.finish_reason = "length"
 
     def sample(self, decode: Decode, stop: Sequence[str]) -> Sample:
@@ -44,7 +45,13 @@ class Answer:
             alternatives=tuple(alternatives) or None,
             output_tokens=kept,
             finish_reason=self.finish_reason,
+            hidden_states=self._hidden_states(),
         )
+
+    def _hidden_states(self) -> Any:
+        import torch
+
+        return None if self.hidden is None else torch.stack(self.hidden).float().cpu().numpy()
 
 
 class Answers:
@@ -99,12 +106,19 @@ class Answers:
         return torch.searchsorted(reached, drawn, right=True).clamp(max=reached.shape[-1] - 1)
 
     def take(
-        self, tokens: Sequence[int], logprobs: Sequence[float], alternatives: Sequence[Sequence[tuple[int, float]]]
+        self,
+        tokens: Sequence[int],
+        logprobs: Sequence[float],
+        alternatives: Sequence[Sequence[tuple[int, float]]],
+        hidden: Tensor | None = None,
     ) -> list[int]:
-        """Take the next token of each live sample, and say which of them, by index, go on."""
+        """Take the next token of each live sample, and say which of them, by index, go on. *hidden* is the hidden state
+        that each was drawn from, (m, size)."""
         self._left -= 1
         going: list[int] = []
         for i, (answer, token) in enumerate(zip(self.live, tokens, strict=True)):
+            if hidden is not None:
+                answer.hidden = (hidden[i] if answer.hidden is None else answer.hidden[0]), hidden[i]
             if token not in self._eos:
                 answer.tokens.append(token)
                 answer.logprobs.append(logprobs[i])

@@ -90,12 +90,14 @@ class Batcher:
         for job in self._running:
             if job.prompt is None:
                 with _failing(job):
-                    job.prompt = self._prompt(job.ids)
+                    job.prompt = self._prompt(job.ids, hidden=job.answers.options.hidden_layer is not None)
         self._running = [job for job in self._running if job.prompt is not None]
         return True
 
-    def _prompt(self, ids: tuple[int, ...]) -> Any:
-        if ids not in self._prompts:
+    def _prompt(self, ids: tuple[int, ...], *, hidden: bool) -> Any:
+        known = self._prompts.get(ids)
+        # One that was read without its hidden states serves as a beginning.
+        if known is None or (hidden and known.logits is not None and known.hidden is None):
             self._prompts[ids] = self._passes.prompt(ids, self._prompts.values())
         self._prompts.move_to_end(ids)
         over = sum(map(len, self._prompts)) - self._kept_tokens
@@ -132,7 +134,8 @@ class Batcher:
 
     def _run(self, pieces: Sequence[Piece]) -> list[tuple[Job, Tensor]]:
         try:
-            logits = self._passes.run(pieces, self._wanted)
+            hidden = any(job.answers.options.hidden_layer is not None for job in self._running)
+            logits = self._passes.run(pieces, self._wanted, hidden=hidden)
         except Unwanted:
             return []
         except Exception as error:
@@ -178,7 +181,10 @@ class Batcher:
             del drawn[:n], logprobs[:n], places[:n]
 
     def _take(self, job: Job, tokens: list[int], logprobs: list[float], places: list[list[tuple[int, float]]]) -> None:
-        going = job.answers.take(tokens, logprobs, places)
+        layer = job.answers.options.hidden_layer
+        drawn_from = job.branches or job.prompt
+        hidden = None if layer is None else drawn_from.hidden[layer].expand(len(tokens), -1)
+        going = job.answers.take(tokens, logprobs, places, hidden)
         if not going:
             _settle(job, job.answers.samples())
             return

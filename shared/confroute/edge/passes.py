@@ -31,15 +31,20 @@ class Passes(Protocol):
 
     def prompt(self, ids: tuple[int, ...], known: Iterable[Any] = (), /) -> Any:
         """A prompt, whose beginning may be taken from one of those *known*. It tells its *ids*, how many of them were
-        *read*, and once all were, the *logits* of the first new token."""
+        *read*, and once all were, the *logits* of the first new token and, where a pass was run with them, the *hidden*
+        states that they come from."""
         ...
 
     def branches(self, prompt: Any, n: int) -> Any:
-        """*n* continuations of a prompt that was read to its end. Its ``keep(indices)`` drops all others."""
+        """*n* continuations of a prompt that was read to its end. Its ``keep(indices)`` drops all others; its
+        *hidden* is that of the last pass."""
         ...
 
-    def run(self, pieces: Sequence[Piece], wanted: Callable[[], bool] = ..., /) -> list[Tensor]:
-        """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch.
+    def run(
+        self, pieces: Sequence[Piece], wanted: Callable[[], bool] = ..., /, *, hidden: bool = False
+    ) -> list[Tensor]:
+        """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch. With
+        *hidden* the pieces' hidden states are set, too: (layers + 1, rows, size).
 
         Raises:
             Unwanted: *wanted* was no longer true in the middle of it.
@@ -55,6 +60,7 @@ class CopiedPrompt:
     cache: Any
     read: int = 0
     logits: Tensor | None = None
+    hidden: Tensor | None = None
 
 
 class CopiedBranches:
@@ -62,6 +68,7 @@ class CopiedBranches:
 
     def __init__(self, prompt: CopiedPrompt, n: int) -> None:
         self.cache = copy.deepcopy(prompt.cache)
+        self.hidden: Tensor | None = None
         if n > 1:
             self.keep([0] * n)
 
@@ -90,18 +97,24 @@ class CopiedPasses:
     def branches(self, prompt: CopiedPrompt, n: int) -> CopiedBranches:
         return CopiedBranches(prompt, n)
 
-    def run(self, pieces: Sequence[Piece], _wanted: Callable[[], bool] = lambda: True, /) -> list[Tensor]:
-        (piece,) = pieces
-        if isinstance(piece.of, CopiedPrompt):
-            logits = self._forward([piece.tokens], piece.of.cache, logits_to_keep=1)
-            piece.of.read, piece.of.logits = len(piece.tokens), logits[0]
-        else:
-            logits = self._forward([[token] for token in piece.tokens], piece.of.cache)
-        return [logits]
-
-    def _forward(self, ids: Sequence[Sequence[int]], cache: Any, **options: Any) -> Tensor:
+    def run(
+        self, pieces: Sequence[Piece], _wanted: Callable[[], bool] = lambda: True, /, *, hidden: bool = False
+    ) -> list[Tensor]:
         import torch
 
-        inputs = torch.tensor(ids, device=self._model.device)
-        reply = self._model(input_ids=inputs, **{self._cache_name: cache}, use_cache=True, **options)
-        return reply.logits[:, -1].float()
+        (piece,) = pieces
+        is_prompt = isinstance(piece.of, CopiedPrompt)
+        ids = [piece.tokens] if is_prompt else [[token] for token in piece.tokens]
+        reply: Any = self._model(
+            input_ids=torch.tensor(ids, device=self._model.device),
+            use_cache=True,
+            output_hidden_states=hidden,
+            **{self._cache_name: piece.of.cache},
+            **({"logits_to_keep": 1} if is_prompt else {}),
+        )
+        logits = reply.logits[:, -1].float()
+        if hidden:
+            piece.of.hidden = torch.stack([layer[:, -1] for layer in reply.hidden_states])
+        if is_prompt:
+            piece.of.read, piece.of.logits = len(piece.tokens), logits[0]
+        return [logits]

@@ -29,6 +29,7 @@ class RaggedPrompt:
         self.ids = ids
         self.read = 0
         self.logits: Tensor | None = None
+        self.hidden: Tensor | None = None
         self._layers: Layers = {}
         self._masked: tuple[tuple[int, ...], Tensor] | None = None
         # The longest beginning that one of the *known* prompts has read; the last token is read anew for its logits.
@@ -46,10 +47,10 @@ class RaggedPrompt:
         """Which of the last *tokens* a pass gives logits for."""
         return range(tokens - 1, tokens)
 
-    def advance(self, tokens: int, logits: Tensor) -> None:
+    def advance(self, tokens: int, logits: Tensor, hidden: Tensor | None) -> None:
         self.read += tokens
         if self.read == len(self.ids):
-            self.logits, self._masked = logits[-1], None
+            self.logits, self.hidden, self._masked = logits[-1], hidden, None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         import torch
@@ -95,6 +96,7 @@ class RaggedBranches:
         self._prompt = prompt
         self._live = n
         self._length = 0
+        self.hidden: Tensor | None = None
         self._layers: Layers = {}  # (heads, branches, room, dimensions)
 
     def positions(self, tokens: int) -> list[int]:
@@ -103,8 +105,9 @@ class RaggedBranches:
     def rows(self, tokens: int) -> range:
         return range(tokens)
 
-    def advance(self, _tokens: int, _logits: Tensor) -> None:
+    def advance(self, _tokens: int, _logits: Tensor, hidden: Tensor | None) -> None:
         self._length += 1
+        self.hidden = hidden
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         import torch
@@ -170,8 +173,11 @@ class RaggedPasses:
     def branches(self, prompt: RaggedPrompt, n: int) -> RaggedBranches:
         return RaggedBranches(prompt, n)
 
-    def run(self, pieces: Sequence[Piece], wanted: Callable[[], bool] = lambda: True, /) -> list[Tensor]:
-        """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch.
+    def run(
+        self, pieces: Sequence[Piece], wanted: Callable[[], bool] = lambda: True, /, *, hidden: bool = False
+    ) -> list[Tensor]:
+        """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch. With
+        *hidden* the pieces' hidden states are set, too: (layers + 1, rows, size).
 
         Where this raises, nothing has changed. Whether it is still *wanted* is asked at each layer.
         """
@@ -184,20 +190,27 @@ class RaggedPasses:
             begin + row for begin, piece in zip(begins, pieces, strict=True) for row in piece.of.rows(len(piece.tokens))
         ]
         rows = torch.tensor(places, device=device)
-        logits = self._model(
+        reply: Any = self._model(
             input_ids=torch.tensor([[token for piece in pieces for token in piece.tokens]], device=device),
             position_ids=torch.tensor(
                 [[at for piece in pieces for at in piece.of.positions(len(piece.tokens))]], device=device
             ),
             use_cache=False,
+            output_hidden_states=hidden,
             logits_to_keep=rows,  # a vocabulary of logits for each token of a long prompt would outweigh its cache
             ragged=([(piece.of, size) for piece, size in zip(pieces, sizes, strict=True)], wanted),
-        ).logits[0]
+        )
+        logits = reply.logits[0]
         if len(logits) != len(places):  # a model without logits_to_keep
             logits = logits[rows]
-        given = logits.float().split([len(piece.of.rows(size)) for piece, size in zip(pieces, sizes, strict=True)])
-        for piece, size, own in zip(pieces, sizes, given, strict=True):
-            piece.of.advance(size, own)
+        counts = [len(piece.of.rows(size)) for piece, size in zip(pieces, sizes, strict=True)]
+        given = logits.float().split(counts)
+        states: Sequence[Tensor] | None = None
+        if hidden:
+            stacked: Tensor = torch.stack([layer[0, rows] for layer in reply.hidden_states])
+            states = stacked.split(counts, 1)
+        for i, (piece, size) in enumerate(zip(pieces, sizes, strict=True)):
+            piece.of.advance(size, given[i], states and states[i])
         return list(given)
 
 

@@ -131,6 +131,10 @@ class TransformersEngine:
         if n < 1 or options.max_tokens < 1:
             raise ConfigurationError(f"n and max_tokens must be at least 1, not {n} and {options.max_tokens}.")
         loaded = self._ready()
+        if options.hidden_layer is not None and not -loaded.layers <= options.hidden_layer < loaded.layers:
+            raise ConfigurationError(
+                f'"{self.model}" has the hidden layers 0 to {loaded.layers - 1}, not {options.hidden_layer}.'
+            )
         ids = loaded.format.encode(messages, options)
         limit = loaded.context_tokens
         if len(ids) >= limit:
@@ -191,6 +195,7 @@ class TransformersEngine:
             format=ChatFormat(tokenizer, self.model),
             eos=ends,
             schemas=Schemas(tokenizer, vocabulary=vocabulary, eos=sorted(ends)),
+            layers=model.config.get_text_config().num_hidden_layers + 1,
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
             batcher=Batcher(
                 passes,
@@ -207,6 +212,8 @@ class _Loaded:
     format: ChatFormat
     eos: frozenset[int]
     schemas: Schemas
+    layers: int
+    """Of hidden states: the embeddings, and what each layer gives."""
     context_tokens: int
     batcher: Batcher
 
