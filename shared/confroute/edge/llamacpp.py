@@ -96,6 +96,10 @@ class LlamaCppEngine:
                 params.chat_template = self._chat_template
             params.verbosity = -1
             params.warmup = False
+            if all(device["type"] == _CPU for device in xllamacpp.get_device_info()):
+                # On a CPU larger batches read a prompt hardly faster, and a batch is never given up: 2,048 tokens would
+                # keep other requests waiting, and a cancelled one at work, for ten seconds.
+                params.n_batch = params.n_ubatch = max(64, self._parallel)
             # Its /slots would show the prompts to whoever finds the port.
             self._key = secrets.token_hex(16)
             params.api_keys = [self._key]
@@ -207,6 +211,9 @@ class LlamaCppEngine:
             return exchange.send(path, request)
         except (OSError, HTTPException, ValueError) as error:
             raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
+
+
+_CPU = 0  # ggml's number for that type of device
 
 
 class _ContextFullError(ModelError):
