@@ -149,6 +149,20 @@ def test_a_template_without_tools_is_told(template: str) -> None:
     assert form.encode(ASK, SamplingOptions())
 
 
+def test_an_older_transformers_reads_no_answers() -> None:
+    """Its tokenizers cannot; the model answers as before, and tools are the cloud's."""
+
+    def parse_response(response: str, schema: Any = None) -> Any:
+        raise AssertionError("It is not to be asked.")
+
+    old = tokenizer(TEMPLATE + "{# <think> #}")
+    old.parse_response = parse_response
+    form = ChatFormat(old, "m")
+    assert read(form, "<think>No.", options=SamplingOptions()).text == "<think>No."
+    with pytest.raises(UnsupportedRequestError, match="cannot read its calls"):
+        form.encode(ASK, TOOLS)
+
+
 def test_a_call_that_has_to_be_made_is_begun() -> None:
     """After a thought that the template begins, which is then empty."""
     must = SamplingOptions(tools=(WEATHER,), must_call=True)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from inspect import signature
 from typing import Any, cast
 
 from confroute.errors import ModelError, UnsupportedRequestError
@@ -43,6 +44,10 @@ class ChatFormat:
         self._lock = threading.Lock()  # tokenizers are not made for several threads
         self._own: Mapping[str, Any] | None = getattr(tokenizer, "response_template", None)
         self._template = self._own or _common(str(tokenizer.chat_template or ""))
+        # Those of transformers before 5.15 or so do not; thoughts are then words as any others.
+        reads_answers = "prefix" in signature(getattr(tokenizer, "parse_response", lambda: None)).parameters
+        if not reads_answers:
+            self._template = None
 
     def encode(self, messages: Sequence[Message], options: SamplingOptions) -> tuple[int, ...]:
         """The prompt's tokens.
@@ -58,7 +63,9 @@ class ChatFormat:
                 "Use an instruction-tuned checkpoint (often named -Instruct, -it or -chat)."
             )
         if are_wanted(messages, options) and not self._knows_tools:
-            raise UnsupportedRequestError(f'The chat template of "{self._model}" does not show tools.')
+            raise UnsupportedRequestError(
+                f'The chat template of "{self._model}" does not show tools, or this transformers cannot read its calls.'
+            )
         prompt = self._rendered(messages, options.tools)
         if options.must_call:
             prompt += ("\n</think>\n\n" if _ends_in_thought(prompt) else "") + self._begun_call()
