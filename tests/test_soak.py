@@ -58,7 +58,7 @@ def objects_alive(server: ScriptedServer) -> int:
 
 def test_two_thousand_requests_leave_nothing_behind() -> None:
     """Every answer is that to its own question, no thread stays, and not one object for each request does."""
-    threads = threading.active_count()
+    threads = set(threading.enumerate())  # those of earlier tests may end meanwhile
     with serving(echo) as server:
         engine = ServerEngine("m", server.url, connections=AT_ONCE)
         model = ConfidenceRoutedChatModel(edge=engine, cloud=ScriptedCloud(), samples=2, threshold=0.5)
@@ -68,4 +68,4 @@ def test_two_thousand_requests_leave_nothing_behind() -> None:
         after = objects_alive(server)
         engine.close()
     assert after - before < 1000
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= threads
