@@ -52,6 +52,7 @@ class Cloud(BaseChatModel):
 model = ConfidenceRoutedChatModel(edge="smollm2-135m", cloud=Cloud())
 
 # Held to the schema while it writes; samples of other values escalate, and so does JSON that is not of the schema.
+# Agreement is not truth: so small a model says "Bhutan" for Bhutan's capital each time it is asked.
 structured = model.with_structured_output(Capital, method="json_schema", include_raw=True)
 for country in ("France", "Bhutan"):
     answer = structured.invoke(f"What is the capital of {country}, and on which continent is it?")

@@ -91,6 +91,18 @@ def test_only_what_is_needed_is_asked_for(tmp_path: Path) -> None:
     assert [(n, options.alternatives) for _, n, options in edge.requests] == [(1, 7)]
 
 
+def test_hidden_states_are_not_asked_for(tmp_path: Path) -> None:
+    """No file holds hidden states: options that ask for them ask the edge for none, and name the same settings."""
+    edge = engine()
+    probing = Collection(
+        edge=edge, estimators=(Disagreement(),), samples=4, options=SamplingOptions(hidden_layer=1, max_tokens=9)
+    )
+    list(probing.gather(PROMPTS[:1], tmp_path / "answers.jsonl"))
+    assert {options.hidden_layer for _, _, options in edge.requests} == {None}
+    plain = Collection(edge=edge, estimators=(Disagreement(),), samples=4, options=SamplingOptions(max_tokens=9))
+    assert probing.settings == plain.settings
+
+
 @pytest.mark.parametrize(
     "other",
     [collection(samples=5), collection(TokenEntropy(), Disagreement()), collection(Disagreement(), PTrue())],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -15,6 +15,7 @@ from confroute.records import Sample, ToolCall
 from confroute.testing import ScriptedEngine
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
+from confroute_langchain.messages import read
 from tests.edge.scripted_server import Reply, Request, completion, serving
 from tests.langchain.scripted import ScriptedCloud, record_of
 from tests.langchain.test_edge import chat
@@ -128,3 +129,15 @@ def test_a_chat_model_as_the_edge_calls_tools() -> None:
         ChatModelEdge(chat(server.url)).generate(ask, n=2, options=options)
     with pytest.raises(UnsupportedRequestError, match="calls no tools"):
         ChatModelEdge(FakeListChatModel(responses=["3"])).generate(ask, n=1, options=options)
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_plain_messages_are_read_as_among_others(role: str) -> None:
+    """The short way for messages of plain text gives what LangChain's own converter does, and the edge one name for
+    the system's."""
+    plain = [
+        SystemMessage("Be brief.", additional_kwargs={"__openai_role__": role}),
+        HumanMessage(QUESTION, name="Ada"),
+    ]
+    assert read(plain) == read([*plain, AIMessage("3")])[:2]
+    assert read(plain)[0] == {"role": "system", "content": "Be brief."}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,8 @@ class Collection:
         wanted = max((estimator.needs_alternatives for estimator in self.estimators), default=0)
         lists = {"stop": list(self.options.stop), "tools": list(self.options.tools)}
         options = {**asdict(self.options), **lists, "alternatives": wanted}
-        if not self.options.tools:
-            del options["tools"], options["must_call"]  # which files of older versions do not name
-        del options["hidden_layer"]
+        # Files of older versions do not name these.
+        unnamed = ("hidden_layer",) if self.options.tools else ("hidden_layer", "tools", "must_call")
         return {
             "format": FORMAT,
             "edge": self.edge.model,
@@ -59,7 +58,7 @@ class Collection:
             "asks": [part.identity for part in self.estimators if type(part).follow_ups is not Estimator.follow_ups],
             "sampling_temperature": self.sampling_temperature,
             "sampling_top_p": self.sampling_top_p,
-            "options": options,
+            "options": {name: value for name, value in options.items() if name not in unnamed},
         }
 
     def gather(self, prompts: Sequence[Prompt], path: Path) -> Iterator[Collected]:
@@ -81,7 +80,8 @@ class Collection:
 
     def ask(self, prompt: Prompt) -> Collected:
         """What the edge says to one prompt, now."""
-        inquiry = Inquiry(self.edge, prompt.messages, self.options)
+        # No file holds hidden states.
+        inquiry = Inquiry(self.edge, prompt.messages, replace(self.options, hidden_layer=None))
         try:
             run(self._inquire(inquiry))
         except ConfigurationError:

@@ -110,7 +110,7 @@ class Answers:
         tokens: Sequence[int],
         logprobs: Sequence[float],
         alternatives: Sequence[Sequence[tuple[int, float]]],
-        hidden: Tensor | None = None,
+        hidden: Tensor | None,
     ) -> list[int]:
         """Take the next token of each live sample, and say which of them, by index, go on. *hidden* is the hidden state
         that each was drawn from, (m, size)."""

@@ -43,11 +43,9 @@ class ChatFormat:
         self._model = model
         self._lock = threading.Lock()  # tokenizers are not made for several threads
         self._own: Mapping[str, Any] | None = getattr(tokenizer, "response_template", None)
-        self._template = self._own or _common(str(tokenizer.chat_template or ""))
-        # Those of transformers before 5.15 or so do not; thoughts are then words as any others.
-        reads_answers = "prefix" in signature(getattr(tokenizer, "parse_response", lambda: None)).parameters
-        if not reads_answers:
-            self._template = None
+        # The tokenizers of an older transformers cannot read answers; thoughts are then words as any others.
+        reads = "prefix" in signature(getattr(tokenizer, "parse_response", lambda: None)).parameters
+        self._template = (self._own or _common(str(tokenizer.chat_template or ""))) if reads else None
 
     def encode(self, messages: Sequence[Message], options: SamplingOptions) -> tuple[int, ...]:
         """The prompt's tokens.

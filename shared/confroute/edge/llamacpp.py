@@ -24,7 +24,7 @@ class LlamaCppEngine:
 
     Token logprobs are those of the full softmax before temperature and top-p. Weights are loaded at the first
     request. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked there: a
-    request that is cancelled, or ended by Ctrl-C, then stops being worked on within a second.
+    request that is cancelled, or ended by Ctrl-C, then stops being worked on within about a second.
 
     Args:
         path: the ``.gguf`` file.
@@ -96,7 +96,8 @@ class LlamaCppEngine:
                 params.chat_template = self._chat_template
             params.verbosity = -1
             params.warmup = False
-            if all(device["type"] == _CPU for device in xllamacpp.get_device_info()):
+            cpu = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+            if all(device["type"] == cpu for device in xllamacpp.get_device_info()):
                 # On a CPU larger batches read a prompt hardly faster, and a batch is never given up: 2,048 tokens would
                 # keep other requests waiting, and a cancelled one at work, for ten seconds.
                 params.n_batch = params.n_ubatch = max(64, self._parallel)
@@ -211,9 +212,6 @@ class LlamaCppEngine:
             return exchange.send(path, request)
         except (OSError, HTTPException, ValueError) as error:
             raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
-
-
-_CPU = 0  # ggml's number for that type of device
 
 
 class _ContextFullError(ModelError):
