@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,11 +172,12 @@ def stops_working(within_seconds: float) -> bool:
 
 
 @pytest.mark.real_model
-def test_a_cancelled_task_stops_the_model(engine: LlamaCppEngine) -> None:
+@pytest.mark.parametrize("options", [LONG, replace(LONG, stop=("qqq",))], ids=["streamed", "in one piece"])
+def test_a_cancelled_task_stops_the_model(engine: LlamaCppEngine, options: SamplingOptions) -> None:
     """The task ends at once, llama.cpp some polls later, and the next request is answered."""
 
     async def cancel() -> float:
-        task = asyncio.create_task(engine.agenerate(STORY, n=4, options=LONG))
+        task = asyncio.create_task(engine.agenerate(STORY, n=4, options=options))
         await asyncio.sleep(0.5)
         task.cancel()
         started = time.monotonic()

@@ -24,7 +24,8 @@ class LlamaCppEngine:
 
     Token logprobs are those of the full softmax before temperature and top-p. Weights are loaded at the first
     request. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked there: a
-    request that is cancelled, or ended by Ctrl-C, then stops being worked on within about a second.
+    request that is cancelled, or ended by Ctrl-C, then stops being worked on after the tokens under way (on a CPU at
+    most 64 of a prompt), or within two seconds where it has tools or stop strings.
 
     Args:
         path: the ``.gguf`` file.
@@ -131,32 +132,7 @@ class LlamaCppEngine:
     ) -> Generation:
         if are_wanted(messages, options) and not self._knows(exchange):
             raise UnsupportedRequestError(f'The chat template of "{self.model}" does not show tools.')
-        request: dict[str, Any] = {
-            "messages": [dict(message) for message in messages],
-            "n": n,
-            "max_tokens": options.max_tokens,
-            "temperature": options.temperature,
-            "top_p": options.top_p,
-            # Temperature, then top-p, as OpenAI, vLLM and transformers do. llama.cpp's own chain would cut the
-            # distribution further (top-k, min-p) than the caller asked, and cut it before the temperature.
-            "samplers": ["temperature", "top_p"],
-            "logprobs": True,
-            # With 0 alternatives llama.cpp leaves the sampled token's own logprob out, too.
-            "top_logprobs": max(1, options.alternatives),
-            "cache_prompt": True,
-        }
-        if options.stop:
-            request["stop"] = list(options.stop)
-        if options.seed is not None:
-            request["seed"] = options.seed
-        schema = answer_schema(options)
-        if schema is not None:
-            request["response_format"] = response_format(schema)
-        if options.must_call:
-            # Shown to the model, which is held to a call by the schema. llama.cpp itself would let it talk first.
-            request["chat_template_kwargs"] = {"tools": list(options.tools)}
-        else:
-            request |= request_for_tools(options)
+        request = _request(messages, options)
         samples: list[Sample] = []
         input_tokens = 0
         # llama.cpp refuses an n above its number of slots.
@@ -212,6 +188,40 @@ class LlamaCppEngine:
             return exchange.send(path, request)
         except (OSError, HTTPException, ValueError) as error:
             raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
+
+
+def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str, Any]:
+    """What llama.cpp is asked for one sample or more."""
+    request: dict[str, Any] = {
+        "messages": [dict(message) for message in messages],
+        "max_tokens": options.max_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        # Temperature, then top-p, as OpenAI, vLLM and transformers do. llama.cpp's own chain would cut the
+        # distribution further (top-k, min-p) than the caller asked, and cut it before the temperature.
+        "samplers": ["temperature", "top_p"],
+        "logprobs": True,
+        # With 0 alternatives llama.cpp leaves the sampled token's own logprob out, too.
+        "top_logprobs": max(1, options.alternatives),
+        "cache_prompt": True,
+    }
+    if options.stop:
+        request["stop"] = list(options.stop)
+    if options.seed is not None:
+        request["seed"] = options.seed
+    schema = answer_schema(options)
+    if schema is not None:
+        request["response_format"] = response_format(schema)
+    if options.must_call:
+        # Shown to the model, which is held to a call by the schema. llama.cpp itself would let it talk first.
+        request["chat_template_kwargs"] = {"tools": list(options.tools)}
+    else:
+        request |= request_for_tools(options)
+    if not request.keys() & {"stop", "tools"}:
+        # llama.cpp notices a closed connection when it writes to it, otherwise once a second. But a stream has no
+        # logprobs beside tools, nor of tokens held back because a stop string may begin with them.
+        request |= {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
+    return request
 
 
 class _ContextFullError(ModelError):

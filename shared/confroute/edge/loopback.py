@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+from confroute.edge.streamed import gathered
 from confroute.errors import ModelError
 
 
@@ -40,7 +41,10 @@ class Exchange:
                 connection.request("GET", path, headers=self._headers)
             else:
                 connection.request("POST", path, json.dumps(request), self._headers)
-            return json.loads(connection.getresponse().read())
+            response = connection.getresponse()
+            content = response.read()
+            streamed = response.headers.get_content_type() == "text/event-stream"
+            return gathered(content) if streamed else json.loads(content)
         finally:
             with self._lock:
                 self._connection = None
