@@ -71,7 +71,7 @@ def main() -> None:
     gguf = Path(engine._checkpoint) / engine._gguf_file
     model, _ = from_gguf(gguf, "float32")  # converted once; what follows is the second start
     folder = model.config._name_or_path
-    rows = {
+    rows: dict[str, str] = {
         "nothing": "pass",
         "import confroute": "import confroute",
         "import langchain_core.language_models": "import langchain_core.language_models",
@@ -80,13 +80,15 @@ def main() -> None:
         "import confroute_llamaindex": "import confroute_llamaindex",
         "first answer, llama.cpp engine": f"ENGINE = 'llamacpp'; {_ASK}{_OURS}",
         "first answer, xllamacpp by itself": f"GGUF = {str(gguf)!r}; {_ASK}{_LLAMACPP}",
+        "import transformers' model class and torch": "from transformers import AutoTokenizer, LlamaForCausalLM",
         "first answer, torch engine": f"ENGINE = 'transformers'; {_ASK}{_OURS}",
         "first answer, transformers by itself": f"FOLDER = {folder!r}; {_ASK}{_TRANSFORMERS}",
     }
     about = machine("torch", "transformers", "xllamacpp", "langchain-core", "llama-index-core")
     head = (
         f"Each in a process of its own, median of {repeats} and the most memory. The weights take 98 MB as GGUF and "
-        f"538 MB in float32, to which they were converted before. {about}"
+        "538 MB in float32, to which they were converted before; torch maps that file, and its pages, which the system "
+        f"may take back, count here. The torch engine packs them, and keeps no page of it. {about}"
     )
     lines = [head, "", "| what | seconds | MiB |", "| --- | ---: | ---: |"]
     for name, code in rows.items():
