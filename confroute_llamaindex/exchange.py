@@ -12,6 +12,7 @@ from uuid import uuid4
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.instrumentation import get_dispatcher  # pyright: ignore[reportPrivateImportUsage]
 from llama_index.core.instrumentation.span import active_span_id
+from llama_index.core.llms.llm import ToolSelection
 
 from confroute.contract import Answer, Request
 from confroute.records import ConfidenceRecord, Sample
@@ -105,6 +106,26 @@ class Exchange:
             update={"additional_kwargs": dict(response.message.additional_kwargs)},
         )
         return response.model_copy(update={"message": message, "additional_kwargs": _extra(response) | routing})
+
+
+def is_of_edge(response: ChatResponse) -> bool:
+    """Whether an `Exchange` delivered this answer of the edge's."""
+    return _extra(response).get(KEY, {}).get("route") == "edge"
+
+
+def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
+    """The calls of an answer of the edge's, whose arguments were found to be of their schema."""
+    calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    if required and not calls:
+        raise ValueError("The answer calls no tool.")
+    return [
+        ToolSelection(
+            tool_id=call.tool_call_id or "",
+            tool_name=call.tool_name,
+            tool_kwargs=cast("dict[str, Any]", call.tool_kwargs),
+        )
+        for call in calls
+    ]
 
 
 def _edge_response(answer: Answer[Any], *, delta: str | None = None) -> ChatResponse:

@@ -25,6 +25,9 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, field_serializer
 from llama_index.core.llms import LLM, callbacks
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools import BaseTool
 from pydantic import SkipValidation
 
 from confroute.calibration import Calibrator, Certificate
@@ -36,7 +39,7 @@ from confroute.records import Price, SamplingOptions
 from confroute.router import Hook, Router
 from confroute_llamaindex.cloud import LlamaIndexCloud, model_name
 from confroute_llamaindex.edge import LLMEdge
-from confroute_llamaindex.exchange import Exchange
+from confroute_llamaindex.exchange import Exchange, is_of_edge, tool_selections
 from confroute_llamaindex.messages import read_request
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -52,7 +55,7 @@ def _completion_endpoint(method: Method) -> Method:
     return _decorators.llm_completion_callback()(method)
 
 
-class ConfidenceRoutedLLM(LLM):
+class ConfidenceRoutedLLM(FunctionCallingLLM):
     """Answers on the edge what the edge is sure of; the *cloud* LLM answers the rest.
 
     *edge* is what `confroute.resolve_edge` takes, or a LlamaIndex LLM such as Ollama.
@@ -63,7 +66,8 @@ class ConfidenceRoutedLLM(LLM):
 
     A stream begins after the decision. Then the edge's answer is one chunk, and the cloud's chunks pass through as
     they come. Images go to the cloud without asking the edge, and so do ``tools`` where its model was not made for
-    them, and a JSON schema as ``response_format`` where its engine does not hold answers to one.
+    them, and a JSON schema as ``response_format`` where its engine does not hold answers to one. It calls functions,
+    by ``chat_with_tools`` or in a ``FunctionAgent``, where *cloud* is an LLM that does.
 
     *max_tokens* and *temperature* are the edge's, where a call does not give its own; all other settings are those of
     `Router`, with its defaults. Settings cannot be changed after construction. `to_dict` describes the LLM and has no
@@ -139,7 +143,8 @@ class ConfidenceRoutedLLM(LLM):
         return self.cloud.metadata.model_copy(
             update={
                 "is_chat_model": True,
-                "is_function_calling_model": False,
+                "is_function_calling_model": isinstance(self.cloud, FunctionCallingLLM)
+                and self.cloud.metadata.is_function_calling_model,
                 "model_name": f"confroute: {self._router.edge.model} → {model_name(self.cloud)}",
             }
         )
@@ -150,6 +155,34 @@ class ConfidenceRoutedLLM(LLM):
             request=read_request(messages, kwargs, self._options),
             cloud=LlamaIndexCloud(self.cloud, messages, kwargs),
         )
+
+    # A request with tools is written as the cloud's integration does it; the edge reads what is in OpenAI's form.
+    # LlamaIndex looks for tool_required in this signature.
+    def _prepare_chat_with_tools(
+        self, tools: Sequence[BaseTool], *args: Any, tool_required: bool = False, **kwargs: Any
+    ) -> dict[str, Any]:
+        cloud = self._function_calling_cloud()
+        return cloud._prepare_chat_with_tools_compat(tools, *args, tool_required=tool_required, **kwargs)
+
+    def _validate_chat_with_tools_response(
+        self, response: ChatResponse, tools: Sequence[BaseTool], allow_parallel_tool_calls: bool = False, **kwargs: Any
+    ) -> ChatResponse:
+        cloud = self._function_calling_cloud()
+        return cloud._validate_chat_with_tools_response(response, tools, allow_parallel_tool_calls, **kwargs)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The calls of a response of this LLM's. Raises ValueError if there is none and *error_on_no_tool_call*."""
+        if is_of_edge(response):
+            return tool_selections(response, required=error_on_no_tool_call)
+        cloud = self._function_calling_cloud()
+        return cloud.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
+
+    def _function_calling_cloud(self) -> FunctionCallingLLM:
+        if not isinstance(self.cloud, FunctionCallingLLM):
+            raise ConfigurationError(f"The cloud LLM ({self.cloud.class_name()}) is none that calls functions.")
+        return self.cloud
 
     # LlamaIndex's callbacks count a decorated method called by another as a second answer, so all the endpoints below
     # call these.

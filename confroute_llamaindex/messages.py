@@ -69,8 +69,10 @@ def _obstacles(messages: Sequence[ChatMessage]) -> Iterator[str]:
     for message in messages:
         if message.role not in _ROLES:
             yield f"{message.role.value} message"
+        # OpenAI's integration has the calls there besides their blocks.
+        told = any(isinstance(block, ToolCallBlock) for block in message.blocks)
         for name in ("tool_calls", "function_call"):
-            if message.additional_kwargs.get(name):
+            if message.additional_kwargs.get(name) and not told:
                 yield name
         for block in message.blocks:
             if not isinstance(block, _READ_OVER):

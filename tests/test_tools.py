@@ -158,9 +158,10 @@ def test_what_arguments_ask_of_the_edge() -> None:
         "json_schema": schema,
         "tools": (TIME,),
         "must_call": True,
+        "parallel_calls": True,
     }
+    assert options_of({**arguments, "parallel_tool_calls": False})["parallel_calls"] is False
     assert obstacle(arguments) is None
-    assert obstacle({**arguments, "parallel_tool_calls": False}) == "one tool call at most"
 
 
 def test_an_objection_names_no_argument() -> None:

@@ -21,6 +21,7 @@ def options_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
         given["json_schema"] = schema
     if tools := _tools(arguments):
         given["tools"], given["must_call"] = tools
+        given["parallel_calls"] = arguments.get("parallel_tool_calls") is not False
     return given
 
 
@@ -30,8 +31,6 @@ def obstacle(arguments: Mapping[str, Any]) -> str | None:
         return "functions"
     if arguments.get("tools") and _tools(arguments) is None:
         return "tools that are no functions"
-    if arguments.get("tools") and arguments.get("parallel_tool_calls") is False:
-        return "one tool call at most"
     if arguments.get("response_format") and asked_schema(arguments["response_format"]) is None:
         return "a response format that is no JSON schema"
     return None

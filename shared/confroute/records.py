@@ -35,7 +35,8 @@ class SamplingOptions:
     """How the edge is to generate. *temperature* 0 is greedy; *max_tokens* counts new tokens; *alternatives* is how
     many of the most probable tokens are to be told at each position; an answer that ends by itself is JSON of
     *json_schema*, if there is one, which an engine with ``json_schema = True`` enforces. An answer may call *tools*,
-    functions in OpenAI's form, with an engine that has ``tools = True``, and has to where *must_call*. *hidden_layer*
+    functions in OpenAI's form, with an engine that has ``tools = True``, and has to where *must_call*; only one of
+    them at a time where not *parallel_calls*, which the engine need not know: the answer is looked at. *hidden_layer*
     asks for the hidden states after that layer, 0 being the embeddings and -1 the last, normed, in
     `Sample.hidden_states`."""
 
@@ -48,6 +49,7 @@ class SamplingOptions:
     json_schema: Mapping[str, Any] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     must_call: bool = False
+    parallel_calls: bool = True
     hidden_layer: int | None = None
 
 

@@ -102,6 +102,8 @@ def objection(answer: Sample, options: SamplingOptions) -> str | None:
         return "is cut short, maybe in the middle of a call"
     if not answer.tool_calls:
         return "calls no tool, as it has to" if options.must_call else None
+    if len(answer.tool_calls) > 1 and not options.parallel_calls:
+        return "makes several calls at once, which it may not"
     known = {tool["function"]["name"]: parameters(tool) for tool in options.tools}
     for call in answer.tool_calls:
         if call.name not in known:

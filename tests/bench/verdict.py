@@ -13,8 +13,9 @@ at each; no prompt comes twice, so none is in a cache. The peers are used as the
   examples/low_level_example.ipynb, without attention maps. (`estimate_uncertainty` of its README loads an NLI model
   for each prompt, and on transformers 5 fails unless the language model was loaded with eager attention.)
 
-Both compare meanings by microsoft/deberta-large-mnli, in whose place each gets a DeBERTa of two narrow layers with
-random weights: what comparing costs them is mostly left out. confroute compares words, as it does by default.
+Both compare meanings by microsoft/deberta-large-mnli. It is not part of the data at hand, so each runs twice, with a
+DeBERTa of random weights in its place: one of its size, which costs what it would cost, and one of two narrow layers,
+which leaves what comparing costs mostly out. confroute compares words, as it does by default.
 
 Peers run in environments of their own, made at first use in .benchmarks/peers; one that cannot be installed or run is
 named with the reason. Writes docs/benchmarks.md.
@@ -58,6 +59,10 @@ PEERS = {
     "uqlm": ("uqlm==0.6.7", "langchain-huggingface", "transformers<5", "pyarrow<23"),
     "lm-polygraph": ("lm-polygraph==0.7.0",),
 }
+
+LARGE = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+NARROW = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+NLI = {"NLI model of the usual size": LARGE, "tiny NLI model": NARROW}
 
 Ask: TypeAlias = Callable[[str], str]  # from a prompt to a verdict, and the answer that it is about
 Timed: TypeAlias = Callable[[str], tuple[float, str]]  # the seconds, too
@@ -153,25 +158,24 @@ def lm_polygraph(nli: str) -> Ask:
     return ask
 
 
-def stand_in_nli(name: str) -> str:
+def stand_in_nli(peer: str, size: str) -> str:
     transformers: Any = import_module("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(CHECKPOINT)
     labels = ("CONTRADICTION", "NEUTRAL", "ENTAILMENT")
     named = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    narrow = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
     relative = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "pad_token_id": tokenizer.pad_token_id}
-    config = transformers.DebertaConfig(vocab_size=len(tokenizer), **named, **narrow, **relative)
+    config = transformers.DebertaConfig(vocab_size=len(tokenizer), **named, **NLI[size], **relative)
     import_module("torch").manual_seed(0)
-    folder = str(FOLDER / f"nli-{name}")
+    folder = str(FOLDER / f"nli-{peer}-{size.split()[0]}")
     transformers.DebertaForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def serve(name: str) -> None:
+def serve(name: str, size: str) -> None:
     """In a peer's process: says its versions, then answers lines of a prompt by lines of the seconds and the answer."""
     replies, sys.stdout = sys.stdout, sys.stderr  # what a peer prints is not a reply
-    ask = timed({"uqlm": uqlm, "lm-polygraph": lm_polygraph}[name](stand_in_nli(name)))
+    ask = timed({"uqlm": uqlm, "lm-polygraph": lm_polygraph}[name](stand_in_nli(name, size)))
     versions = ", ".join(f"{package} {version(package)}" for package in (name, "transformers", "torch"))
     print(json.dumps(versions), file=replies, flush=True)
     for line in sys.stdin:
@@ -181,10 +185,10 @@ def serve(name: str) -> None:
 class Peer:
     """A peer in a process of its own, which ends with this one."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, size: str) -> None:
         folder = ROOT / ".benchmarks/peers" / name
         python = str(folder / "bin/python")
-        self._log = FOLDER / f"{name}.log"
+        self._log = FOLDER / f"{name}-{size.split()[0]}.log"
         with self._log.open("w", encoding="utf-8") as log:
             if not (folder / "installed").exists():
                 venv.create(folder, with_pip=True)
@@ -193,7 +197,7 @@ class Peer:
                 if subprocess.run(pip, stderr=log, check=False).returncode:  # noqa: S603 - written here
                     raise self._failure("cannot be installed")
                 (folder / "installed").touch()
-            command, pipe = [python, __file__, "--worker", name], subprocess.PIPE
+            command, pipe = [python, __file__, "--worker", name, size], subprocess.PIPE
             offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=offline)  # noqa: S603
         self.versions: str = self._reply()
@@ -247,12 +251,13 @@ def main() -> None:
     make_checkpoint()
     missing: dict[str, str] = {}
     versions = [f"confroute: transformers {version('transformers')}, torch {version('torch')}"]
-    for name in PEERS:
+    for peer, size in ((peer, size) for peer in PEERS for size in NLI):
+        name = f"{peer}, {size}"
         print(f"Starting {name}", file=sys.stderr)
         try:
-            peer = Peer(name)
-            asked[name] = peer.ask
-            versions.append(peer.versions)
+            started = Peer(peer, size)
+            asked[name] = started.ask
+            versions.append(started.versions)
         except RuntimeError as error:
             missing[name] = str(error)
 
@@ -268,7 +273,7 @@ def main() -> None:
             print(f"{taken:7.2f} s  {name}: {answer!r}", file=sys.stderr)
     from tests.bench.report import write
 
-    report = _report(seconds, missing, "; ".join(versions))
+    report = _report(seconds, missing, "; ".join(dict.fromkeys(versions)))
     write("verdict", "A semantic-entropy verdict", report)
 
 
@@ -279,8 +284,9 @@ def _report(seconds: dict[tuple[str, str], list[float]], missing: dict[str, str]
         f"Seconds from a prompt to a verdict: an answer and {SAMPLES} samples of at most {NEW_TOKENS} tokens each, at "
         f"temperature {TEMPERATURE} and top-p {TOP_P}, and their semantic entropy. SmolLM2-135M-Instruct on the CPU, "
         f"loaded before; long prompts have about {PAGE_TOKENS + 50:,} tokens. Goal: the peers take at least {GOAL} "
-        "times as long as confroute on torch. Their NLI model is replaced by a tiny one with random weights, so what "
-        f"comparing meanings costs them is mostly left out. {versions}. {machine()}"
+        "times as long as confroute on torch. Their NLI model is replaced by one of its size with random weights, or "
+        "by a tiny one, which leaves what comparing meanings costs them mostly out; confroute compares words. "
+        f"{versions}. {machine()}"
     )
     table = [about, "", "| prompts | what | median seconds | range | ratio |", "| --- | --- | ---: | ---: | ---: |"]
     for (kind, name), runs in seconds.items():
@@ -291,4 +297,4 @@ def _report(seconds: dict[tuple[str, str], list[float]], missing: dict[str, str]
 
 
 if __name__ == "__main__":
-    serve(sys.argv[2]) if sys.argv[1:2] == ["--worker"] else main()
+    serve(*sys.argv[2:]) if sys.argv[1:2] == ["--worker"] else main()

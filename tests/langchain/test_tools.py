@@ -85,12 +85,19 @@ def test_a_wrong_call_is_the_cloud_s(ask: Any) -> None:
     assert cloud.seen[0][1]["tools"][0]["function"]["name"] == "add"
 
 
-@pytest.mark.parametrize("arguments", [{"parallel_tool_calls": False}, {"tool_choice": "sub"}])
-def test_what_the_edge_cannot_promise_is_the_cloud_s(arguments: dict[str, Any]) -> None:
-    """One call at most, or one of a tool that there is not."""
+def test_a_tool_that_there_is_not_cannot_be_chosen() -> None:
+    """The cloud is to say what is wrong with it."""
     model = routed(calling(("add", "{}")))
-    assert record_of(model.bind_tools([add], **arguments).invoke(QUESTION))["reason"] == "unsupported"
+    assert record_of(model.bind_tools([add], tool_choice="sub").invoke(QUESTION))["reason"] == "unsupported"
     assert model.edge.requests == []
+
+
+@pytest.mark.parametrize(("calls", "route"), [(1, "edge"), (2, "cloud")])
+def test_no_more_than_one_call_where_only_one_is_wanted(calls: int, route: str) -> None:
+    """``parallel_tool_calls=False``: an edge that makes several at once is not heard."""
+    model = routed(calling(*[("add", '{"a": 1, "b": 2}')] * calls))
+    assert record_of(model.bind_tools([add], parallel_tool_calls=False).invoke(QUESTION))["route"] == route
+    assert record_of(model.bind_tools([add]).invoke(QUESTION))["route"] == "edge"
 
 
 def test_structured_output_by_a_call_of_the_edge() -> None:

@@ -33,11 +33,10 @@ from confroute_llamaindex.messages import read_request
 USER = ChatMessage(role="user", content="Capital?")
 
 
-def test_metadata_is_the_clouds_without_tools(routed: Any) -> None:
-    """Sizes are the cloud's, tools are not offered, and the name tells both models."""
+def test_metadata_is_the_clouds(routed: Any) -> None:
+    """Sizes are the cloud's, and the name tells both models."""
     metadata = routed("edge").metadata
     assert (metadata.context_window, metadata.num_output, metadata.is_chat_model) == (5000, 100, True)
-    assert metadata.is_function_calling_model is False
     assert metadata.model_name == "confroute: scripted-edge → big"
 
 
@@ -145,7 +144,6 @@ ADD = {
     ("message", "kwargs", "named"),
     [
         (USER, {"tools": [{"type": "function"}]}, "tools that are no functions"),
-        (USER, {"tools": [ADD], "parallel_tool_calls": False}, "one tool call at most"),
         (USER, {"functions": [{}]}, "functions"),
         (USER, {"response_format": {"type": "json_object"}}, "a response format that is no JSON schema"),
         (ChatMessage(role="user", blocks=[TextBlock(text="?"), ImageBlock(image=b"x")]), {}, "image block"),
@@ -170,12 +168,14 @@ def test_a_json_schema_is_for_the_edge_too() -> None:
     assert (request.unsupported, request.options) == (None, SamplingOptions(max_tokens=5, json_schema=schema))
 
 
+@pytest.mark.parametrize("besides", [{}, {"tool_calls": ["the same call in OpenAI's own class"]}])
 @pytest.mark.parametrize("arguments", [{"a": 3}, '{"a": 3}'])
-def test_tool_turns_are_read(arguments: Any) -> None:
-    """In OpenAI's form, whichever of its two forms LlamaIndex has the arguments in."""
+def test_tool_turns_are_read(arguments: Any, besides: dict[str, Any]) -> None:
+    """In OpenAI's form, whichever of its two forms LlamaIndex has the arguments in, and told twice or not."""
     call = ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs=arguments)
     result = ChatMessage(role="tool", content="4", additional_kwargs={"tool_call_id": "1"})
-    request = read_request([ChatMessage(role="assistant", blocks=[call]), result], {}, SamplingOptions())
+    turn = ChatMessage(role="assistant", blocks=[call], additional_kwargs=besides)
+    request = read_request([turn, result], {}, SamplingOptions())
     function = {"name": "add", "arguments": '{"a": 3}'}
     assert request.unsupported is None
     assert request.messages == [

@@ -49,7 +49,7 @@ class Collection:
         lists = {"stop": list(self.options.stop), "tools": list(self.options.tools)}
         options = {**asdict(self.options), **lists, "alternatives": wanted}
         # Files of older versions do not name these.
-        unnamed = ("hidden_layer",) if self.options.tools else ("hidden_layer", "tools", "must_call")
+        unnamed = ("hidden_layer",) if self.options.tools else ("hidden_layer", "tools", "must_call", "parallel_calls")
         return {
             "format": FORMAT,
             "edge": self.edge.model,
