@@ -48,6 +48,7 @@ bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write 
 	$(BIN)/python tests/bench/startup.py
 	$(BIN)/python tests/bench/option_logits.py
 	$(BIN)/python tests/bench/overhead.py
+	@$(BIN)/python -m tests.bench.report
 
 estimators: $(VENV)/.test  ## ask 1,800 questions of the edge and compare all estimators (an hour or two; docs/estimators.md)
 	$(BIN)/python tests/bench/nq_open.py

@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 
 from confroute import SamplingOptions, resolve_edge
 from confroute.edge.llamacpp import LlamaCppEngine
-from tests.bench.report import ROOT, machine, write
+from tests.bench.report import ROOT, Goal, machine, write
 
 LENGTHS = (100, 250, 500, 1000, 2000, 4000, 7900)
 SAMPLES = (1, 2, 5, 10, 20)
@@ -125,7 +125,12 @@ def main() -> None:
             curve[name] = {size: min(run[i] for run in map(_values, runs)) for i, size in enumerate(runs[0])}
             print(title, name, {size: round(seconds, 2) for size, seconds in curve[name].items()}, flush=True)
     draw(curves)
-    write("scaling", "What length and samples cost", _lines(curves, repeats))
+    goals = [
+        Goal(f"{name}, {title}: slope", slope(curve), 1)
+        for title, of_engines in curves.items()
+        for name, curve in of_engines.items()
+    ]
+    write("scaling", "What length and samples cost", _lines(curves, repeats), goals)
 
 
 def _values(curve: Mapping[int, float]) -> Sequence[float]:

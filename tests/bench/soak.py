@@ -22,30 +22,31 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
 from confroute import SamplingOptions, resolve_edge
-from tests.bench.report import machine, write
+from tests.bench.report import Goal, machine, write
 
 CAPITALS = {
     "France": "Paris", "Japan": "Tokyo", "Egypt": "Cairo", "Italy": "Rome", "Spain": "Madrid", "Peru": "Lima",
     "England": "London", "Russia": "Moscow", "Greece": "Athens", "Cuba": "Havana", "Iran": "Tehran", "Iraq": "Baghdad",
 }  # fmt: skip
 SHORT = SamplingOptions(max_tokens=8)
-LONG = SamplingOptions(max_tokens=200, temperature=0.7, seed=0)
+LONG = SamplingOptions(max_tokens=600, temperature=0.7, seed=0)
 AT_ONCE = 16
-PHASES = {"reading": 0.4, "writing": 12.0}
 BUSY = 0.1
+GOAL_SECONDS = 0.3
 
 
 def asking(country: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"What is the capital of {country}? Answer with one word."}]
 
 
-def soak(engine: Any, requests: int) -> str:
-    """A row of the table."""
+def soak(engine: Any, requests: int) -> tuple[str, list[Goal]]:
+    """A row of the table, and how the goals were met."""
     known = [c for c in CAPITALS if CAPITALS[c] in engine.generate(asking(c), n=1, options=SHORT).samples[0].text]
     threads = threading.active_count()
     foreign = _ask(engine, known, requests // 10)
@@ -54,10 +55,12 @@ def soak(engine: Any, requests: int) -> str:
     foreign += _ask(engine, known, requests)
     seconds = time.perf_counter() - started
     time.sleep(1)
-    return (
-        f"| {type(engine).__name__} | {requests:,} | {len(known)} | {foreign} | {requests / seconds:.1f} | "
-        f"{held:.0f} → {_rss():.0f} | {threading.active_count() - threads} |"
+    name, left = type(engine).__name__, threading.active_count() - threads
+    row = (
+        f"| {name} | {requests:,} | {len(known)} | {foreign} | {requests / seconds:.1f} | "
+        f"{held:.0f} → {_rss():.0f} | {left} |"
     )
+    return row, [Goal(f"{name}: foreign answers", foreign, 0), Goal(f"{name}: threads left", left, 0)]
 
 
 def _ask(engine: Any, known: Sequence[str], requests: int) -> int:
@@ -89,14 +92,20 @@ def _rss() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def stopping(engine: Any, name: str) -> list[str]:
+def stopping(engine: Any, name: str) -> tuple[list[str], list[Goal]]:
+    """Rows of the table, and how the goals were met."""
+    started = time.perf_counter()
+    engine.generate(_long(), n=1, options=replace(LONG, max_tokens=1))
+    read = time.perf_counter() - started
     rows: list[str] = []
-    for phase, wait in PHASES.items():
+    goals: list[Goal] = []
+    for phase, wait in {"reading": read / 3, "writing": read + 1}.items():
         for way, stop in (("task cancelled", _cancel), ("Ctrl-C", _interrupt)):
             measured = [stop(engine, wait) for _ in range(3)]
             back, idle = (max(times) for times in zip(*measured, strict=True))
             rows.append(f"| {name} | {phase} | {way} | {back:.2f} | {idle:.2f} |")
-    return rows
+            goals.append(Goal(f"{name}, {way} while {phase}: seconds until the model is idle", idle, GOAL_SECONDS))
+    return rows, goals
 
 
 def _long() -> list[dict[str, str]]:
@@ -160,12 +169,16 @@ def main() -> None:
     engines: list[Any] = [resolve_edge("smollm2-135m", engine=kind) for kind in ("transformers", "llamacpp")]
     soaked: list[str] = []
     stopped: list[str] = []
+    goals: list[Goal] = []
     for engine in engines:
         engine.load()
-        soaked.append(soak(engine, requests))
-        print(soaked[-1], flush=True)
-        stopped += stopping(engine, type(engine).__name__)
-        print("\n".join(stopped), flush=True)
+        row, kept = soak(engine, requests)
+        soaked.append(row)
+        print(row, flush=True)
+        rows, kept_too = stopping(engine, type(engine).__name__)
+        stopped += rows
+        print("\n".join(rows), flush=True)
+        goals += kept + kept_too
     lines = [
         f"SmolLM2-135M, {AT_ONCE} threads and {AT_ONCE} tasks at the same time. "
         + machine("torch", "transformers", "xllamacpp"),
@@ -178,7 +191,7 @@ def main() -> None:
         "| --- | --- | --- | ---: | ---: |",
         *stopped,
     ]
-    write("soak", "Many requests, and stopping", lines)
+    write("soak", "Many requests, and stopping", lines, goals)
 
 
 if __name__ == "__main__":
