@@ -1,4 +1,4 @@
-"""The command line: `confroute demo`, `confroute ask` and `confroute calibrate`."""
+"""The command line: `confroute demo`, `confroute ask`, `confroute calibrate` and `confroute check`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from confroute import __version__
 from confroute.calibration.command import calibrate
+from confroute.conformance.command import check
 from confroute.contract import Decision
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.environment import has_openai_key, openai_model
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 
 app.command()(calibrate)
+app.command()(check)
 
 
 class Engine(str, Enum):

@@ -52,7 +52,8 @@ class Subject:
         return self.engine.generate(messages, n=n, options=SamplingOptions(**options))
 
 
-Law: TypeAlias = Callable[[Subject], None]
+Law: TypeAlias = Callable[[Subject], "str | None"]
+"""Raises AssertionError where it is broken; gives the reason where it could not be tried."""
 
 FACTS: Final[Mapping[str, str]] = {
     "What is the capital of Japan?": "Tokyo",
@@ -128,11 +129,11 @@ def _likeliest_first(sample: Sample) -> None:
         assert logprobs == sorted(logprobs, reverse=True), "Alternatives are not in the order of their probability."
 
 
-def _untempered(subject: Subject) -> None:
+def _untempered(subject: Subject) -> str | None:
     question = _user(next(iter(subject.facts)))
     (greedy,) = subject.ask(question, max_tokens=1).samples
     if greedy.token_logprobs is None:
-        return
+        return "It gives no logprobs."
     drawn = subject.ask(question, n=8, temperature=0.3, max_tokens=1).samples
     same = [sample.token_logprobs for sample in drawn if sample.text == greedy.text and sample.token_logprobs]
     assert same, "Not one of 8 samples at temperature 0.3 begins as the greedy answer."
@@ -140,6 +141,7 @@ def _untempered(subject: Subject) -> None:
     assert all(abs(logprobs[0] - greedy.token_logprobs[0]) < 0.4 for logprobs in same), (
         "Logprobs change with the temperature: they are to be those of the model itself."
     )
+    return None
 
 
 def _cut(subject: Subject) -> None:
@@ -156,14 +158,14 @@ def _stopped(subject: Subject) -> None:
     assert cut.finish_reason == "stop", f"Stopped by a string, it says finish_reason={cut.finish_reason!r}."
 
 
-def _held_to_a_schema(subject: Subject) -> None:
+def _held_to_a_schema(subject: Subject) -> str | None:
     if not getattr(subject.engine, "json_schema", False):
-        return
+        return "It takes no JSON schema."
     question = _user(f"{next(iter(subject.facts))} Reply in JSON.")
     try:
         generation = subject.ask(question, n=2, temperature=1.0, max_tokens=64, json_schema=_SCHEMA)
-    except UnsupportedRequestError:
-        return  # a server that cannot, which the engine found out
+    except UnsupportedRequestError as error:
+        return str(error)  # a server that cannot, which the engine found out
     for sample in generation.samples:
         assert sample.finish_reason == "length" or is_valid(sample.text, _SCHEMA), "An answer is not of its schema."
     caught: Exception | None = None
@@ -172,17 +174,18 @@ def _held_to_a_schema(subject: Subject) -> None:
     except Exception as error:
         caught = error
     assert isinstance(caught, UnsupportedRequestError), f"A schema that is none gives {caught!r}."
+    return None
 
 
-def _calls_tools(subject: Subject) -> None:
+def _calls_tools(subject: Subject) -> str | None:
     if not getattr(subject.engine, "tools", False):
-        return
+        return "It takes no tools."
     question = _user(next(iter(subject.facts)))
     options: dict[str, Any] = {"temperature": 1.0, "max_tokens": 64, "tools": _TOOLS}
     try:
         generation = subject.ask(question, n=2, must_call=True, **options)
-    except UnsupportedRequestError:
-        return  # a model that was not made for tools
+    except UnsupportedRequestError as error:
+        return str(error)  # a model that was not made for tools
     for sample in generation.samples:
         problem = objection(sample, SamplingOptions(must_call=True, **options))
         assert sample.finish_reason == "length" or problem is None, f"An answer that has to call a tool {problem}."
@@ -193,6 +196,7 @@ def _calls_tools(subject: Subject) -> None:
     )
     longer, shorter = subject.ask(question, *turns, **options), subject.ask(question, **options)
     assert longer.input_tokens > shorter.input_tokens + 2, "What a tool gave does not reach the model."
+    return None
 
 
 def _any_text(subject: Subject) -> None:
@@ -224,10 +228,10 @@ def _apart(subject: Subject) -> None:
         assert subject.facts[question] in answer, f"Asked by several threads, {question!r} got another's answer."
 
 
-def _awaited(subject: Subject) -> None:
+def _awaited(subject: Subject) -> str | None:
     agenerate: Callable[..., Any] | None = getattr(subject.engine, "agenerate", None)
     if agenerate is None:
-        return
+        return "It has no agenerate."
     options = SamplingOptions(max_tokens=16)
 
     async def ask_all() -> list[Generation]:
@@ -236,11 +240,12 @@ def _awaited(subject: Subject) -> None:
     for _ in range(2):  # a second event loop, as in a second asyncio.run of a program
         for word, generation in zip(subject.facts.values(), asyncio.run(ask_all()), strict=True):
             assert all(word in sample.text for sample in generation.samples), "agenerate answers another question."
+    return None
 
 
-def _too_long(subject: Subject) -> None:
+def _too_long(subject: Subject) -> str | None:
     if subject.context_tokens is None:
-        return
+        return "Its context_tokens are not given."
     caught: Exception | None = None
     try:
         subject.ask(_user("zanzibarland " * subject.context_tokens), n=2, max_tokens=4)
@@ -252,6 +257,7 @@ def _too_long(subject: Subject) -> None:
     assert "zanzibarland" not in str(caught), "The error shows the prompt."
     question, word = next(iter(subject.facts.items()))
     assert word in subject.ask(_user(question), max_tokens=16).samples[0].text, "The next request fails."
+    return None
 
 
 ENGINE_LAWS: Final[Mapping[str, Law]] = {

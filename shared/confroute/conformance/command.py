@@ -1,0 +1,106 @@
+"""`confroute check`: what an edge can do, and whether it keeps the laws of edge engines, one by one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from confroute.conformance.engines import ENGINE_LAWS, FACTS, Subject
+from confroute.edge import EdgeEngine, resolve_edge
+from confroute.edge.naming import ENGINES
+from confroute.errors import ConfrouteError
+
+_ABILITIES = {
+    "n": "several samples in one request",
+    "logprobs": "logprobs of the tokens",
+    "alternatives": "the likeliest other tokens",
+    "draws": "samples differ",
+    "json_schema": "answers held to a JSON schema",
+    "tools": "tools",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one law: kept, broken, or not tried (*kept* is None), and why."""
+
+    law: str
+    kept: bool | None
+    why: str
+    seconds: float
+
+
+def check(
+    edge: Annotated[
+        str,
+        typer.Argument(
+            help="A server, http://localhost:8000/v1#model, or a name, a .gguf file, a folder or a Hub checkpoint.",
+            show_default=False,
+        ),
+    ],
+    engine: Annotated[str | None, typer.Option(help=f"{' or '.join(ENGINES)}; llama.cpp for a GGUF file.")] = None,
+    context_tokens: Annotated[
+        int | None, typer.Option(min=2, help="The context it has: then a prompt that is too long is tried, too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Find out whether a model or server will do as the edge: some forty short requests.
+
+    Exit code 1 if it breaks a law. A model that does not know the capitals of Japan, Egypt and England breaks some.
+    """
+    show_check(resolve_edge(edge, engine=engine), context_tokens=context_tokens, as_json=as_json)
+
+
+def show_check(engine: EdgeEngine, *, context_tokens: int | None, as_json: bool) -> None:
+    """The check of any engine. Raises typer.Exit(1) if it breaks a law."""
+    console, waiting = Console(), Console(stderr=True)
+    with waiting.status(f"Loading {engine.model} …"):
+        for prepare in (getattr(engine, "load", None), getattr(engine, "capabilities", None)):
+            can = prepare() if prepare else None
+    abilities: dict[str, bool] = asdict(can) if can else {}
+    if not as_json:
+        for name, ability in abilities.items():
+            console.print(f"{'yes' if ability else 'no':>4}  {_ABILITIES[name]}", highlight=False)
+    outcomes: list[Outcome] = []
+    subject = Subject(engine=engine, facts=FACTS, context_tokens=context_tokens)
+    with waiting.status("") as status:
+        for outcome in _tried(subject, status):
+            outcomes.append(outcome)
+            if not as_json:
+                _show(console, outcome)
+    broken = sum(outcome.kept is False for outcome in outcomes)
+    if as_json:
+        document = {"edge": engine.model, "abilities": abilities, "laws": [asdict(outcome) for outcome in outcomes]}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+    elif broken:
+        console.print(f"{engine.model} breaks {broken} of {len(outcomes)} laws.", style="red", markup=False)
+    else:
+        console.print(f"{engine.model} will do as the edge.", style="green", markup=False)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _tried(subject: Subject, status: Any) -> Iterator[Outcome]:
+    for name, law in ENGINE_LAWS.items():
+        status.update(f"{name} …")
+        started = time.perf_counter()
+        kept: bool | None
+        try:
+            untried = law(subject)
+            kept, why = (True, "") if untried is None else (None, untried)
+        except (AssertionError, ConfrouteError) as error:
+            kept, why = False, str(error)
+        yield Outcome(law=name, kept=kept, why=why, seconds=round(time.perf_counter() - started, 2))
+
+
+def _show(console: Console, outcome: Outcome) -> None:
+    mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[outcome.kept]
+    console.print(f"{mark:>4}  {outcome.law}", style=style, markup=False, highlight=False)
+    if outcome.why:
+        console.print(f"      {outcome.why}", style="dim", markup=False, highlight=False)

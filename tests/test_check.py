@@ -1,0 +1,114 @@
+"""`confroute check`, on real models and on one that breaks a law."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from confroute import ConfigurationError, ModelError
+from confroute.conformance.command import check, show_check
+from confroute.records import Generation, Message, Sample, SamplingOptions
+from confroute.testing import ENGINE_LAWS
+
+if TYPE_CHECKING:
+    from confroute.edge.llamacpp import LlamaCppEngine
+
+FACTS = {"Japan": "Tokyo", "Egypt": "Cairo", "England": "London"}
+
+
+class Copies:
+    """Answers rightly and at once, but its samples are copies of one answer."""
+
+    model = "copies"
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        said = str(messages[-1]["content"])
+        words = [word for country, word in FACTS.items() if country in said] or "It was a day in May".split()
+        text = " ".join(words[: options.max_tokens])
+        if options.stop:
+            text = text.split(options.stop[0])[0]
+        reason = "length" if len(words) > options.max_tokens else "stop"
+        sample = Sample(text=text, output_tokens=min(len(words), options.max_tokens), finish_reason=reason)
+        return Generation(samples=(sample,) * n, input_tokens=sum(len(str(each["content"])) for each in messages))
+
+
+def checked(engine: Any, capsys: pytest.CaptureFixture[str], **settings: Any) -> tuple[int, dict[str, Any]]:
+    """The exit code and the JSON document."""
+    code = 0
+    try:
+        show_check(engine, as_json=True, **{"context_tokens": None, **settings})
+    except typer.Exit as left:
+        code = left.exit_code
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.real_model
+def test_a_real_engine_keeps_the_laws(small_llamacpp: LlamaCppEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each law is told once, with what it took; what could not be tried is not told as kept."""
+    code, document = checked(small_llamacpp, capsys, context_tokens=512)
+    assert (code, document["edge"], document["abilities"]) == (0, "smollm2-135m", {})
+    assert [outcome["law"] for outcome in document["laws"]] == list(ENGINE_LAWS)
+    untried = [outcome["law"] for outcome in document["laws"] if outcome["kept"] is None]
+    assert untried == ["a tool that has to be called is called by its schema"]
+    assert all(outcome["kept"] is not False and outcome["seconds"] >= 0 for outcome in document["laws"])
+
+
+@pytest.mark.real_model
+def test_a_server_s_abilities_are_told(llama_server: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What the probe found out, before the laws."""
+    pytest.importorskip("openai")
+    from confroute.edge.server import ServerEngine
+
+    url, key = llama_server
+    code, document = checked(ServerEngine("smollm2-135m", url, api_key=key), capsys)
+    assert code == 0
+    abilities = document["abilities"]
+    assert (abilities["n"], abilities["logprobs"], abilities["json_schema"], abilities["tools"]) == (
+        True,
+        True,
+        True,
+        False,
+    )
+
+
+def test_a_broken_law_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what was seen, the others tried nonetheless, and exit code 1."""
+    code, document = checked(Copies(), capsys)
+    assert code == 1
+    broken = {outcome["law"]: outcome["why"] for outcome in document["laws"] if outcome["kept"] is False}
+    assert list(broken) == ["samples are drawn, not copied"]
+    assert "all the same" in broken["samples are drawn, not copied"]
+    with pytest.raises(typer.Exit):
+        show_check(Copies(), context_tokens=None, as_json=False)
+    shown = capsys.readouterr().out
+    assert "✗  samples are drawn, not copied" in shown
+    assert "–  awaited, it answers the same" in shown
+    assert f"breaks 1 of {len(ENGINE_LAWS)} laws" in shown
+
+
+def test_a_failing_request_is_a_broken_law(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of the engine's ends one law, not the check."""
+
+    class Failing(Copies):
+        def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+            if options.stop:
+                raise ModelError("It knows no stop strings.")
+            return super().generate(messages, n=n, options=options)
+
+    _, document = checked(Failing(), capsys)
+    whys = [outcome["why"] for outcome in document["laws"] if outcome["kept"] is False]
+    assert whys[-1] == "It knows no stop strings."
+
+
+@pytest.mark.parametrize(
+    ("edge", "error"), [("no-such-model", ConfigurationError), ("http://127.0.0.1:9/v1#m", ModelError)]
+)
+def test_without_an_engine_there_is_no_check(edge: str, error: type[Exception]) -> None:
+    """A name that is none, or a server that is not there, is one clear error before any law."""
+    pytest.importorskip("openai")
+    with pytest.raises(error):
+        check(edge)
