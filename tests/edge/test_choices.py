@@ -40,6 +40,16 @@ def test_null_logprobs_are_absent_ones() -> None:
     assert (sample.text, sample.output_tokens) == ("text", 2)
 
 
+def test_alternatives_are_in_the_order_of_their_probability() -> None:
+    """vLLM tells the drawn token first, even where it is the least likely, and may tell one more than asked for."""
+    raw = choice(("c", -4.0))
+    raw["logprobs"]["content"][0]["top_logprobs"] = [
+        {"token": token, "logprob": logprob} for token, logprob in (("c", -4.0), ("a", -0.5), ("b", -1.5))
+    ]
+    assert read_choice(raw, alternatives=3).alternatives == ((("a", -0.5), ("b", -1.5), ("c", -4.0)),)
+    assert read_choice(raw, alternatives=2).alternatives == ((("a", -0.5), ("b", -1.5)),)
+
+
 def test_alternatives_are_all_there_or_absent() -> None:
     """As many as asked for at each place; a place without any leaves none, as an entropy would be that of a part."""
     raw = choice(("Par", -0.5), ("is", -0.1))

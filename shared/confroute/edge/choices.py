@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confroute.records import Sample, SamplingOptions
+from confroute.records import Alternatives, Sample, SamplingOptions
 from confroute.tools import read_call
 
 
@@ -25,15 +25,18 @@ def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_toke
         tool_calls=tuple(read_call(call["function"]) for call in message.get("tool_calls") or ()),
         token_logprobs=tuple(float(token["logprob"]) for token in tokens) or None,
         tokens=tuple(str(token["token"]) for token in tokens) or None,
-        alternatives=tuple(
-            tuple((str(other["token"]), float(other["logprob"])) for other in token["top_logprobs"][:alternatives])
-            for token in tokens
-        )
+        alternatives=tuple(_likeliest(token["top_logprobs"], alternatives) for token in tokens)
         if alternatives and tokens and all(token.get("top_logprobs") for token in tokens)
         else None,
         output_tokens=len(tokens) or output_tokens,
         finish_reason=choice.get("finish_reason") or "stop",
     )
+
+
+def _likeliest(told: Sequence[Mapping[str, Any]], most: int) -> Alternatives:
+    # vLLM tells the drawn token first, whatever its probability.
+    ordered = sorted(told, key=lambda other: -other["logprob"])
+    return tuple((str(other["token"]), float(other["logprob"])) for other in ordered[:most])
 
 
 def request_for_tools(options: SamplingOptions) -> dict[str, Any]:
