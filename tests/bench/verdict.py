@@ -3,7 +3,7 @@
     python tests/bench/verdict.py [--short 12] [--long 3]
 
 A verdict is an answer, ten samples besides it and one number. Contenders are asked one prompt at a time and take turns
-at each; no prompt comes twice, so none is in a cache. The peers are used as their documentation has it:
+at each; no prompt comes twice, so none is in a cache; one that takes two minutes is asked no other of its kind. The peers are used as their documentation has it:
 
 - uqlm: `SemanticEntropy(llm=...).generate_and_score(prompts=[...], num_responses=10)`, as in its
   examples/semantic_entropy_demo.ipynb, on langchain-huggingface's ChatHuggingFace around a text-generation pipeline.
@@ -53,6 +53,7 @@ SYSTEM = "You are a helpful assistant."  # uqlm's own, given to all
 BASELINE, LLAMA = "confroute on torch, semantic entropy", "confroute on llama.cpp, semantic entropy"
 SHIPPED = "confroute as it comes: llama.cpp, disagreement, no more samples than decide"
 GOAL = 8
+PATIENCE_SECONDS = 120  # who takes longer is asked no other prompt of that kind
 
 PEERS = {
     # Later releases of pyarrow need a numpy that uqlm does not take.
@@ -264,6 +265,8 @@ def main() -> None:
     seconds: dict[tuple[str, str], list[float]] = {}
     for kind, prompt in prompts(arguments.short, arguments.long):
         for name in [name for name in asked if name not in missing]:
+            if max(seconds.get((kind, name), [0])) > PATIENCE_SECONDS:
+                continue
             try:
                 taken, answer = asked[name](prompt)
             except RuntimeError as error:
