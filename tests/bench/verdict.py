@@ -3,7 +3,8 @@
     python tests/bench/verdict.py [--short 12] [--long 3]
 
 A verdict is an answer, ten samples besides it and one number. Contenders are asked one prompt at a time and take turns
-at each; no prompt comes twice, so none is in a cache; one that takes two minutes is asked no other of its kind. The peers are used as their documentation has it:
+at each; no prompt comes twice, so none is in a cache. Who takes two minutes for a prompt is asked no other of its kind.
+The peers are used as their documentation has it:
 
 - uqlm: `SemanticEntropy(llm=...).generate_and_score(prompts=[...], num_responses=10)`, as in its
   examples/semantic_entropy_demo.ipynb, on langchain-huggingface's ChatHuggingFace around a text-generation pipeline.
