@@ -20,6 +20,7 @@ from pydoc_data.topics import topics
 from typing import Any
 
 import matplotlib.pyplot as plt
+import torch
 
 from confroute import SamplingOptions, resolve_edge
 from confroute.edge.llamacpp import LlamaCppEngine
@@ -90,6 +91,15 @@ def slope(curve: Mapping[int, float]) -> float:
     return sum((a - x) * (b - y) for a, b in points) / sum((a - x) ** 2 for a, _ in points)
 
 
+def arithmetic(model: Any, tokens: int) -> float:
+    """Multiplications for a prompt, of each token with the weights and with the tokens before it."""
+    layers = (module for module in model.model.modules() if isinstance(module, torch.nn.Linear))
+    weights = sum(layer.in_features * layer.out_features for layer in layers)
+    config = model.config
+    attention = 2 * config.num_hidden_layers * config.num_attention_heads * config.head_dim
+    return tokens * (weights + attention * tokens / 2)
+
+
 def draw(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for axis, (title, of_engines) in zip(axes, curves.items(), strict=True):
@@ -130,7 +140,12 @@ def main() -> None:
         for title, of_engines in curves.items()
         for name, curve in of_engines.items()
     ]
-    write("scaling", "What length and samples cost", _lines(curves, repeats), goals)
+    by_size = next(iter(curves.values()))["torch"]
+    floor = slope({size: arithmetic(torch_engine._loaded.model, size) for size in by_size})
+    note = (
+        f"\nThe model's own multiplications grow with the prompt by a slope of {floor:.2f}: attention sees all of it."
+    )
+    write("scaling", "What length and samples cost", [*_lines(curves, repeats), note], goals)
 
 
 def _values(curve: Mapping[int, float]) -> Sequence[float]:

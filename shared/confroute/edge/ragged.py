@@ -5,7 +5,7 @@ transformer treats each token by itself. Attention is ours. It lets a token see 
 branch only, and reads the prompt's keys and values once for all branches (the idea of Hydragen, arXiv 2402.05099), so
 nothing is padded and nothing is copied for each sample.
 
-Whether a model can be run so is tested on the model itself when it is loaded; see `runs_ragged`.
+Whether a model can be run so is tested on the model itself when it is loaded; see `confroute.edge.ragged_trial`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from confroute.edge.passes import Piece, Tensor, Unwanted
 
 ATTENTION = "confroute_ragged"
-_UNLIMITED = 1 << 60
+UNLIMITED = 1 << 60
 
 Layers: TypeAlias = dict[int, tuple[Tensor, Tensor]]
 """Keys and values by the layer's index; each has the heads first and the tokens last but one."""
@@ -238,7 +238,7 @@ def _attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     sizes = [size for _, size in of_requests]
     parts = zip(of_requests, query[0].split(sizes, 1), key[0].split(sizes, 1), value[0].split(sizes, 1), strict=True)
-    window = sliding_window or _UNLIMITED
+    window = sliding_window or UNLIMITED
     seen = [of.attend(module.layer_idx, q, k, v, scaling, window) for (of, _), q, k, v in parts]
     return torch.cat(seen, 1).transpose(0, 1)[None], None
 
@@ -246,68 +246,3 @@ def _attention(
 def _shared(ids: Sequence[int], other: RaggedPrompt) -> int:
     pairs = enumerate(zip(ids, other.ids[: other.read], strict=False))
     return next((i for i, (ours, theirs) in pairs if ours != theirs), min(len(ids), other.read))
-
-
-def runs_ragged(model: Any) -> bool:
-    """Whether *model* gives the same logits in ragged passes as it does for each text by itself.
-
-    Models differ in what they do with their attention and with positions given to them, so this is tried rather than
-    looked up; afterwards the model is as before. What the trial's short texts cannot show is looked up.
-    """
-    import torch
-
-    windows = _windows(model.config)
-    # transformers warns where a model's attention cannot be set, which is nothing to trouble the user with.
-    if windows is None or not getattr(model, "_can_set_attn_implementation", lambda: True)():
-        return False
-    usual = model.config._attn_implementation
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    longer = [token % vocabulary for token in range(100, 109)]
-    shorter = longer[::-1][:8]
-    first, second = [1, 2], [3, 4]  # the tokens that two branches begin with, and go on with
-    try:
-        passes = RaggedPasses(model)
-        a, b = _NotingPrompt(tuple(shorter)), _NotingPrompt(tuple(longer))
-        # Everything beside something else, and one prompt in two parts: neither must show.
-        passes.run([Piece(a, shorter), Piece(b, longer[:5])])
-        of_a = passes.branches(a, 2)
-        passes.run([Piece(of_a, first), Piece(b, longer[5:])])
-        of_b = passes.branches(b, 2)
-        ours = torch.cat(passes.run([Piece(of_a, second), Piece(of_b, first)]))
-    except Exception:
-        return False
-    finally:
-        model.set_attn_implementation(usual)
-    if a.windows != windows:
-        return False
-    alone = [[*shorter, 1, 3], [*shorter, 2, 4], [*longer, 1], [*longer, 2]]
-    inputs = torch.tensor(alone, device=model.device)
-    theirs = model(input_ids=inputs, use_cache=False).logits[:, -1].float()
-    tolerance = 1e-3 if model.dtype.itemsize >= 4 else 5e-2
-    return bool((ours - theirs).abs().max() <= tolerance * theirs.std())
-
-
-class _NotingPrompt(RaggedPrompt):
-    """Notes which layers were told of a sliding window."""
-
-    def __init__(self, ids: tuple[int, ...]) -> None:
-        super().__init__(ids)
-        self.windows: dict[int, bool] = {}
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
-        self.windows[layer] = window < _UNLIMITED
-        return super().attend(layer, query, key, value, scaling, window)
-
-
-def _windows(config: Any) -> dict[int, bool] | None:
-    """Which layers have a sliding window; None for a model with layers of another kind, or whose positions turn by as
-    much as the longest text of the pass says."""
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
-    rope = str(getattr(config.get_text_config(), "rope_parameters", None))
-    layers = DynamicCache(config=config).layers
-    known = {type(layer) for layer in layers} <= {DynamicLayer, DynamicSlidingWindowLayer}
-    if not known or "dynamic" in rope or "longrope" in rope:
-        return None
-    return {i: isinstance(layer, DynamicSlidingWindowLayer) for i, layer in enumerate(layers)}

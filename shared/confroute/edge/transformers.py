@@ -17,7 +17,8 @@ from confroute.edge.chat_format import ChatFormat
 from confroute.edge.checkpoints import from_gguf, from_pretrained
 from confroute.edge.packed import pack_linears
 from confroute.edge.passes import CopiedPasses, Passes
-from confroute.edge.ragged import RaggedPasses, runs_ragged
+from confroute.edge.ragged import RaggedPasses
+from confroute.edge.ragged_trial import runs_ragged
 from confroute.edge.schema import Schemas
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
@@ -39,8 +40,9 @@ class TransformersEngine:
     full softmax before temperature and top-p, in float32. Weights are loaded at the first request; code from a
     checkpoint is never run.
 
-    Models whose attention has no place for ragged passes (see `confroute.edge.ragged`), which is tried when they are
-    loaded, are run for one request at a time, with a copy of the prompt's keys and values for each sample.
+    Models whose attention has no place for ragged passes, which is tried when they are loaded (see
+    `confroute.edge.ragged_trial`), are run for one request at a time, with a copy of the prompt's keys and values for
+    each sample.
 
     Args:
         checkpoint: "owner/name" on the Hub, or a folder.

@@ -1,0 +1,103 @@
+"""Whether a model can be run in ragged passes: a trial, when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from confroute.edge.passes import Piece, Tensor
+from confroute.edge.ragged import UNLIMITED, RaggedPasses, RaggedPrompt
+
+
+def runs_ragged(model: Any) -> bool:
+    """Whether *model* gives the same logits in ragged passes as it does for each text by itself.
+
+    Models differ in what they do with their attention and with positions given to them, so this is tried rather than
+    looked up; afterwards the model is as before. What the trial's short texts cannot show is looked up.
+    """
+    import torch
+
+    windows = _windows(model.config)
+    # transformers warns where a model's attention cannot be set, which is nothing to trouble the user with.
+    if windows is None or not getattr(model, "_can_set_attn_implementation", lambda: True)():
+        return False
+    usual = model.config._attn_implementation
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    longer = [token % vocabulary for token in range(100, 109)]
+    shorter = longer[::-1][:8]
+    first, second = [1, 2], [3, 4]  # the tokens that two branches begin with, and go on with
+    alone = [[*shorter, 1, 3], [*shorter, 2, 4], [*longer, 1], [*longer, 2]]
+    a, b = _NotingPrompt(tuple(shorter)), _NotingPrompt(tuple(longer))
+    with _in_float32(model):
+        try:
+            theirs = model(input_ids=torch.tensor(alone, device=model.device), use_cache=False).logits[:, -1]
+            passes = RaggedPasses(model)
+            # Everything beside something else, and one prompt in two parts: neither must show.
+            passes.run([Piece(a, shorter), Piece(b, longer[:5])])
+            of_a = passes.branches(a, 2)
+            passes.run([Piece(of_a, first), Piece(b, longer[5:])])
+            of_b = passes.branches(b, 2)
+            ours = torch.cat(passes.run([Piece(of_a, second), Piece(of_b, first)]))
+        except Exception:
+            return False
+        finally:
+            model.set_attn_implementation(usual)
+    return a.windows == windows and bool((ours - theirs).abs().max() <= 1e-3 * theirs.std())
+
+
+@contextmanager
+def _in_float32(model: Any) -> Generator[None]:
+    """*model* computes in float32, module by module, so that no second copy of the weights is needed. In bfloat16 the
+    rounding of thirty layers changes logits as much as a token too few does."""
+    import torch
+
+    half = (torch.bfloat16, torch.float16)
+    hooks: list[Any] = []
+    for module in model.modules():
+        own = [(weight, weight.dtype) for weight in module.parameters(recurse=False) if weight.dtype in half]
+        if own:
+            hooks.append(module.register_forward_pre_hook(partial(_widen, own)))
+            hooks.append(module.register_forward_hook(partial(_narrow, own), always_call=True))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _widen(weights: Sequence[tuple[Any, Any]], *_: Any) -> None:
+    for weight, _dtype in weights:
+        weight.data = weight.data.float()
+
+
+def _narrow(weights: Sequence[tuple[Any, Any]], *_: Any) -> None:
+    for weight, dtype in weights:
+        weight.data = weight.data.to(dtype)
+
+
+class _NotingPrompt(RaggedPrompt):
+    """Notes which layers were told of a sliding window."""
+
+    def __init__(self, ids: tuple[int, ...]) -> None:
+        super().__init__(ids)
+        self.windows: dict[int, bool] = {}
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
+        self.windows[layer] = window < UNLIMITED
+        return super().attend(layer, query, key, value, scaling, window)
+
+
+def _windows(config: Any) -> dict[int, bool] | None:
+    """Which layers have a sliding window; None for a model with layers of another kind, or whose positions turn by as
+    much as the longest text of the pass says."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    rope = str(getattr(config.get_text_config(), "rope_parameters", None))
+    layers = DynamicCache(config=config).layers
+    known = {type(layer) for layer in layers} <= {DynamicLayer, DynamicSlidingWindowLayer}
+    if not known or "dynamic" in rope or "longrope" in rope:
+        return None
+    return {i: isinstance(layer, DynamicSlidingWindowLayer) for i, layer in enumerate(layers)}
