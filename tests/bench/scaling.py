@@ -142,9 +142,7 @@ def main() -> None:
     ]
     by_size = next(iter(curves.values()))["torch"]
     floor = slope({size: arithmetic(torch_engine._loaded.model, size) for size in by_size})
-    note = (
-        f"\nThe model's own multiplications grow with the prompt by a slope of {floor:.2f}: attention sees it all."
-    )
+    note = f"\nThe model's own multiplications grow with the prompt by a slope of {floor:.2f}: attention sees it all."
     write("scaling", "What length and samples cost", [*_lines(curves, repeats), note], goals)
 
 

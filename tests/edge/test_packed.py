@@ -59,6 +59,39 @@ def test_a_weight_is_kept_once(model: Any) -> None:
     assert model.narrow.weight.device.type == model.embedding.weight.device.type == "cpu"
 
 
+def in_bfloat16(monkeypatch: pytest.MonkeyPatch, model: Any, *, supported: bool) -> Any:
+    operations = packed._operations()
+    if supported and not operations._is_mkldnn_bf16_supported():
+        pytest.skip("a processor without instructions for bfloat16")
+    if not supported:
+        monkeypatch.setattr(operations, "_is_mkldnn_bf16_supported", lambda: False)
+    return model.bfloat16()
+
+
+@needs_onednn
+def test_between_layers_in_bfloat16_all_is_float32(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The results are those of the same weights in float32, but for the rounding of what goes into the layers."""
+    model = in_bfloat16(monkeypatch, model, supported=True)
+    wide = copy.deepcopy(model).float()
+    ids = torch.arange(17)[None]
+    with torch.inference_mode():
+        before = wide.head(wide.narrow(wide.biased(wide.embedding(ids))))
+        assert packed.pack_linears(model) == 3
+        after = model.head(model.narrow(model.biased(model.embedding(ids))))
+    assert (after.dtype, model.embedding.weight.dtype) == (torch.float32, torch.float32)
+    assert model.head.weight.is_meta
+    assert 0 < (after - before).norm() < 2e-2 * before.norm()
+
+
+@needs_onednn
+def test_without_instructions_for_bfloat16_nothing_changes(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its layers are then as torch has them."""
+    model = in_bfloat16(monkeypatch, model, supported=False)
+    with torch.inference_mode():
+        assert packed.pack_linears(model) == 0
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
 @pytest.mark.parametrize("fault", ["none such", "refused", "wrong"])
 def test_where_it_cannot_be_done_nothing_changes(model: Any, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another torch may lack the operations, refuse them, or compute something else."""

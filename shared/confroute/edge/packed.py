@@ -7,6 +7,7 @@ name for it; its own compiler does the same through these operations.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,26 +20,29 @@ _ROWS = 16
 
 
 def pack_linears(model: Any) -> int:
-    """Lay out the weights of the float32 linear layers of *model*, which is on a CPU, and drop the others; how many
-    there were: none where torch was built without oneDNN, or does not know these operations."""
+    """Lay out the weights of the linear layers of *model*, which is on a CPU, and drop the others; how many there were:
+    none where torch was built without oneDNN, or does not know these operations.
+
+    Of a model in float32, all layers in float32. Of one in bfloat16, where the processor multiplies that, all in
+    bfloat16, or none; everything between them is then computed in float32.
+    """
     import torch
 
     if not torch.backends.mkldnn.is_available():
         return 0
+    dtype = next(model.parameters()).dtype
+    layers = [each for each in model.modules() if type(each) is torch.nn.Linear and each.weight.dtype == dtype]
     packed = 0
-    for layer in model.modules():
-        if type(layer) is not torch.nn.Linear or layer.weight.dtype != torch.float32:
-            continue
-        try:
-            forward = partial(_forward, _laid_out(layer.weight.data), layer.bias)
-            _compare(forward, layer)
-        except (AttributeError, RuntimeError) as error:
-            logger.info("Linear layers are not packed (%s).", type(error).__name__)
-            break
-        setattr(layer, "forward", forward)  # noqa: B010 - it is a method to the type checker
-        # Its shape and type may be asked for. A weight shared with the embedding stays there.
-        layer.weight = torch.nn.Parameter(layer.weight.data.to("meta"), requires_grad=False)
-        packed += 1
+    try:
+        if dtype == torch.float32:
+            for layer in layers:
+                _replace(layer, _packed(layer, _forward, rounding=1e-4))
+                packed += 1
+        elif dtype == torch.bfloat16 and _operations()._is_mkldnn_bf16_supported():
+            _narrow(model, layers)
+            packed = len(layers)
+    except (AttributeError, RuntimeError) as error:
+        logger.info("Linear layers are not packed (%s).", type(error).__name__)
     for parameter in model.parameters() if packed else ():
         # Weights are often a file mapped into memory, all of which these few would keep there.
         if not parameter.is_meta:
@@ -46,24 +50,52 @@ def pack_linears(model: Any) -> int:
     return packed
 
 
-def _laid_out(weight: Tensor) -> Tensor:
+def _narrow(model: Any, layers: Sequence[Any]) -> None:
     import torch
 
-    operations: Any = torch.ops.mkldnn
-    return operations._reorder_linear_weight(weight, _ROWS)
+    forwards = [_packed(layer, _narrow_forward, rounding=2e-2) for layer in layers]
+    for layer, forward in zip(layers, forwards, strict=True):
+        _replace(layer, forward)
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dtype == torch.bfloat16 and not tensor.is_meta:
+            tensor.data = tensor.data.float()
+
+
+def _replace(layer: Any, forward: Any) -> None:
+    import torch
+
+    setattr(layer, "forward", forward)  # noqa: B010 - it is a method to the type checker
+    # Its shape and type may be asked for. A weight shared with the embedding stays there.
+    layer.weight = torch.nn.Parameter(layer.weight.data.to("meta"), requires_grad=False)
+
+
+def _packed(layer: Any, forward: Callable[..., Tensor], *, rounding: float) -> Callable[[Tensor], Tensor]:
+    """Raises RuntimeError where it gives something else than *layer* does, by more than this share."""
+    import torch
+
+    ours = partial(forward, _laid_out(layer.weight.data), layer.bias)
+    inputs = torch.linspace(-1, 1, 2 * layer.in_features).reshape(1, 2, -1)
+    bias = None if layer.bias is None else layer.bias.float()
+    theirs = torch.nn.functional.linear(inputs, layer.weight.float(), bias)
+    error: Tensor = ours(inputs) - theirs
+    if not error.square().sum() <= rounding**2 * theirs.square().sum():
+        raise RuntimeError("The packed layer gives another result.")
+    return ours
+
+
+def _operations() -> Any:
+    import torch
+
+    return torch.ops.mkldnn
+
+
+def _laid_out(weight: Tensor) -> Tensor:
+    return _operations()._reorder_linear_weight(weight, _ROWS)
 
 
 def _forward(weight: Tensor, bias: Tensor | None, inputs: Tensor) -> Tensor:
-    import torch
-
-    operations: Any = torch.ops.mkldnn
-    return operations._linear_pointwise(inputs, weight, bias, "none", [], "")
+    return _operations()._linear_pointwise(inputs, weight, bias, "none", [], "")
 
 
-def _compare(forward: Any, layer: Any) -> None:
-    """Raises RuntimeError where *forward* gives something else than *layer* does."""
-    import torch
-
-    inputs = torch.linspace(-1, 1, 2 * layer.in_features).reshape(1, 2, -1)
-    if not torch.allclose(forward(inputs), layer(inputs), rtol=1e-3, atol=1e-3):
-        raise RuntimeError("The packed layer gives another result.")
+def _narrow_forward(weight: Tensor, bias: Tensor | None, inputs: Tensor) -> Tensor:
+    return _forward(weight, bias, inputs.bfloat16()).float()

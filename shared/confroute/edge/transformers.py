@@ -50,7 +50,9 @@ class TransformersEngine:
             CPU) are kept in ``$CONFROUTE_CACHE``, or in the user's cache folder, so that only the first start is slow.
         name: the model's name in records; the checkpoint's by default.
         device: a torch device such as "cuda:1"; by default the accelerator that torch finds, or the CPU.
-        dtype: "float32", "float16" or "bfloat16"; by default float32 on a CPU and the checkpoint's own elsewhere.
+        dtype: "float32", "float16" or "bfloat16"; by default float32 on a CPU and the checkpoint's own elsewhere. On a
+            CPU with instructions for it (AVX512-BF16, AMX) bfloat16 halves the weights' memory and saves 15 to 35 % of the time;
+            the linear layers alone are computed in it, and logprobs change by .01 or so.
         context_tokens: the most tokens of a prompt and its answer together; at most, and by default, the model's own.
         parallel: how many samples are decoded together; more wait their turn. A request for more gets them nonetheless.
         kept_tokens: how many tokens of prompts, of all requests together, keep their keys and values for the next.
@@ -174,9 +176,9 @@ class TransformersEngine:
             model = model.eval().to(device)
             vocabulary: int = model.get_output_embeddings().weight.shape[0]
             with torch.inference_mode():
+                ragged = runs_ragged(model)
                 if device.type == "cpu":
                     pack_linears(model)
-                ragged = runs_ragged(model)
         except Exception as error:
             raise ModelError(
                 f'transformers could not load "{self.model}" ({type(error).__name__}). Check the name, that the Hub '
