@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from langchain_core.language_models import FakeListChatModel
+from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from confroute import SamplingOptions, UnsupportedRequestError
-from confroute.records import Sample, ToolCall
+from confroute.records import Generation, Message, Sample, ToolCall
 from confroute.testing import ScriptedEngine
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
@@ -63,6 +64,33 @@ def test_a_call_is_made_and_its_result_read() -> None:
     _, told, given = model.edge.requests[-1][0]
     assert told["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a": 1, "b": 2}'}
     assert given == {"role": "tool", "content": "3", "tool_call_id": result.tool_call_id}
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_an_agent_works_on_either(sure: bool) -> None:
+    """LangChain's own agent runs the tool that the edge, or the cloud in its place, called, and hands back the sum."""
+    agents = pytest.importorskip("langchain.agents")
+    call = {"name": "add", "args": {"a": 1, "b": 2}, "id": "1"}
+
+    class Cloud(GenericFakeChatModel):
+        def bind_tools(self, tools: Any, **_: Any) -> Any:
+            return self
+
+    cloud = Cloud(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("The cloud says 3.")]))
+
+    class Edge(ScriptedEngine):
+        def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+            answered = messages[-1]["role"] == "tool"
+            said = Sample(text="It is 3.") if answered else calling(("add", '{"a": 1, "b": 2}'))
+            others = [Sample(text=word) for word in "One Two Three Four Five Six".split()]
+            self.script = {QUESTION: (said, [said] if sure else others)}
+            return super().generate(messages, n=n, options=options)
+
+    model = ConfidenceRoutedChatModel(edge=Edge({}, tools=True), cloud=cloud)
+    _, called, result, answer = agents.create_agent(model, [add]).invoke({"messages": [("user", QUESTION)]})["messages"]
+    assert [record_of(message)["route"] for message in (called, answer)] == ["edge" if sure else "cloud"] * 2
+    assert result.content == "3"
+    assert answer.content == ("It is 3." if sure else "The cloud says 3.")
 
 
 def test_blocks_that_repeat_the_calls_are_no_obstacle() -> None:
