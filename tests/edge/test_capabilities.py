@@ -93,7 +93,8 @@ def test_tools_are_offered_where_they_are_called(connect: Connect) -> None:
             (ToolCall(name="weather", arguments='{"city": "Lima"}'),)
         ] * 2
         assert engine.capabilities() == replace(ALL, tools=True)
-        assert (server.asked[-1]["tools"], server.asked[-1]["tool_choice"]) == ([WEATHER], "required")
+        strict = {**WEATHER, "function": {**WEATHER["function"], "strict": True}}
+        assert (server.asked[-1]["tools"], server.asked[-1]["tool_choice"]) == ([strict], "required")
         engine.generate(ASK, n=1, options=replace(options, must_call=False))
         assert "tool_choice" not in server.asked[-1]
     result: Message = {"role": "tool", "tool_call_id": "1", "content": "rain"}

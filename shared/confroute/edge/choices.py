@@ -43,7 +43,11 @@ def request_for_tools(options: SamplingOptions) -> dict[str, Any]:
     """The parameters that offer the tools of *options*."""
     if not options.tools:
         return {}
-    return {"tools": list(options.tools), **({"tool_choice": "required"} if options.must_call else {})}
+    if not options.must_call:
+        return {"tools": list(options.tools)}
+    # vLLM holds the arguments to their schema only where the tool says so.
+    strict = [{**tool, "function": {**tool["function"], "strict": True}} for tool in options.tools]
+    return {"tools": strict, "tool_choice": "required"}
 
 
 def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
