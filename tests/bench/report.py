@@ -55,7 +55,7 @@ class Goal:
         anchor = title.lower().replace(",", "").replace(" ", "-")
         sign = "≥" if self.at_least else "≤"
         kept = "kept" if self.kept else "**missed**"
-        return f"| [{title}](#{anchor}) | {self.what} | {self.measured:.2f} | {sign} {self.bound:.2f} | {kept} |"
+        return f"| [{title}](#{anchor}) | {self.what} | {self.measured:.3g} | {sign} {self.bound:.3g} | {kept} |"
 
 
 def write(name: str, title: str, lines: Sequence[str], goals: Sequence[Goal] = ()) -> None:

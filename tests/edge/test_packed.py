@@ -59,19 +59,20 @@ def test_a_weight_is_kept_once(model: Any) -> None:
     assert model.narrow.weight.device.type == model.embedding.weight.device.type == "cpu"
 
 
-def in_bfloat16(monkeypatch: pytest.MonkeyPatch, model: Any, *, supported: bool) -> Any:
+def bfloat16_is_supported(monkeypatch: pytest.MonkeyPatch, *, yes: bool) -> None:
+    """Whatever the processor: where it has no instructions for bfloat16, torch's usual layers stand in."""
     operations = packed._operations()
-    if supported and not operations._is_mkldnn_bf16_supported():
-        pytest.skip("a processor without instructions for bfloat16")
-    if not supported:
-        monkeypatch.setattr(operations, "_is_mkldnn_bf16_supported", lambda: False)
-    return model.bfloat16()
+    if yes and not operations._is_mkldnn_bf16_supported():
+        monkeypatch.setattr(packed, "_laid_out", lambda weight: weight)
+        monkeypatch.setattr(packed, "_forward", lambda weight, bias, x: torch.nn.functional.linear(x, weight, bias))
+    monkeypatch.setattr(operations, "_is_mkldnn_bf16_supported", lambda: yes)
 
 
 @needs_onednn
 def test_between_layers_in_bfloat16_all_is_float32(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The results are those of the same weights in float32, but for the rounding of what goes into the layers."""
-    model = in_bfloat16(monkeypatch, model, supported=True)
+    bfloat16_is_supported(monkeypatch, yes=True)
+    model = model.bfloat16()
     wide = copy.deepcopy(model).float()
     ids = torch.arange(17)[None]
     with torch.inference_mode():
@@ -86,7 +87,8 @@ def test_between_layers_in_bfloat16_all_is_float32(model: Any, monkeypatch: pyte
 @needs_onednn
 def test_without_instructions_for_bfloat16_nothing_changes(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its layers are then as torch has them."""
-    model = in_bfloat16(monkeypatch, model, supported=False)
+    bfloat16_is_supported(monkeypatch, yes=False)
+    model = model.bfloat16()
     with torch.inference_mode():
         assert packed.pack_linears(model) == 0
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.llms import MockLLM
+from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
@@ -123,6 +125,21 @@ async def test_an_agent_streams_from_the_edge(server: ScriptedServer) -> None:
     """As it does by default."""
     assert str(await FunctionAgent(tools=[ADD], llm=routed(server, Edge(SUM))).run(QUESTION)) == "It is 3."
     assert server.answered == []
+
+
+@agent_test
+async def test_an_agent_streams_from_the_cloud() -> None:
+    """Where the edge is not sure, the calls are in the cloud's chunks."""
+
+    def answering(messages: Sequence[ChatMessage], **_: Any) -> ChatMessage:
+        if messages[-1].role == "tool":
+            return ChatMessage(role="assistant", content="The cloud says 3.")
+        call = ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": 1, "b": 2})
+        return ChatMessage(role="assistant", blocks=[call])
+
+    edge = Edge(SUM, sure=False)
+    llm = ConfidenceRoutedLLM(edge=edge, cloud=MockFunctionCallingLLM(response_generator=answering))
+    assert str(await FunctionAgent(tools=[ADD], llm=llm).run(QUESTION)) == "The cloud says 3."
 
 
 def test_structured_predict_has_to_call(server: ScriptedServer) -> None:

@@ -56,10 +56,10 @@ def _in_float32(model: Any) -> Generator[None]:
     half = (torch.bfloat16, torch.float16)
     hooks: list[Any] = []
     for module in model.modules():
-        own = [(weight, weight.dtype) for weight in module.parameters(recurse=False) if weight.dtype in half]
+        own = [(weight, weight.data) for weight in module.parameters(recurse=False) if weight.dtype in half]
         if own:
             hooks.append(module.register_forward_pre_hook(partial(_widen, own)))
-            hooks.append(module.register_forward_hook(partial(_narrow, own), always_call=True))
+            hooks.append(module.register_forward_hook(partial(_restore, own), always_call=True))
     try:
         yield
     finally:
@@ -67,14 +67,14 @@ def _in_float32(model: Any) -> Generator[None]:
             hook.remove()
 
 
-def _widen(weights: Sequence[tuple[Any, Any]], *_: Any) -> None:
-    for weight, _dtype in weights:
-        weight.data = weight.data.float()
+def _widen(weights: Sequence[tuple[Any, Tensor]], *_: Any) -> None:
+    for weight, narrow in weights:
+        weight.data = narrow.float()
 
 
-def _narrow(weights: Sequence[tuple[Any, Any]], *_: Any) -> None:
-    for weight, dtype in weights:
-        weight.data = weight.data.to(dtype)
+def _restore(weights: Sequence[tuple[Any, Tensor]], *_: Any) -> None:
+    for weight, narrow in weights:
+        weight.data = narrow
 
 
 class _NotingPrompt(RaggedPrompt):
