@@ -15,6 +15,15 @@ settings.register_profile("confroute", deadline=None, derandomize=True, database
 settings.load_profile("confroute")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torch-device", default="cpu", help="where the torch engine's tests run, such as cuda or mps")
+
+
+@pytest.fixture(scope="session")
+def torch_device(request: pytest.FixtureRequest) -> str:
+    return request.config.getoption("--torch-device")
+
+
 @pytest.fixture(scope="session")
 def small_llamacpp() -> LlamaCppEngine:
     """The packaged model with a small context and four slots."""

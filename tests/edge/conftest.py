@@ -12,7 +12,7 @@ from confroute.edge.transformers import TransformersEngine
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TransformersEngine]:
+def tiny(tmp_path_factory: pytest.TempPathFactory, torch_device: str) -> Callable[..., TransformersEngine]:
     """Makes engines on tiny models, each loaded once."""
     from tests.edge.tiny_models import CHARACTERS, EOS, save_tiny
 
@@ -23,7 +23,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Transformers
         if name not in engines:
             eos = list(range(0, len(CHARACTERS), 5)) if many_eos else EOS
             folder = save_tiny(tmp_path_factory.mktemp(name), kind=kind, eos=eos)
-            engines[name] = TransformersEngine(folder, name=name, device="cpu")
+            engines[name] = TransformersEngine(folder, name=name, device=torch_device)
         return engines[name]
 
     return engine

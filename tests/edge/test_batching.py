@@ -167,7 +167,7 @@ def failing_on(engine: TransformersEngine, text: str, error: Exception) -> Gener
     poisoned = threading.local()
 
     def note(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        ids = kwargs["input_ids"].flatten()
+        ids = kwargs["input_ids"].flatten().cpu()
         poisoned.now = len(ids) >= len(bad) and bool((ids.unfold(0, len(bad), 1) == bad).all(-1).any())
 
     def fail(*_: Any) -> None:

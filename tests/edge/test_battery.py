@@ -215,14 +215,13 @@ def test_llamacpp_obeys(small_llamacpp: LlamaCppEngine) -> None:
 
 
 @pytest.mark.real_model
-def test_transformers_obeys() -> None:
+def test_transformers_obeys(torch_device: str) -> None:
     """torch, on the same weights."""
     pytest.importorskip("gguf")
-    engine = resolve_edge("smollm2-135m", engine="transformers")
-    assert isinstance(engine, TransformersEngine)
-    check_engine(
-        TransformersEngine(engine._checkpoint, gguf_file=engine._gguf_file, context_tokens=512), context_tokens=512
-    )
+    packaged: Any = resolve_edge("smollm2-135m", engine="transformers")
+    settings: Any = {"context_tokens": 512, "device": torch_device}
+    engine = TransformersEngine(packaged._checkpoint, gguf_file=packaged._gguf_file, **settings)
+    check_engine(engine, context_tokens=512)
 
 
 @pytest.mark.real_model

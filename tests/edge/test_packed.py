@@ -64,7 +64,9 @@ def bfloat16_is_supported(monkeypatch: pytest.MonkeyPatch, *, yes: bool) -> None
     operations = packed._operations()
     if yes and not operations._is_mkldnn_bf16_supported():
         monkeypatch.setattr(packed, "_laid_out", lambda weight: weight)
-        monkeypatch.setattr(packed, "_forward", lambda weight, bias, x: torch.nn.functional.linear(x, weight, bias))
+        monkeypatch.setattr(
+            packed, "_forward", lambda w, b, x: torch.nn.functional.linear(x, w, b.to(x) if b is not None else b)
+        )
     monkeypatch.setattr(operations, "_is_mkldnn_bf16_supported", lambda: yes)
 
 

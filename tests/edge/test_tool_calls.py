@@ -47,7 +47,7 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture(scope="module", params=["llamacpp", "transformers"])
-def make(request: pytest.FixtureRequest) -> Make:
+def make(request: pytest.FixtureRequest, torch_device: str) -> Make:
     """Makes engines of one kind with a chat template."""
     pytest.importorskip("gguf" if request.param == "transformers" else "xllamacpp")
     packaged: Any = resolve_edge("smollm2-135m", engine=request.param)
@@ -56,7 +56,8 @@ def make(request: pytest.FixtureRequest) -> Make:
         return LlamaCppEngine(packaged.path, context_tokens=2048, parallel=4, threads=1, chat_template=template)
 
     def transformers(template: str | None) -> TransformersEngine:
-        return TransformersEngine(packaged._checkpoint, gguf_file=packaged._gguf_file, chat_template=template)
+        settings: Any = {"device": torch_device, "chat_template": template}
+        return TransformersEngine(packaged._checkpoint, gguf_file=packaged._gguf_file, **settings)
 
     return {"llamacpp": llamacpp, "transformers": transformers}[request.param]
 

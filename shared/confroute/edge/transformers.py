@@ -176,7 +176,8 @@ class TransformersEngine:
                 model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
             model = model.eval().to(device)
             vocabulary: int = model.get_output_embeddings().weight.shape[0]
-            with torch.inference_mode():
+            # In inference mode the trial could not give weights another type on devices that torch does not know.
+            with torch.no_grad():
                 ragged = runs_ragged(model)
                 if device.type == "cpu":
                     pack_linears(model)
