@@ -40,11 +40,11 @@ cookbook: $(VENV)/.test  ## run every recipe
 	@for recipe in cookbook/[0-9]*.py; do echo "== $$recipe"; $(BIN)/python $$recipe || exit 1; done
 
 bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md
-	$(BIN)/python tests/bench/shared_prefill.py
-	$(BIN)/python tests/bench/verdict.py
-	$(BIN)/python tests/bench/concurrency.py
-	$(BIN)/python tests/bench/soak.py
-	$(BIN)/python tests/bench/scaling.py
+	@for device in $$($(BIN)/python -m tests.bench.devices); do \
+		for part in shared_prefill throughput verdict concurrency soak scaling; do \
+			echo "== $$part on $$device"; $(BIN)/python -m tests.bench.$$part --device $$device || exit 1; \
+		done \
+	done
 	$(BIN)/python tests/bench/startup.py
 	$(BIN)/python tests/bench/option_logits.py
 	$(BIN)/python tests/bench/overhead.py

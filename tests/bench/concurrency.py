@@ -1,11 +1,11 @@
 """Thirty-two requests at once: what is left of the engine's own throughput through LangChain and LlamaIndex.
 
-    python tests/bench/concurrency.py [--repeats 3]
+    python tests/bench/concurrency.py [--device cpu] [--repeats 3]
 
 Each contender asks the same 32 questions of the same engine at the same time, one greedy answer each of at most 24
 tokens, which is all that the estimator MeanLogprob wants: the engine itself from 32 threads, `abatch` of the LangChain
 model, 32 `achat` of the LlamaIndex LLM. Beside them, for the torch engine, one request after the other, and
-transformers' own continuous batching (`generate_batch`). The contenders take turns.
+transformers' own continuous batching (`generate_batch`). The contenders take turns. llama.cpp is asked on the CPU.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from llama_index.core.llms import ChatMessage, MockLLM
 
 from confroute import MeanLogprob, SamplingOptions, resolve_edge
-from confroute.edge.checkpoints import from_gguf
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_llamaindex import ConfidenceRoutedLLM
+from tests.bench.devices import about, on, plain_model, torch_edge
 from tests.bench.overhead import scripted_model
 from tests.bench.report import Goal, machine, ratios, write
 
@@ -62,7 +61,7 @@ def transformers_batching(engine: Any) -> Callable[[], object]:
     import torch
     from transformers import GenerationConfig
 
-    model, tokenizer = from_gguf(Path(engine._checkpoint) / engine._gguf_file, "float32")
+    model, tokenizer = plain_model(engine)
     prompts = [
         tokenizer.apply_chat_template(
             [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=True
@@ -73,43 +72,51 @@ def transformers_batching(engine: Any) -> Callable[[], object]:
 
     def run() -> object:
         with torch.inference_mode():
-            return model.eval().generate_batch(prompts, generation_config=config, warmup=False)
+            return model.generate_batch(prompts, generation_config=config, warmup=False)
 
     return run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
-    repeats = parser.parse_args().repeats
+    arguments = parser.parse_args()
+    repeats, device = arguments.repeats, arguments.device
     lines = [
         f"{len(QUESTIONS)} questions of about 38 tokens, greedy answers of at most 24, {repeats} runs of each in turn. "
         + machine("torch", "transformers", "xllamacpp", "langchain-core", "llama-index-core")
     ]
     goals: list[Goal] = []
-    for kind in ("transformers", "llamacpp"):
-        engine = resolve_edge("smollm2-135m", engine=kind)
+    engines = [torch_edge(device), *([resolve_edge("smollm2-135m")] if device == "cpu" else [])]
+    lines[0] = f"{about(engines[0])}. {lines[0]}"
+    for engine in engines:
         runs = contenders(engine)
         first = next(iter(runs))
-        if kind == "transformers":
+        if engine is engines[0]:
             runs["transformers' generate_batch"] = transformers_batching(engine)
         runs[first]()
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(repeats):
             for name, run in runs.items():
-                if kind == "llamacpp":
-                    _forget(engine)
-                else:
+                if engine is engines[0]:
                     engine._loaded.batcher._prompts.clear()
+                else:
+                    _forget(engine)
                 started = time.perf_counter()
                 run()
                 seconds[name].append(time.perf_counter() - started)
         whole = statistics.median(seconds[first])
-        lines += ["", f"**{type(engine).__name__}**", "", *ratios(seconds, first, against="time against the engine's")]
+        lines += [
+            "",
+            f"**{type(engine).__name__}**",
+            "",
+            *ratios(seconds, first, against="time against the engine's"),
+        ]
         for name in ("LangChain, abatch", "LlamaIndex, achat"):
             kept = whole / statistics.median(seconds[name])
             goals.append(Goal(f"{name}: share of {type(engine).__name__}'s throughput", kept, GOAL, at_least=True))
-    write("concurrency", "Thirty-two requests at once", lines, goals)
+    write(f"concurrency{on(device)}", f"Thirty-two requests at once{on(device)}", lines, goals)
 
 
 def _forget(engine: Any) -> None:

@@ -62,8 +62,9 @@ def write(name: str, title: str, lines: Sequence[str], goals: Sequence[Goal] = (
     """Replace the block *name*, or append it under *title*, and the rows of its *goals* in the table of all."""
     text = REPORT.read_text(encoding="utf-8") if REPORT.exists() else ""
     block = "\n".join(lines)
-    known = [row for row in _block(text, _GOALS).splitlines()[2:] if not row.startswith(f"| [{title}]")]
-    table = [*_HEAD, *known, *(goal.row(title) for goal in goals)]
+    known = _block(text, _GOALS).splitlines()[2:]
+    ours = [i for i, row in enumerate(known) if row.startswith(f"| [{title}]")] or [len(known)]
+    table = [*_HEAD, *known[: ours[0]], *(goal.row(title) for goal in goals), *known[ours[-1] + 1 :]]
     text = _with_block(text, _GOALS, "The goals", "\n".join(table))
     REPORT.write_text(_with_block(text, name, title, block), encoding="utf-8")
     print(f"{title}\n\n{block}\n")

@@ -1,11 +1,11 @@
 """What a prompt's length and the number of samples cost: a plot, and the slope, which must not pass linear.
 
-    python tests/bench/scaling.py [--repeats 2]
+    python tests/bench/scaling.py [--device cpu] [--repeats 2]
 
 Both engines on SmolLM2-135M, 20 tokens a sample. By length: prompts of 100 to 8,000 tokens, never asked before, one
 greedy answer and ten samples after it, as the router asks. By K: 1 to 20 samples of a prompt of 500 tokens that was
 just answered. The slope is that of log seconds on log size over the larger half, where fixed costs no longer flatten
-it: 1 is linear. Writes docs/scaling.svg.
+it: 1 is linear. llama.cpp is asked on the CPU. Writes docs/scaling.svg, or scaling_DEVICE.svg.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 
 from confroute import SamplingOptions, resolve_edge
 from confroute.edge.llamacpp import LlamaCppEngine
+from tests.bench.devices import about, on, torch_edge
 from tests.bench.report import ROOT, Goal, machine, write
 
 LENGTHS = (100, 250, 500, 1000, 2000, 4000, 7900)
@@ -100,7 +101,7 @@ def arithmetic(model: Any, tokens: int) -> float:
     return tokens * (weights + attention * tokens / 2)
 
 
-def draw(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> None:
+def draw(curves: Mapping[str, Mapping[str, Mapping[int, float]]], picture: str) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for axis, (title, of_engines) in zip(axes, curves.items(), strict=True):
         for name, curve in of_engines.items():
@@ -111,30 +112,34 @@ def draw(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> None:
         axis.set_xlabel(title)
         axis.set_ylabel("seconds")
         axis.legend(frameon=False)
-    figure.savefig(ROOT / "docs" / "scaling.svg", metadata={"Date": None})
+    figure.savefig(ROOT / "docs" / picture, metadata={"Date": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=2)
-    repeats = parser.parse_args().repeats
-    torch_engine: Any = resolve_edge("smollm2-135m", engine="transformers")
-    torch_engine.load()
+    arguments = parser.parse_args()
+    repeats, where = arguments.repeats, on(arguments.device)
+    torch_engine = torch_edge(arguments.device)
     # The end-of-turn token is ignored, so that each sample has its 20 tokens. llama.cpp's may end earlier.
     torch_engine._loaded = replace(torch_engine._loaded, eos=frozenset())
-    packaged: Any = resolve_edge("smollm2-135m")
-    # Room for the longest prompt and the samples behind it.
-    llamacpp = LlamaCppEngine(packaged.path, name="smollm2-135m", context_tokens=9000, parallel=20)
+    engines = {"torch": torch_engine}
+    if arguments.device == "cpu":
+        packaged: Any = resolve_edge("smollm2-135m")
+        # Room for the longest prompt and the samples behind it.
+        engines["llama.cpp"] = LlamaCppEngine(packaged.path, context_tokens=9000, parallel=20)
     prompts = Prompts(torch_engine)
     curves: dict[str, dict[str, dict[int, float]]] = {"tokens of prompt (answer and ten samples)": {}, "samples": {}}
-    for engine, name in ((torch_engine, "torch"), (llamacpp, "llama.cpp")):
+    for name, engine in engines.items():
         engine.generate(prompts.make(100)[0], n=2, options=DRAWN)
         for (title, curve), measure in zip(curves.items(), (by_length, by_samples), strict=True):
             runs = [measure(engine, prompts) for _ in range(repeats)]
             # Prompts of one run have some tokens more than those of another: the sizes are those of the first.
             curve[name] = {size: min(run[i] for run in map(_values, runs)) for i, size in enumerate(runs[0])}
             print(title, name, {size: round(seconds, 2) for size, seconds in curve[name].items()}, flush=True)
-    draw(curves)
+    picture = f"scaling{where}.svg".replace(" on ", "_")
+    draw(curves, picture)
     goals = [
         Goal(f"{name}, {title}: slope", slope(curve), 1)
         for title, of_engines in curves.items()
@@ -143,20 +148,18 @@ def main() -> None:
     by_size = next(iter(curves.values()))["torch"]
     floor = slope({size: arithmetic(torch_engine._loaded.model, size) for size in by_size})
     note = f"\nThe model's own multiplications grow with the prompt by a slope of {floor:.2f}: attention sees it all."
-    write("scaling", "What length and samples cost", [*_lines(curves, repeats), note], goals)
+    head = f"{about(torch_engine)}, 20 tokens a sample, the better of {repeats} runs. "
+    head += machine("torch", "transformers", "xllamacpp")
+    lines = [head, "", f"![Seconds by prompt length and by number of samples]({picture})", *_tables(curves), note]
+    write(f"scaling{where}", f"What length and samples cost{where}", lines, goals)
 
 
 def _values(curve: Mapping[int, float]) -> Sequence[float]:
     return list(curve.values())
 
 
-def _lines(curves: Mapping[str, Mapping[str, Mapping[int, float]]], repeats: int) -> list[str]:
-    about = machine("torch", "transformers", "xllamacpp")
-    lines = [
-        f"SmolLM2-135M, 20 tokens a sample, the better of {repeats} runs. {about}",
-        "",
-        "![Seconds by prompt length and by number of samples](scaling.svg)",
-    ]
+def _tables(curves: Mapping[str, Mapping[str, Mapping[int, float]]]) -> list[str]:
+    lines: list[str] = []
     for title, of_engines in curves.items():
         sizes = list(next(iter(of_engines.values())))
         lines += ["", f"| {title} | " + " | ".join(f"{size:,}" for size in sizes) + " | slope |"]

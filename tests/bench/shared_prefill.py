@@ -1,11 +1,11 @@
 """What ten samples of one long prompt cost: confroute's engines against `model.generate` and their own single answer.
 
-    python tests/bench/shared_prefill.py [--repeats 3] [--threads N]
+    python tests/bench/shared_prefill.py [--device cpu] [--repeats 3] [--threads N]
 
-Every contender makes 20 tokens a sample of a 1,200-token prompt with SmolLM2-135M. On torch the end-of-turn token is
-ignored for that: confroute's engine is told of none, `generate` is given min_new_tokens. Each prompt begins with
-another number, so that no cache has it, except where a row says so. The contenders take turns, so that a busy minute
-of the machine does not fall on one of them. Writes docs/benchmarks.md.
+Every contender makes 20 tokens a sample of a 1,200-token prompt with SmolLM2-135M, llama.cpp on the CPU. On torch the
+end-of-turn token is ignored for that: confroute's engine is told of none, `generate` is given min_new_tokens. Each
+prompt begins with another number, so that no cache has it, except where a row says so. The contenders take turns, so
+that a busy minute of the machine does not fall on one of them. Writes docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
 import torch
 
 from confroute import SamplingOptions, resolve_edge
-from confroute.edge.checkpoints import from_gguf
+from tests.bench.devices import about, on, plain_model, torch_edge
 from tests.bench.report import Goal, machine, ratios, write
 
 PROMPT_TOKENS = 1200
@@ -58,10 +57,9 @@ class Questions:
         return [{"role": "user", "content": f"{next(self._numbers)}. Explain this text.\n\n{self._text}"}]
 
 
-def contenders(torch_engine: Any, llamacpp: Any, questions: Questions) -> dict[str, Callable[[], int]]:
+def contenders(engines: dict[str, Any], questions: Questions) -> dict[str, Callable[[], int]]:
     """What is timed, in the order it is run; each returns how many tokens it made."""
-    # A second copy of the weights, with transformers' own attention.
-    plain: Any = from_gguf(Path(torch_engine._checkpoint) / torch_engine._gguf_file, "float32")[0].eval()
+    plain, _ = plain_model(engines["torch"])
     answered: dict[str, Messages] = {}
 
     def one(name: str, engine: Any) -> int:
@@ -72,7 +70,7 @@ def contenders(torch_engine: Any, llamacpp: Any, questions: Questions) -> dict[s
         return engine.generate(messages, n=SAMPLES, options=DRAWN).output_tokens
 
     def theirs() -> int:
-        prompt = torch.tensor([torch_engine._loaded.format.encode(questions.new(), GREEDY)])
+        prompt = torch.tensor([engines["torch"]._loaded.format.encode(questions.new(), GREEDY)], device=plain.device)
         out = plain.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
@@ -86,7 +84,7 @@ def contenders(torch_engine: Any, llamacpp: Any, questions: Questions) -> dict[s
         return (out.shape[1] - prompt.shape[1]) * out.shape[0]
 
     rows: dict[str, Callable[[], int]] = {}
-    for name, engine in (("torch", torch_engine), ("llama.cpp", llamacpp)):
+    for name, engine in engines.items():
         rows[f"{name}, {ONE}"] = lambda name=name, engine=engine: one(name, engine)
         rows[f"{name}, {WARM}"] = lambda name=name, engine=engine: drawn(engine, answered[name])
         rows[f"{name}, {MORE}"] = lambda engine=engine: drawn(engine, questions.new())
@@ -95,19 +93,21 @@ def contenders(torch_engine: Any, llamacpp: Any, questions: Questions) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, help="torch threads; fewer than the cores where others work on them")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
 
-    engine: Any = resolve_edge("smollm2-135m", engine="transformers")
-    engine.load()
+    engine = torch_edge(arguments.device)
     questions = Questions(engine)
     engine._loaded = replace(engine._loaded, eos=frozenset())
-    llamacpp: Any = resolve_edge("smollm2-135m")
-    llamacpp.load()
-    runs = contenders(engine, llamacpp, questions)
+    engines: dict[str, Any] = {"torch": engine}
+    if arguments.device == "cpu":
+        engines["llama.cpp"] = resolve_edge("smollm2-135m")
+        engines["llama.cpp"].load()
+    runs = contenders(engines, questions)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(arguments.repeats):
         for name, run in runs.items():
@@ -118,15 +118,15 @@ def main() -> None:
             if not 0.9 * expected <= tokens <= expected:  # llama.cpp may end a sample of its own accord
                 raise SystemExit(f"{name} made {tokens} tokens, not {expected}: the comparison would not be fair.")
             print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
-    about = (
-        f"SmolLM2-135M-Instruct, float32 on torch and Q4_1 on llama.cpp, a prompt of {questions.tokens:,} tokens, "
-        f"{NEW_TOKENS} new tokens a sample, {arguments.repeats} runs of each in turn, {torch.get_num_threads()} torch "
-        f"thread(s). {machine('torch', 'transformers', 'xllamacpp')}"
+    head = (
+        f"{about(engine)}, a prompt of {questions.tokens:,} tokens, {NEW_TOKENS} new tokens a sample, "
+        f"{arguments.repeats} runs of each in turn. {machine('torch', 'transformers', 'xllamacpp')}"
     )
+    where = on(arguments.device)
     write(
-        "shared_prefill",
-        "Ten samples of a long prompt",
-        [about, "", *ratios(seconds, BASELINE, against="share of generate")],
+        f"shared_prefill{where}",
+        f"Ten samples of a long prompt{where}",
+        [head, "", *ratios(seconds, BASELINE, against="share of generate")],
         _goals(seconds),
     )
 
@@ -135,6 +135,8 @@ def _goals(seconds: dict[str, list[float]]) -> list[Goal]:
     goals: list[Goal] = []
     for (engine, row), (most, other) in GOALS.items():
         name = f"{engine.removesuffix(', own')}, {row}"
+        if name not in seconds:
+            continue
         ratio = statistics.median(seconds[name]) / statistics.median(seconds[other])
         goals.append(Goal(f"{name}, against {other}", ratio, most))
     return goals

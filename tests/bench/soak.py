@@ -1,6 +1,6 @@
 """Two thousand short requests to the real model, by threads and tasks at the same time, and how soon it stops.
 
-    python tests/bench/soak.py [--requests 2000]
+    python tests/bench/soak.py [--device cpu] [--requests 2000]
 
 Sixteen threads and sixteen tasks ask each engine for the capitals of twelve countries, over and over, one greedy answer
 of at most eight tokens. An answer is foreign if it does not name the capital although the engine named it when it was
@@ -28,6 +28,7 @@ from pydoc_data.topics import topics
 from typing import Any
 
 from confroute import SamplingOptions, resolve_edge
+from tests.bench.devices import about, on, torch_edge
 from tests.bench.report import Goal, machine, write
 
 CAPITALS = {
@@ -163,10 +164,12 @@ def _until_idle() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--requests", type=int, default=2000)
-    requests = parser.parse_args().requests
+    arguments = parser.parse_args()
+    device, requests = arguments.device, arguments.requests
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored in the background
-    engines: list[Any] = [resolve_edge("smollm2-135m", engine=kind) for kind in ("transformers", "llamacpp")]
+    engines = [torch_edge(device), *([resolve_edge("smollm2-135m")] if device == "cpu" else [])]
     soaked: list[str] = []
     stopped: list[str] = []
     goals: list[Goal] = []
@@ -180,7 +183,7 @@ def main() -> None:
         print("\n".join(rows), flush=True)
         goals += kept + kept_too
     lines = [
-        f"SmolLM2-135M, {AT_ONCE} threads and {AT_ONCE} tasks at the same time. "
+        f"{about(engines[0])}, {AT_ONCE} threads and {AT_ONCE} tasks at the same time. "
         + machine("torch", "transformers", "xllamacpp"),
         "",
         "| engine | requests | capitals known | foreign answers | requests a second | MB held | threads left |",
@@ -191,7 +194,7 @@ def main() -> None:
         "| --- | --- | --- | ---: | ---: |",
         *stopped,
     ]
-    write("soak", "Many requests, and stopping", lines, goals)
+    write(f"soak{on(device)}", f"Many requests, and stopping{on(device)}", lines, goals)
 
 
 if __name__ == "__main__":

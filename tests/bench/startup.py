@@ -3,12 +3,13 @@
     python tests/bench/startup.py [--repeats 3]
 
 Beside each row stands what it is compared with: the framework alone, or the model through transformers and llama.cpp
-as their own documentation uses them. Reads /proc, so Linux only.
+as their own documentation uses them, on the CPU. Reads /proc, so Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -55,7 +56,8 @@ def measured(code: str, repeats: int) -> tuple[float, float]:
     runs: list[tuple[float, float]] = []
     for _ in range(repeats):
         command = [sys.executable, "-c", _MEASURE.format(code=code)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - written here
+        hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=hidden)  # noqa: S603 - written here
         if done.returncode:
             raise SystemExit(f"{code}\n{done.stderr[-2000:]}")
         seconds, memory = done.stdout.split()[-2:]

@@ -1,6 +1,6 @@
 """What a semantic-entropy verdict costs: confroute beside uqlm and lm-polygraph, on the same model and prompts.
 
-    python tests/bench/verdict.py [--short 12] [--long 3]
+    python tests/bench/verdict.py [--device cpu] [--short 12] [--long 3]
 
 A verdict is an answer, ten samples besides it and one number. Contenders are asked one prompt at a time and take turns
 at each; no prompt comes twice, so none is in a cache. Who takes two minutes for a prompt is asked no other of its kind.
@@ -19,7 +19,8 @@ DeBERTa of random weights in its place: one of its size, which costs what it wou
 which leaves what comparing costs mostly out. confroute compares words, as it does by default.
 
 Peers run in environments of their own, made at first use in .benchmarks/peers; one that cannot be installed or run is
-named with the reason. Writes docs/benchmarks.md.
+named with the reason. On an accelerator all models are there, the language models in float16; llama.cpp is asked on
+the CPU only. Writes docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -84,10 +85,11 @@ def timed(ask: Ask) -> Timed:
     return asked
 
 
-def contenders() -> dict[str, Timed]:
+def contenders(device: str) -> dict[str, Timed]:
     """confroute's own; their engines are three, so that none finds a prompt in another's cache."""
     from confroute import Router, SamplingOptions, SemanticEntropy
     from confroute.edge import resolve_edge
+    from tests.bench.devices import torch_edge
 
     def asking(router: Router) -> Timed:
         def ask(prompt: str) -> str:
@@ -100,12 +102,14 @@ def contenders() -> dict[str, Timed]:
         return timed(ask)
 
     sampling: Any = {"samples": SAMPLES, "sampling_temperature": TEMPERATURE, "sampling_top_p": TOP_P, "curtail": False}
-    edges = [resolve_edge("smollm2-135m", engine=engine) for engine in ("transformers", "llamacpp")]
-    torch, llama = (asking(Router(edge, estimator=SemanticEntropy(), **sampling)) for edge in edges)
+    torch = asking(Router(torch_edge(device), estimator=SemanticEntropy(), **sampling))
+    if device != "cpu":
+        return {BASELINE: torch}
+    llama = asking(Router(resolve_edge("smollm2-135m"), estimator=SemanticEntropy(), **sampling))
     return {BASELINE: torch, LLAMA: llama, SHIPPED: asking(Router("smollm2-135m"))}
 
 
-def uqlm(nli: str) -> Ask:
+def uqlm(nli: str, device: str) -> Ask:
     hub: Any = import_module("langchain_huggingface")
 
     class Chat(hub.ChatHuggingFace):
@@ -116,8 +120,10 @@ def uqlm(nli: str) -> Ask:
     pipeline = hub.HuggingFacePipeline.from_model_id(
         str(CHECKPOINT), task="text-generation", pipeline_kwargs={**sampling, "return_full_text": False}
     )
+    _move(pipeline.pipeline.model, device)
+    pipeline.pipeline.device = pipeline.pipeline.model.device
     scorer: Any = import_module("uqlm").SemanticEntropy(
-        llm=Chat(llm=pipeline), sampling_temperature=TEMPERATURE, nli_model_name=nli, device="cpu"
+        llm=Chat(llm=pipeline), sampling_temperature=TEMPERATURE, nli_model_name=nli, device=device
     )
 
     def ask(prompt: str) -> str:
@@ -130,20 +136,21 @@ def uqlm(nli: str) -> Ask:
     return ask
 
 
-def lm_polygraph(nli: str) -> Ask:
+def lm_polygraph(nli: str, device: str) -> Ask:
     transformers: Any = import_module("transformers")
     calculators: Any = import_module("lm_polygraph.stat_calculators")
     parameters: Any = import_module("lm_polygraph.utils.generation_parameters").GenerationParameters
     comparer: Any = import_module("lm_polygraph.utils.deberta").MultilingualDeberta
     tokenizer = transformers.AutoTokenizer.from_pretrained(CHECKPOINT)
     base = transformers.AutoModelForCausalLM.from_pretrained(CHECKPOINT)
+    _move(base, device)
     model: Any = import_module("lm_polygraph.model_adapters").WhiteboxModel(
         base, tokenizer, generation_parameters=parameters(temperature=TEMPERATURE, top_p=TOP_P)
     )
     steps = [
         calculators.GreedyProbsCalculator(output_attentions=False),
         calculators.SamplingGenerationCalculator(samples_n=SAMPLES),
-        calculators.SemanticMatrixCalculator(comparer(nli, device="cpu")),
+        calculators.SemanticMatrixCalculator(comparer(nli, device=device)),
         calculators.SemanticClassesCalculator(),
     ]
     estimator: Any = import_module("lm_polygraph.estimators").SemanticEntropy()
@@ -160,6 +167,11 @@ def lm_polygraph(nli: str) -> Ask:
     return ask
 
 
+def _move(model: Any, device: str) -> None:
+    if device != "cpu":
+        model.half().to(device)
+
+
 def stand_in_nli(peer: str, size: str) -> str:
     transformers: Any = import_module("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(CHECKPOINT)
@@ -174,10 +186,10 @@ def stand_in_nli(peer: str, size: str) -> str:
     return folder
 
 
-def serve(name: str, size: str) -> None:
+def serve(name: str, size: str, device: str) -> None:
     """In a peer's process: says its versions, then answers lines of a prompt by lines of the seconds and the answer."""
     replies, sys.stdout = sys.stdout, sys.stderr  # what a peer prints is not a reply
-    ask = timed({"uqlm": uqlm, "lm-polygraph": lm_polygraph}[name](stand_in_nli(name, size)))
+    ask = timed({"uqlm": uqlm, "lm-polygraph": lm_polygraph}[name](stand_in_nli(name, size), device))
     versions = ", ".join(f"{package} {version(package)}" for package in (name, "transformers", "torch"))
     print(json.dumps(versions), file=replies, flush=True)
     for line in sys.stdin:
@@ -187,7 +199,7 @@ def serve(name: str, size: str) -> None:
 class Peer:
     """A peer in a process of its own, which ends with this one."""
 
-    def __init__(self, name: str, size: str) -> None:
+    def __init__(self, name: str, size: str, device: str) -> None:
         folder = ROOT / ".benchmarks/peers" / name
         python = str(folder / "bin/python")
         self._log = FOLDER / f"{name}-{size.split()[0]}.log"
@@ -199,7 +211,7 @@ class Peer:
                 if subprocess.run(pip, stderr=log, check=False).returncode:  # noqa: S603 - written here
                     raise self._failure("cannot be installed")
                 (folder / "installed").touch()
-            command, pipe = [python, __file__, "--worker", name, size], subprocess.PIPE
+            command, pipe = [python, __file__, "--worker", name, size, device], subprocess.PIPE
             offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=offline)  # noqa: S603
         self.versions: str = self._reply()
@@ -245,11 +257,12 @@ def prompts(short: int, long: int) -> list[tuple[str, str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--short", type=int, default=12, help="how many questions")
     parser.add_argument("--long", type=int, default=3, help=f"how many prompts of about {PAGE_TOKENS} tokens")
     arguments = parser.parse_args()
     os.environ["CONFROUTE_CACHE"] = str(FOLDER / "cache")
-    asked = contenders()
+    asked = contenders(arguments.device)
     make_checkpoint()
     missing: dict[str, str] = {}
     versions = [f"confroute: transformers {version('transformers')}, torch {version('torch')}"]
@@ -257,7 +270,7 @@ def main() -> None:
         name = f"{peer}, {size}"
         print(f"Starting {name}", file=sys.stderr)
         try:
-            started = Peer(peer, size)
+            started = Peer(peer, size, arguments.device)
             asked[name] = started.ask
             versions.append(started.versions)
         except RuntimeError as error:
@@ -275,24 +288,28 @@ def main() -> None:
                 continue
             seconds.setdefault((kind, name), []).append(taken)
             print(f"{taken:7.2f} s  {name}: {answer!r}", file=sys.stderr)
+    from tests.bench.devices import on
     from tests.bench.report import Goal, write
 
-    report = _report(seconds, missing, "; ".join(dict.fromkeys(versions)))
+    where = on(arguments.device)
+    report = _report(seconds, missing, "; ".join(dict.fromkeys(versions)), where or " on the CPU")
     medians = {row: statistics.median(runs) for row, runs in seconds.items()}
     goals = [
         Goal(f"{name}, {kind} prompts: times as long", median / medians[kind, BASELINE], GOAL, at_least=True)
         for (kind, name), median in medians.items()
         if name not in (BASELINE, LLAMA, SHIPPED)
     ]
-    write("verdict", "A semantic-entropy verdict", report, goals)
+    write(f"verdict{where}", f"A semantic-entropy verdict{where}", report, goals)
 
 
-def _report(seconds: dict[tuple[str, str], list[float]], missing: dict[str, str], versions: str) -> list[str]:
+def _report(
+    seconds: dict[tuple[str, str], list[float]], missing: dict[str, str], versions: str, where: str
+) -> list[str]:
     from tests.bench.report import machine
 
     about = (
         f"Seconds from a prompt to a verdict: an answer and {SAMPLES} samples of at most {NEW_TOKENS} tokens each, at "
-        f"temperature {TEMPERATURE} and top-p {TOP_P}, and their semantic entropy. SmolLM2-135M-Instruct on the CPU, "
+        f"temperature {TEMPERATURE} and top-p {TOP_P}, and their semantic entropy. SmolLM2-135M-Instruct{where}, "
         f"loaded before; long prompts have about {PAGE_TOKENS + 50:,} tokens. The peers' NLI model is replaced by one "
         "of its size with random weights, or by a tiny one, which leaves what comparing meanings costs them mostly "
         "out; confroute compares words. "
