@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from confroute import (
@@ -11,7 +11,7 @@ from confroute import (
     SamplingOptions,
 )
 from confroute.contract import Tokens
-from confroute.records import Message
+from confroute.records import Message, Sample
 from confroute.steps import Call, Source
 from confroute.testing import ScriptedEngine
 
@@ -81,3 +81,22 @@ class MiscountingSamples(Miscounting):
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         return (super() if n > 1 else ScriptedEngine(self.script)).generate(messages, n=n, options=options)
+
+
+class AtOnce:
+    """Lets an engine answer and draw at once, as it would one after the other."""
+
+    generate: Callable[..., Generation]
+
+    def generate_with_samples(
+        self,
+        messages: Sequence[Message],
+        *,
+        options: SamplingOptions,
+        n: int,
+        sampling: SamplingOptions,
+        limit: Callable[[Sample], int],
+    ) -> list[Generation]:
+        served = self.generate(messages, n=1, options=options)
+        most = min(sampling.max_tokens, limit(served.samples[0]))
+        return [served, self.generate(messages, n=n, options=replace(sampling, max_tokens=most))]

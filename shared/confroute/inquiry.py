@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from confroute.edge import EdgeEngine
 from confroute.errors import ModelError, UnsupportedRequestError
@@ -77,10 +78,38 @@ class Inquiry:
                 engine overlooked a part of it.
         """
         self._check_support()
+        generation = yield from self._ask(self._messages, 1, self._serving(alternatives))
+        return self._accepted(generation)
+
+    def serve_and_draw(self, n: int, *, temperature: float, top_p: float, alternatives: int = 0) -> Flow[Sample]:
+        """`serve`, and at the same time the first *n* samples that `draw` would draw; none where the answer is empty.
+        Only of an engine that `draws_at_once`."""
+        self._check_support()
+        served, drawn = yield from self._timed(
+            "generate_with_samples",
+            self._messages,
+            options=self._serving(alternatives),
+            n=n,
+            sampling=self._sampling(temperature, top_p),
+            limit=_sample_tokens,
+        )
+        self._count(served, 1)
+        self._count(drawn, n)
+        answer = self._accepted(served)
+        if not answer.is_empty:
+            self.samples = tuple(map(comparable, drawn.samples))
+        return answer
+
+    @property
+    def draws_at_once(self) -> bool:
+        return hasattr(self._edge, "generate_with_samples")
+
+    def _serving(self, alternatives: int) -> SamplingOptions:
         options = self._options
-        if alternatives != options.alternatives:
-            options = replace(options, alternatives=alternatives)
-        generation = yield from self._ask(self._messages, 1, options)
+        return options if alternatives == options.alternatives else replace(options, alternatives=alternatives)
+
+    def _accepted(self, generation: Generation) -> Sample:
+        options = self._options
         self._input_tokens += generation.input_tokens
         answer = generation.samples[0]
         problem = objection(answer, options)
@@ -104,17 +133,21 @@ class Inquiry:
 
     def draw(self, n: int, *, temperature: float, top_p: float) -> Flow[None]:
         """Draw *n* more samples. Each may have twice the served answer's tokens, or 32, within the request's limit."""
-        served = self.answer.output_tokens if self.answer else 0
-        options = replace(
-            self._options,
-            temperature=temperature,
-            top_p=min(self._options.top_p, top_p),
-            max_tokens=min(self._options.max_tokens, max(_LEAST_SAMPLE_TOKENS, 2 * served)),
-            seed=None if self._options.seed is None else self._options.seed + len(self.samples),
-        )
+        options = self._sampling(temperature, top_p)
+        if self.answer is not None:
+            options = replace(options, max_tokens=min(options.max_tokens, _sample_tokens(self.answer)))
         # The prompt is that of the served answer, and evaluated once: its tokens are not counted again.
         generation = yield from self._ask(self._messages, n, options)
         self.samples += tuple(map(comparable, generation.samples))
+
+    def _sampling(self, temperature: float, top_p: float) -> SamplingOptions:
+        options = self._options
+        return replace(
+            options,
+            temperature=temperature,
+            top_p=min(options.top_p, top_p),
+            seed=None if options.seed is None else options.seed + len(self.samples),
+        )
 
     def follow_up(self, questions: Mapping[str, FollowUp]) -> Flow[None]:
         """Ask what the estimator wants to know, each by its name."""
@@ -124,16 +157,25 @@ class Inquiry:
             self.replies[name] = generation.samples[0]
 
     def _ask(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[Generation]:
-        agenerate = getattr(self._edge, "agenerate", None)
+        generation: Generation = yield from self._timed("generate", messages, n=n, options=options)
+        self._count(generation, n)
+        return generation
+
+    def _timed(self, way: str, messages: Sequence[Message], **request: Any) -> Flow[Any]:
+        """What the engine's method *way* gives, or its asynchronous twin where it has one."""
+        call, acall = getattr(self._edge, way), getattr(self._edge, f"a{way}", None)
         started = time.perf_counter()
         try:
-            generation: Generation = yield Call(
-                lambda: self._edge.generate(messages, n=n, options=options),
-                agenerate and (lambda: agenerate(messages, n=n, options=options)),
-            )
+            return (yield Call(lambda: call(messages, **request), acall and (lambda: acall(messages, **request))))
         finally:
             self._seconds += time.perf_counter() - started
+
+    def _count(self, generation: Generation, n: int) -> None:
         self._output_tokens += generation.output_tokens
         if len(generation.samples) != n:
             raise RuntimeError(f"The engine was asked for {n} samples and returned {len(generation.samples)}.")
-        return generation
+
+
+def _sample_tokens(served: Sample) -> int:
+    """How many tokens a sample beside this answer may have; no sample helps to judge an answer without a text."""
+    return 0 if served.is_empty else max(_LEAST_SAMPLE_TOKENS, 2 * served.output_tokens)

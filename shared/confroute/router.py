@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from confroute.contract import Answer, Cloud, Decision, Native, Request, Tokens
 from confroute.edge import EdgeEngine, resolve_edge
@@ -28,6 +28,7 @@ from confroute.records import (
     Message,
     ModelUsage,
     Price,
+    Sample,
     SamplingOptions,
 )
 from confroute.steps import END, Call, Emit, Flow, Source, arun, run
@@ -235,10 +236,15 @@ class Router:
     def _inquire(self, inquiry: Inquiry) -> Flow[tuple[float, float] | None]:
         """Ask the edge for as much as the decision needs, the cheapest first; the bounds that settled it early."""
         estimator = self.estimator
-        answer = yield from inquiry.serve(alternatives=estimator.needs_alternatives)
+        planned = self.samples if estimator.needs_samples else 0
+        sampling: Any = {"temperature": self.sampling_temperature, "top_p": self.sampling_top_p}
+        alternatives = estimator.needs_alternatives
+        if inquiry.draws_at_once and self._is_to_draw(planned):
+            answer = yield from inquiry.serve_and_draw(self._wave(planned), alternatives=alternatives, **sampling)
+        else:
+            answer = yield from inquiry.serve(alternatives=alternatives)
         if answer.is_empty:
             return None
-        planned = self.samples if estimator.needs_samples else 0
         questions = self._follow_ups(inquiry.evidence)
         if questions:
             if settled := (yield Call(lambda: self._settled(inquiry.evidence, planned))):
@@ -247,10 +253,18 @@ class Router:
         while remaining := planned - len(inquiry.samples):
             if settled := (yield Call(lambda left=remaining: self._settled(inquiry.evidence, left))):
                 return settled
-            # Never a single one, neither now nor at the end: a batch of two costs hardly more.
-            n = remaining if remaining <= self.wave + 1 else self.wave
-            yield from inquiry.draw(n, temperature=self.sampling_temperature, top_p=self.sampling_top_p)
+            yield from inquiry.draw(self._wave(remaining), **sampling)
         return None
+
+    def _wave(self, remaining: int) -> int:
+        # Never a single one, neither now nor at the end: a batch of two costs hardly more.
+        return remaining if remaining <= self.wave + 1 else self.wave
+
+    def _is_to_draw(self, planned: int) -> bool:
+        """Whether samples will be drawn whatever the served answer is."""
+        if not planned or not self.curtail or self.policy.threshold is None:
+            return planned > 0
+        return not self.estimator.settles_alone and self._settled(_SOME_ANSWER, planned) is None
 
     def _settled(self, evidence: Evidence, remaining: int) -> tuple[float, float] | None:
         """The bounds of the uncertainty, if the decision is the same whatever the *remaining* samples will say."""
@@ -361,5 +375,7 @@ class Router:
 DEFAULT_THRESHOLD = 0.3
 """Least agreement of the served answer with its samples. Fixed on the calibration questions (docs/threshold.md), never
 on the demo's: the highest tenth that escalates at most 55 % of them."""
+
+_SOME_ANSWER = Evidence(question="", answer=Sample(text="?"))
 
 _UNSUPPORTED = Decision(record=ConfidenceRecord(route="cloud", reason="unsupported"), answer=None)

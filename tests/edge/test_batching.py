@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,15 +19,24 @@ from hypothesis import strategies as st
 from confroute.edge.transformers import TransformersEngine
 from confroute.errors import ConfigurationError, ModelError
 from confroute.records import Generation, Sample, SamplingOptions
-from tests.edge.tiny_models import PROMPT, QUESTION, SAMPLING, ids_of, passes_seen, teacher_forced
+from tests.edge.tiny_models import (
+    LONG,
+    PROMPT,
+    QUESTION,
+    SAMPLING,
+    copy_of,
+    failing_on,
+    ids_of,
+    passes_seen,
+    slow,
+    teacher_forced,
+    until_idle,
+    user,
+)
 
 torch = pytest.importorskip("torch")
 
 Tiny = Callable[..., TransformersEngine]
-
-
-def user(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
 
 
 def ask_together(engine: TransformersEngine, requests: Sequence[tuple[str, int, SamplingOptions]]) -> list[Generation]:
@@ -40,15 +48,6 @@ def ask_together(engine: TransformersEngine, requests: Sequence[tuple[str, int, 
             asked = [pool.submit(engine.generate, user(text), n=n, options=o) for text, n, o in requests]
             time.sleep(0.05)
         return [future.result() for future in asked]
-
-
-def copy_of(engine: TransformersEngine, **settings: Any) -> TransformersEngine:
-    """The same model with nothing in memory, and other settings."""
-    fresh: TransformersEngine = pickle.loads(pickle.dumps(engine))  # noqa: S301 - made in the line itself
-    for name, value in settings.items():
-        setattr(fresh, f"_{name}", value)
-    fresh.load()
-    return fresh
 
 
 def assert_own(engine: TransformersEngine, text: str, samples: Sequence[Sample]) -> None:
@@ -159,31 +158,6 @@ def test_parallel_is_a_limit(tiny: Tiny) -> None:
         TransformersEngine("owner/name", parallel=0)
 
 
-@contextmanager
-def failing_on(engine: TransformersEngine, text: str, error: Exception) -> Generator[None]:
-    """Passes with this text in a prompt fail, in the middle of the model."""
-    assert engine._loaded is not None
-    bad = torch.tensor(ids_of(text))
-    poisoned = threading.local()
-
-    def note(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        ids = kwargs["input_ids"].flatten().cpu()
-        poisoned.now = len(ids) >= len(bad) and bool((ids.unfold(0, len(bad), 1) == bad).all(-1).any())
-
-    def fail(*_: Any) -> None:
-        if poisoned.now:
-            raise error
-
-    model = engine._loaded.model
-    last = next(module for name, module in model.named_modules() if name.endswith((".1.mlp", "h.1.mlp")))
-    hooks = [model.register_forward_pre_hook(note, with_kwargs=True), last.register_forward_pre_hook(fail)]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 @pytest.mark.parametrize("kind", ["full", "alibi"])
 @pytest.mark.parametrize(
     ("error", "said"),
@@ -234,27 +208,15 @@ def test_kept_prompts_make_room(tiny: Tiny) -> None:
         hook.remove()
 
 
-@contextmanager
-def slow(engine: TransformersEngine) -> Generator[list[int]]:
-    """Each pass takes 20 ms more."""
-    assert engine._loaded is not None
-    with passes_seen(engine) as seen:
-        hook = engine._loaded.model.register_forward_pre_hook(lambda *_: time.sleep(0.02))
-        try:
-            yield seen
-        finally:
-            hook.remove()
-
-
-LONG = SamplingOptions(temperature=1.0, max_tokens=100, seed=1)
-
-
-def test_a_cancelled_task_leaves_the_batch(tiny: Tiny) -> None:
+@pytest.mark.parametrize("with_samples", [False, True])
+def test_a_cancelled_task_leaves_the_batch(tiny: Tiny, with_samples: bool) -> None:
     """Cancelling ends the work at the next pass, and another request goes on undisturbed."""
     engine = copy_of(tiny())
+    both = partial(engine.agenerate_with_samples, options=LONG, sampling=LONG, limit=lambda _: 100)
+    ask: Any = both if with_samples else partial(engine.agenerate, options=LONG)
 
     async def main() -> Generation:
-        cancelled = asyncio.create_task(engine.agenerate(user("a"), n=4, options=LONG))
+        cancelled = asyncio.create_task(ask(user("a"), n=4))
         other = asyncio.create_task(engine.agenerate(user("b"), n=1, options=SAMPLING))
         await asyncio.sleep(0.1)
         cancelled.cancel()
@@ -264,7 +226,7 @@ def test_a_cancelled_task_leaves_the_batch(tiny: Tiny) -> None:
 
     with slow(engine) as seen:
         generation = asyncio.run(main())
-        _until_idle()
+        until_idle()
         assert len(seen) < LONG.max_tokens / 2
     assert_own(engine, "b", generation.samples)
 
@@ -343,7 +305,7 @@ def test_a_pass_that_nobody_waits_for_is_given_up(tiny: Tiny) -> None:
 
     try:
         asyncio.run(main())
-        _until_idle()
+        until_idle()
         assert reached == []
     finally:
         for hook in hooks:
@@ -369,15 +331,8 @@ def test_ctrl_c_leaves_the_batch(tiny: Tiny) -> None:
     assert engine.generate(user("a"), n=1, options=SAMPLING).samples
 
 
-def _until_idle() -> None:
-    deadline = time.monotonic() + 5
-    while any(thread.name == "confroute-torch" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "The thread that runs the model still does."
-        time.sleep(0.01)
-
-
 def test_no_thread_stays_behind(tiny: Tiny) -> None:
     """The thread that runs the model ends with the last request."""
     engine = copy_of(tiny())
     ask_together(engine, [("a", 2, SAMPLING), ("b", 2, SAMPLING)])
-    _until_idle()
+    until_idle()

@@ -24,6 +24,7 @@ from confroute.edge.server import ServerEngine
 from confroute.edge.transformers import TransformersEngine
 from confroute.records import Generation, Message, ToolCall
 from confroute.testing import ENGINE_LAWS, check_engine
+from tests.scripted import AtOnce
 
 FACTS = {"What is the capital of Japan?": "Tokyo", "What is the capital of Egypt?": "Cairo"}
 WORDS = "once upon a time there was fox who lived in the wood and".split()
@@ -140,6 +141,21 @@ class AnySchema(Toy):
 _ANY: dict[str, Any] = {"properties": {}}
 
 
+class ToyAtOnce(AtOnce, Toy):
+    """A toy that answers and draws at once."""
+
+
+class Unlimited(ToyAtOnce):
+    def generate_with_samples(self, messages: Sequence[Message], **request: Any) -> list[Generation]:
+        return super().generate_with_samples(messages, **{**request, "limit": lambda _: 99})
+
+
+class ServesASample(ToyAtOnce):
+    def generate_with_samples(self, messages: Sequence[Message], **request: Any) -> list[Generation]:
+        _, drawn = super().generate_with_samples(messages, **request)
+        return [drawn, drawn]
+
+
 class AwaitsAnother(Toy):
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         return self.generate([{"role": "user", "content": "Tell me a story."}], n=n, options=options)
@@ -186,13 +202,16 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "last turn only": (ForgetsTurns(), "all turns"),
     "mixes threads": (Remembers(), "at the same time"),
     "awaits another": (AwaitsAnother(), "awaited"),
+    "no limit": (Unlimited(), "together with an answer"),
+    "a sample served": (ServesASample(), "together with an answer"),
     "no numbers": (Boundless(), "too long a prompt"),
 }
 
 
-def test_an_engine_that_obeys_passes() -> None:
+@pytest.mark.parametrize("kind", [Toy, ToyAtOnce])
+def test_an_engine_that_obeys_passes(kind: type[Toy]) -> None:
     """The laws ask nothing that an engine cannot do."""
-    check_engine(Toy(), facts=FACTS, context_tokens=CONTEXT)
+    check_engine(kind(), facts=FACTS, context_tokens=CONTEXT)
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -1,8 +1,11 @@
-"""A tiny random model of each kind, written to disk, and what its answers are compared with."""
+"""A tiny random model of each kind, written to disk, what its answers are compared with, and ways to disturb it."""
 
 from __future__ import annotations
 
 import functools
+import pickle
+import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from confroute.edge.transformers import TransformersEngine
-from confroute.records import SamplingOptions
+from confroute.records import Message, SamplingOptions
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -23,6 +26,7 @@ CONTEXT_TOKENS = 128
 QUESTION = [{"role": "user", "content": "whatisthecapitalofFranceandwhyisitnotLyon?"}]
 PROMPT = "u:whatisthecapitalofFranceandwhyisitnotLyon?;a:"
 SAMPLING = SamplingOptions(temperature=0.8, max_tokens=12, seed=7)
+LONG = SamplingOptions(temperature=1.0, max_tokens=100, seed=1)
 
 
 def ids_of(text: str) -> list[int]:
@@ -112,3 +116,61 @@ def teacher_forced(engine: TransformersEngine, text: str, prompt: str = PROMPT) 
         logits = model_of(engine)(input_ids=torch.tensor([before + answer])).logits[0].float()
     logprobs = logits.log_softmax(-1)
     return [float(logprobs[len(before) - 1 + i, token]) for i, token in enumerate(answer)]
+
+
+def user(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
+
+
+def copy_of(engine: TransformersEngine, **settings: Any) -> TransformersEngine:
+    """The same model with nothing in memory, and other settings."""
+    fresh: TransformersEngine = pickle.loads(pickle.dumps(engine))  # noqa: S301 - made in the line itself
+    for name, value in settings.items():
+        setattr(fresh, f"_{name}", value)
+    fresh.load()
+    return fresh
+
+
+@contextmanager
+def failing_on(engine: TransformersEngine, text: str, error: Exception) -> Generator[None]:
+    """Passes with this text in a prompt fail, in the middle of the model."""
+    assert engine._loaded is not None
+    bad = torch.tensor(ids_of(text))
+    poisoned = threading.local()
+
+    def note(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        ids = kwargs["input_ids"].flatten().cpu()
+        poisoned.now = len(ids) >= len(bad) and bool((ids.unfold(0, len(bad), 1) == bad).all(-1).any())
+
+    def fail(*_: Any) -> None:
+        if poisoned.now:
+            raise error
+
+    model = engine._loaded.model
+    last = next(module for name, module in model.named_modules() if name.endswith((".1.mlp", "h.1.mlp")))
+    hooks = [model.register_forward_pre_hook(note, with_kwargs=True), last.register_forward_pre_hook(fail)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def slow(engine: TransformersEngine) -> Generator[list[int]]:
+    """Each pass takes 20 ms more."""
+    assert engine._loaded is not None
+    with passes_seen(engine) as seen:
+        hook = engine._loaded.model.register_forward_pre_hook(lambda *_: time.sleep(0.02))
+        try:
+            yield seen
+        finally:
+            hook.remove()
+
+
+def until_idle() -> None:
+    """Waits for the thread that runs a model to end."""
+    deadline = time.monotonic() + 5
+    while any(thread.name == "confroute-torch" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "The thread that runs the model still does."
+        time.sleep(0.01)

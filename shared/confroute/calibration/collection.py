@@ -93,13 +93,18 @@ class Collection:
 
     def _inquire(self, inquiry: Inquiry) -> Flow[None]:
         settings = self.settings
-        answer = yield from inquiry.serve(alternatives=settings["options"]["alternatives"])
+        alternatives: int = settings["options"]["alternatives"]
+        sampling: Any = {"temperature": self.sampling_temperature, "top_p": self.sampling_top_p}
+        if settings["samples"] and inquiry.draws_at_once:
+            answer = yield from inquiry.serve_and_draw(self.samples, alternatives=alternatives, **sampling)
+        else:
+            answer = yield from inquiry.serve(alternatives=alternatives)
         if answer.is_empty:
             return
         for estimator in self.estimators:
             yield from inquiry.follow_up(estimator.follow_ups(inquiry.evidence))
-        if settings["samples"]:
-            yield from inquiry.draw(self.samples, temperature=self.sampling_temperature, top_p=self.sampling_top_p)
+        if settings["samples"] and not inquiry.samples:
+            yield from inquiry.draw(self.samples, **sampling)
 
 
 def _read(key: str, item: dict[str, Any]) -> Collected:

@@ -243,6 +243,29 @@ def _awaited(subject: Subject) -> str | None:
     return None
 
 
+def _at_once(subject: Subject) -> str | None:
+    ask: Callable[..., list[Generation]] | None = getattr(subject.engine, "generate_with_samples", None)
+    if ask is None:
+        return "It has no generate_with_samples."
+
+    def limit(served: Sample) -> int:
+        return served.output_tokens + 2
+
+    sampling = SamplingOptions(temperature=1.2, max_tokens=12)
+    for question, word in subject.facts.items():
+        request: Any = {"options": SamplingOptions(max_tokens=16), "n": 3, "sampling": sampling}
+        served, drawn = ask([_user(question)], **request, limit=limit)
+        assert [word in sample.text for sample in served.samples] == [True], f"The served answer lacks {word!r}."
+        assert len(drawn.samples) == 3, f"Asked for 3 samples beside the answer it gave {len(drawn.samples)}."
+        assert drawn.input_tokens == served.input_tokens, "Its prompt is not the same for the answer and its samples."
+    request = {"options": SamplingOptions(max_tokens=3), "n": 8, "sampling": sampling}
+    _, drawn = ask([_STORY], **request, limit=limit)
+    assert len({sample.text for sample in drawn.samples}) > 1, "Eight samples beside an answer are all the same."
+    longest = max(sample.output_tokens for sample in drawn.samples)
+    assert longest <= 5, f"With a limit of 5 tokens, a sample beside an answer has {longest}."
+    return None
+
+
 def _too_long(subject: Subject) -> str | None:
     if subject.context_tokens is None:
         return "Its context_tokens are not given."
@@ -275,6 +298,7 @@ ENGINE_LAWS: Final[Mapping[str, Law]] = {
     "a tool that has to be called is called by its schema": _calls_tools,
     "requests at the same time get their own answers": _apart,
     "awaited, it answers the same": _awaited,
+    "samples asked for together with an answer are at most as long as that lets them be": _at_once,
     "too long a prompt is told with its numbers, and the next request works": _too_long,
 }
 """By the law in words."""

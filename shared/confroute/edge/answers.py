@@ -139,6 +139,11 @@ class Answers:
         stop = self.options.stop
         return bool(stop) and _first(stop, self._decode(answer.tokens)) is not None
 
+    def limit(self, max_tokens: int) -> None:
+        """Those that have not ended get no more than *max_tokens* in all, or the next one only if they have them."""
+        taken = max((len(answer.tokens) for answer in self.live), default=0)
+        self._left = min(self._left, max(1, max_tokens - taken))
+
     def samples(self) -> tuple[Sample, ...]:
         return tuple(answer.sample(self._decode, self.options.stop) for answer in self.all)
 

@@ -31,6 +31,12 @@ class EdgeEngine(Protocol):
         True`` it says that it enforces that option, with ``tools = True`` that it may know what to do with tools and
         their messages; the router gives it no such requests otherwise.
 
+        Where an answer and samples of it come sooner together, an engine may have ``generate_with_samples(messages, *,
+        options, n, sampling, limit)`` and ``agenerate_with_samples``. They give a list of two: what ``generate`` gives
+        for one answer with *options*, and what it gives for *n* with *sampling* were its ``max_tokens`` at most
+        ``limit(answer)``, which can be asked once the answer has ended: more tokens than that has, or 0 where samples
+        of it are of no use. The router asks so where it will need samples whatever the answer is.
+
         Raises:
             ContextLengthError: the prompt leaves no room for an answer; before any work is done. An answer that the
                 context cuts short has ``finish_reason="length"``.

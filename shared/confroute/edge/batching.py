@@ -52,9 +52,10 @@ class Batcher:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, *jobs: Job) -> None:
+        """Jobs submitted together begin together, as far as there is room."""
         with self._lock:
-            self._waiting.append(job)
+            self._waiting.extend(jobs)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="confroute-torch")
                 self._thread.start()
@@ -89,7 +90,7 @@ class Batcher:
                 return False
         for job in self._running:
             if job.prompt is None:
-                with _failing(job):
+                with failing(job):
                     job.prompt = self._prompt(job.ids, hidden=job.answers.options.hidden_layer is not None)
         self._running = [job for job in self._running if job.prompt is not None]
         return True
@@ -161,7 +162,7 @@ class Batcher:
 
         chosen: list[tuple[Job, Tensor, Tensor]] = []
         for job, logits in rows:
-            with _failing(job):
+            with failing(job):
                 chosen.append((job, logits, job.answers.choose(logits)))
         if not chosen:
             return
@@ -176,7 +177,7 @@ class Batcher:
         drawn: list[int] = tokens.tolist()
         for job, logits, _ in chosen:
             n = len(logits)
-            with _failing(job):
+            with failing(job):
                 self._take(job, drawn[:n], logprobs[:n], places[:n])
             del drawn[:n], logprobs[:n], places[:n]
 
@@ -202,7 +203,7 @@ class Batcher:
 
 
 @contextmanager
-def _failing(job: Job) -> Generator[None]:
+def failing(job: Job) -> Generator[None]:
     """An error in here is that of this job alone."""
     try:
         yield

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from confroute.edge.answers import Answers
-from confroute.edge.batching import Batcher, Job
+from confroute.edge.batching import Batcher, Job, failing
 from confroute.edge.chat_format import ChatFormat
 from confroute.edge.checkpoints import from_gguf, from_pretrained
 from confroute.edge.packed import pack_linears
@@ -28,6 +29,8 @@ logger = logging.getLogger("confroute")
 
 _PROMPT_TOKENS_ON_CPU = 128
 _PROMPT_TOKENS = 2048
+
+Limit: TypeAlias = Callable[[Sample], int]
 
 
 class TransformersEngine:
@@ -114,25 +117,61 @@ class TransformersEngine:
         self._ready()
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        loaded, job = self._job(messages, n, options)
-        loaded.batcher.submit(job)
+        return self._finish([self._job(messages, n, options)])[0]
+
+    async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        return (await self._afinish([await asyncio.to_thread(self._job, messages, n, options)]))[0]
+
+    def generate_with_samples(
+        self, messages: Sequence[Message], *, options: SamplingOptions, n: int, sampling: SamplingOptions, limit: Limit
+    ) -> list[Generation]:
+        return self._finish(self._pair(messages, options, n, sampling, limit))
+
+    async def agenerate_with_samples(
+        self, messages: Sequence[Message], *, options: SamplingOptions, n: int, sampling: SamplingOptions, limit: Limit
+    ) -> list[Generation]:
+        return await self._afinish(await asyncio.to_thread(self._pair, messages, options, n, sampling, limit))
+
+    def _finish(self, jobs: Sequence[Job]) -> list[Generation]:
+        loaded = self._ready()
+        loaded.batcher.submit(*jobs)
         try:
-            return loaded.generation(job, job.future.result())
+            return [loaded.generation(job, job.future.result()) for job in jobs]
         except Exception as error:
             raise self._failed(error) from error
         finally:
-            job.future.cancel()
+            for job in jobs:
+                job.future.cancel()
 
-    async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        # Submitted here and not in the thread, which goes on where this is cancelled.
-        loaded, job = await asyncio.to_thread(self._job, messages, n, options)
-        loaded.batcher.submit(job)
+    async def _afinish(self, jobs: Sequence[Job]) -> list[Generation]:
+        # Submitted here and not in the thread that made them, which goes on where this is cancelled.
+        loaded = self._ready()
+        loaded.batcher.submit(*jobs)
         try:
-            return loaded.generation(job, await asyncio.wrap_future(job.future))
+            done = await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs))
+            return [loaded.generation(job, samples) for job, samples in zip(jobs, done, strict=True)]
         except Exception as error:
             raise self._failed(error) from error
+        finally:
+            for job in jobs:
+                job.future.cancel()
 
-    def _job(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> tuple[_Loaded, Job]:
+    def _pair(
+        self, messages: Sequence[Message], options: SamplingOptions, n: int, sampling: SamplingOptions, limit: Limit
+    ) -> list[Job]:
+        first, second = self._job(messages, 1, options), self._job(messages, n, sampling)
+
+        def limited(served: Future[tuple[Sample, ...]]) -> None:
+            # Called by the thread that runs the jobs, between two tokens of the samples.
+            if not served.cancelled() and served.exception() is None:
+                with failing(second):
+                    answer = self._ready().generation(first, served.result()).samples[0]
+                    second.answers.limit(limit(answer))
+
+        first.future.add_done_callback(limited)
+        return [first, second]
+
+    def _job(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Job:
         if n < 1 or options.max_tokens < 1:
             raise ConfigurationError(f"n and max_tokens must be at least 1, not {n} and {options.max_tokens}.")
         loaded = self._ready()
@@ -148,7 +187,7 @@ class TransformersEngine:
         schema = answer_schema(options)
         guides = () if schema is None else loaded.schemas.guides(schema, n)
         answers = Answers(n, room, options, eos=loaded.eos, decode=loaded.format.decode, guides=guides)
-        return loaded, Job(ids, answers)
+        return Job(ids, answers)
 
     def _failed(self, error: Exception) -> ModelError:
         if "memory" in str(error):

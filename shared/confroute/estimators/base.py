@@ -35,6 +35,12 @@ class Estimator(Identified, ABC):
     def needs_alternatives(self) -> int:
         return 0
 
+    @property
+    def settles_alone(self) -> bool:
+        """Whether `bounds` may settle a decision by the served answer before there are samples. Where they may not,
+        the samples can be asked for together with the answer."""
+        return False
+
     @abstractmethod
     def estimate(self, evidence: Evidence) -> Estimate:
         """The uncertainty of ``evidence.answer``. Pure: the same evidence gives the same number."""

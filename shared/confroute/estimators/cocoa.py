@@ -44,6 +44,10 @@ class CoCoA(Estimator):
     def needs_alternatives(self) -> int:
         return self.own.needs_alternatives
 
+    @property
+    def settles_alone(self) -> bool:
+        return True
+
     def estimate(self, evidence: Evidence) -> Estimate:
         n = len(evidence.samples)
         own = self.own.estimate(evidence).uncertainty

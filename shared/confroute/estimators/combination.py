@@ -90,6 +90,10 @@ class LogisticCombination(Estimator):
     def needs_alternatives(self) -> int:
         return max(part.needs_alternatives for part in self.estimators)
 
+    @property
+    def settles_alone(self) -> bool:
+        return True
+
     def follow_ups(self, evidence: Evidence) -> Mapping[str, FollowUp]:
         return {name: question for part in self.estimators for name, question in part.follow_ups(evidence).items()}
 
