@@ -47,7 +47,7 @@ def test_present_module_is_not_missing() -> None:
 
 def test_context_length_error_has_the_numbers() -> None:
     """The three numbers stand in the message and as attributes."""
-    error = ContextLengthError(prompt_tokens=11, max_tokens=22, context_tokens=33)
+    error = ContextLengthError(prompt_tokens=11, max_tokens=22, context_tokens=33, at_least=True)
     assert (error.prompt_tokens, error.max_tokens, error.context_tokens) == (11, 22, 33)
     assert all(number in str(error) for number in ("11", "22", "33"))
 
@@ -61,7 +61,7 @@ def test_context_length_error_can_be_pickled(
     again: Callable[[ContextLengthError], ContextLengthError],
 ) -> None:
     """A worker process hands its error over by pickling it."""
-    error = ContextLengthError(prompt_tokens=11, max_tokens=22, context_tokens=33)
+    error = ContextLengthError(prompt_tokens=11, max_tokens=22, context_tokens=33, at_least=True)
     other = again(error)
     assert str(other) == str(error)
     assert other.context_tokens == 33

@@ -47,20 +47,23 @@ class ModelError(ConfrouteError):
 
 
 class ContextLengthError(ModelError):
-    """The prompt and the answer's token limit do not fit into the edge model's context."""
+    """The prompt and the answer's token limit do not fit into the edge model's context. Some servers stop counting
+    when that is clear; the prompt then has *at_least* so many tokens."""
 
-    def __init__(self, prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
+    def __init__(self, prompt_tokens: int, max_tokens: int, context_tokens: int, at_least: bool = False) -> None:
         # The numbers alone are the arguments, so that the error can be pickled and copied.
-        super().__init__(prompt_tokens, max_tokens, context_tokens)
+        super().__init__(prompt_tokens, max_tokens, context_tokens, at_least)
         self.prompt_tokens = prompt_tokens
+        self.at_least = at_least
         self.max_tokens = max_tokens
         self.context_tokens = context_tokens
 
     def __str__(self) -> str:
+        counted = f"at least {self.prompt_tokens}" if self.at_least else str(self.prompt_tokens)
         return (
-            f"The prompt has {self.prompt_tokens} tokens and the answer may have {self.max_tokens}, but the edge "
-            f"model's context holds {self.context_tokens}. Shorten the prompt, lower max_tokens, or give the engine a "
-            "larger context_tokens if the model allows one."
+            f"The prompt has {counted} tokens and the answer may have {self.max_tokens}, but the edge model's context "
+            f"holds {self.context_tokens}. Shorten the prompt, lower max_tokens, or give the engine a larger "
+            "context_tokens if the model allows one."
         )
 
 

@@ -141,13 +141,18 @@ VLLM_NEWER = (
     "This model's maximum context length is 2048 tokens. However, your request has 2100 input tokens. Please reduce "
     "the length of the input messages."
 )
+RAY = (
+    "Message: This model's maximum context length is 2048 tokens. However, you requested 4 output tokens and your "
+    "prompt contains at least 2045 input tokens, for a total of at least 2049 tokens."
+)
 LLAMA = {"code": 400, "type": "exceed_context_size_error", "message": SECRET, "n_prompt_tokens": 2000, "n_ctx": 2048}
 FAILURES: dict[str, tuple[Reply, type[Exception], str]] = {
     "key": ((401, {"error": {"message": SECRET}}), ConfigurationError, "refused the api_key"),
     "model": ((404, {"error": {"message": SECRET}}), ConfigurationError, 'no model "m".*It has: other-model'),
-    "vLLM context": ((400, {"error": {"message": VLLM}}), ContextLengthError, "2000 tokens.*holds 2048"),
-    "vLLM context, newer": ((400, {"message": VLLM_NEWER}), ContextLengthError, "2100 tokens.*holds 2048"),
-    "llama-server context": ((400, {"error": LLAMA}), ContextLengthError, "2000 tokens.*holds 2048"),
+    "vLLM context": ((400, {"error": {"message": VLLM}}), ContextLengthError, "has 2000 tokens.*holds 2048"),
+    "vLLM context, newer": ((400, {"message": VLLM_NEWER}), ContextLengthError, "has 2100 tokens.*holds 2048"),
+    "vLLM context on Ray": ((400, {"error": {"message": RAY}}), ContextLengthError, "at least 2045 tokens.*holds 2048"),
+    "llama-server context": ((400, {"error": LLAMA}), ContextLengthError, "has 2000 tokens.*holds 2048"),
     "refused": ((400, {"error": {"message": SECRET}}), ModelError, "refused a request.*status 400"),
     "busy": ((503, {"error": {"message": SECRET}}), ModelError, "status 503"),
     "no JSON": ((200, SECRET), ModelError, "did not reply with a chat completion"),

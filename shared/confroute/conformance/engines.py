@@ -276,7 +276,10 @@ def _too_long(subject: Subject) -> str | None:
         caught = error
     assert isinstance(caught, ContextLengthError), f"A prompt longer than the context gives {caught!r}."
     assert caught.context_tokens == subject.context_tokens, f"It says that its context has {caught.context_tokens}."
-    assert caught.prompt_tokens > subject.context_tokens, f"It says that the prompt has {caught.prompt_tokens} tokens."
+    told = caught.prompt_tokens, caught.max_tokens
+    assert sum(told) > subject.context_tokens, "It says that the prompt has {} tokens, the answer up to {}.".format(
+        *told
+    )
     assert "zanzibarland" not in str(caught), "The error shows the prompt."
     question, word = next(iter(subject.facts.items()))
     assert word in subject.ask(_user(question), max_tokens=16).samples[0].text, "The next request fails."

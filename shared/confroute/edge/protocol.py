@@ -174,7 +174,7 @@ class Connection:
         context = details.get("n_ctx") or _number(_CONTEXT, text)
         prompt = details.get("n_prompt_tokens") or _number(_PROMPT, text)
         if context and prompt:
-            return ContextLengthError(prompt_tokens=prompt, max_tokens=max_tokens, context_tokens=context)
+            return ContextLengthError(prompt, max_tokens, context, at_least=f"at least {prompt}" in text)
         if status in (400, 413, 422):
             what = "the prompt may be too long for its context" if context else f"status {status}"
             return RefusedError(f'The server at {self._host} refused a request to "{self._model}" ({what}).')
