@@ -90,7 +90,7 @@ class Inquiry:
             self._messages,
             options=self._serving(alternatives),
             n=n,
-            sampling=self._sampling(temperature, top_p),
+            sampling=self._sampling(temperature, top_p, self._options.max_tokens),
             limit=_sample_tokens,
         )
         self._count(served, 1)
@@ -133,19 +133,19 @@ class Inquiry:
 
     def draw(self, n: int, *, temperature: float, top_p: float) -> Flow[None]:
         """Draw *n* more samples. Each may have twice the served answer's tokens, or 32, within the request's limit."""
-        options = self._sampling(temperature, top_p)
-        if self.answer is not None:
-            options = replace(options, max_tokens=min(options.max_tokens, _sample_tokens(self.answer)))
+        most = self._options.max_tokens if self.answer is None else _sample_tokens(self.answer)
+        options = self._sampling(temperature, top_p, most)
         # The prompt is that of the served answer, and evaluated once: its tokens are not counted again.
         generation = yield from self._ask(self._messages, n, options)
         self.samples += tuple(map(comparable, generation.samples))
 
-    def _sampling(self, temperature: float, top_p: float) -> SamplingOptions:
+    def _sampling(self, temperature: float, top_p: float, max_tokens: int) -> SamplingOptions:
         options = self._options
         return replace(
             options,
             temperature=temperature,
             top_p=min(options.top_p, top_p),
+            max_tokens=min(options.max_tokens, max_tokens),
             seed=None if options.seed is None else options.seed + len(self.samples),
         )
 
