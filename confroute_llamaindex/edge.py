@@ -31,6 +31,9 @@ class LLMEdge(BorrowedModel[LLM]):
     async def aask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
         return _read(await model.achat(_written(messages)), options.alternatives)
 
+    def limit_name(self, native: LLM) -> str | None:
+        return "num_predict" if native.class_name() == "Ollama_llm" else None
+
     def isolation(self) -> Mapping[str, Any]:
         return {"callback_manager": CallbackManager([])}
 

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
-from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 
-from confroute import ConfigurationError, SamplingOptions
+from confroute import ConfigurationError, Generation, SamplingOptions
 from confroute.testing import check_engine
 from confroute_langchain import ConfidenceRoutedChatModel
-from confroute_langchain.edge import ChatModelEdge, _read
+from confroute_langchain.edge import ChatModelEdge
+from tests.edge.scripted_ollama import ollama
 from tests.edge.scripted_server import Reply, Request, ScriptedServer, closing_client, completion, serving
 from tests.langchain.scripted import ScriptedCloud, record_of
 
 openai = pytest.importorskip("langchain_openai")
+langchain_ollama = pytest.importorskip("langchain_ollama")
 
 OPTIONS = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8, stop=("END",), seed=5, alternatives=2)
+NOT_KEPT = {"limits": httpx.Limits(max_keepalive_connections=0)}
 ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}]
+
+
+def asked(edge: ChatModelEdge, n: int) -> Generation:
+    return edge.generate(ASK, n=n, options=OPTIONS)
+
+
+def awaited(edge: ChatModelEdge, n: int) -> Generation:
+    return asyncio.run(edge.agenerate(ASK, n=n, options=OPTIONS))
 
 
 def lima(request: Request) -> Reply:
@@ -111,15 +122,17 @@ def test_what_is_no_chat_model_is_refused() -> None:
         ConfidenceRoutedChatModel(edge=StrOutputParser(), cloud=ScriptedCloud())
 
 
-def test_ollama_s_logprobs_are_read() -> None:
-    """A bare list where OpenAI has an object with "content"."""
-    message = AIMessage(
-        content="Lima",
-        response_metadata={"logprobs": [{"token": "Lima", "logprob": -0.25}], "done_reason": "stop"},
-        usage_metadata={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
-    )
-    sample, input_tokens = _read(message, 0)
-    assert (sample.text, sample.token_logprobs, sample.output_tokens, input_tokens) == ("Lima", (-0.25,), 1, 3)
+@pytest.mark.parametrize("ask", [asked, awaited])
+def test_chat_ollama_is_an_edge(ask: Callable[..., Generation]) -> None:
+    """Langchain's own ChatOllama: the options by Ollama's names, and its logprobs, a bare list, are read."""
+    with ollama() as server:
+        model = langchain_ollama.ChatOllama(model="small", base_url=server.url, async_client_kwargs=NOT_KEPT)
+        generation = ask(ChatModelEdge(model), n=3)
+        told = {"temperature": 0.7, "top_p": 0.9, "num_predict": 8, "stop": ["END"]}
+        assert server.sampling == [{**told, "seed": seed} for seed in (5, 6, 7)]
+    (first, *_) = generation.samples
+    assert (first.text, first.token_logprobs, first.finish_reason) == ("Lima", (-0.25,), "length")
+    assert (len(generation.samples), first.output_tokens, generation.input_tokens) == (3, 1, 7)
 
 
 @pytest.mark.real_model

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import MockLLM
+from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai_like import OpenAILike
+from ollama import AsyncClient
 
-from confroute import SamplingOptions
+from confroute import Generation, SamplingOptions
 from confroute.testing import check_engine
 from confroute_llamaindex import ConfidenceRoutedLLM
-from confroute_llamaindex.edge import LLMEdge, _read
+from confroute_llamaindex.edge import LLMEdge
+from tests.edge.scripted_ollama import ollama
 from tests.edge.scripted_server import ScriptedServer, closing_client, completion, serving
 
 OPTIONS = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8, stop=("END",), seed=5, alternatives=2)
+NOT_KEPT = httpx.Limits(max_keepalive_connections=0)
 ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}]
+
+
+def asked(edge: LLMEdge, n: int) -> Generation:
+    return edge.generate(ASK, n=n, options=OPTIONS)
+
+
+def awaited(edge: LLMEdge, n: int) -> Generation:
+    return asyncio.run(edge.agenerate(ASK, n=n, options=OPTIONS))
 
 
 @pytest.fixture
@@ -58,15 +70,18 @@ def test_it_answers_in_a_routed_llm(server: ScriptedServer) -> None:
     assert counter.total_llm_token_count == 0
 
 
-def test_a_raw_answer_of_another_kind_is_read() -> None:
-    """Ollama's mapping, which has neither choices nor logprobs."""
-    response = ChatResponse(
-        message=ChatMessage(role="assistant", content="Lima"),
-        raw={"done_reason": "length", "usage": {"prompt_tokens": 3, "completion_tokens": 2}},
-    )
-    sample, input_tokens = _read(response, 0)
-    assert (sample.text, sample.token_logprobs, sample.output_tokens, input_tokens) == ("Lima", None, 2, 3)
-    assert sample.finish_reason == "length"
+@pytest.mark.parametrize("ask", [asked, awaited])
+def test_ollama_is_an_edge(ask: Callable[..., Generation]) -> None:
+    """LlamaIndex's own Ollama: the options by its server's names, max_tokens too, which it has no field for."""
+    with ollama() as server:
+        model = Ollama(model="small", base_url=server.url, async_client=AsyncClient(server.url, limits=NOT_KEPT))
+        generation = ask(LLMEdge(model), n=3)
+        told = {"temperature": 0.7, "top_p": 0.9, "num_predict": 8, "stop": ["END"]}
+        assert server.sampling == [{**told, "seed": seed} for seed in (5, 6, 7)]
+        assert model.additional_kwargs == {}
+    (first, *_) = generation.samples
+    assert (first.text, first.token_logprobs, first.finish_reason) == ("Lima", None, "length")
+    assert (len(generation.samples), first.output_tokens, generation.input_tokens) == (3, 1, 7)
 
 
 @pytest.mark.real_model

@@ -92,8 +92,8 @@ class BorrowedModel(ABC, Generic[Model]):
                 continue
             if field is not None:
                 update[field] = value
-            elif name != "max_tokens":  # which has as many names as there are servers
-                rest[name] = value
+            elif rest_name := self.limit_name(native) if name == "max_tokens" else name:
+                rest[rest_name] = value
         if self.rest_field is not None:
             update[self.rest_field] = {**getattr(native, self.rest_field), **rest}
         if "logprobs" in known and native.logprobs is not False:
@@ -102,6 +102,11 @@ class BorrowedModel(ABC, Generic[Model]):
                 # Some leave out the sampled token's own where none of the others is asked for.
                 update["top_logprobs"] = max(1, options.alternatives)
         return native.model_copy(update={**update, **self.isolation()})
+
+    def limit_name(self, native: Model) -> str | None:  # noqa: ARG002
+        """What max_tokens is called among the further parameters of a request, where the model has no field for it;
+        None where that is not known, for it has as many names as there are servers."""
+        return None
 
     def isolation(self) -> Mapping[str, Any]:
         """Fields that keep the framework from giving one sample for all, or showing each to the caller's callbacks."""

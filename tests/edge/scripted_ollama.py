@@ -1,0 +1,73 @@
+"""A scripted server of Ollama's own API on loopback, for the frameworks' own Ollama classes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class ScriptedOllama(ThreadingHTTPServer):
+    """Answers each chat with *text*, a token, and remembers what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, text: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.text = text
+        self.chats: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def sampling(self) -> list[dict[str, Any]]:
+        """What each chat was asked for, by seed, but for the size of the context."""
+        options = [{name: value for name, value in chat["options"].items() if name != "num_ctx"} for chat in self.chats]
+        return sorted(options, key=lambda each: each["seed"])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ScriptedOllama  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_POST(self) -> None:
+        asked: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/api/show":
+            self._send({"model_info": {"llama.context_length": 4096}, "details": {}})
+            return
+        self.server.chats.append(asked)
+        said: dict[str, Any] = {
+            "model": asked["model"],
+            "created_at": "2026-11-26T00:00:00Z",
+            "message": {"role": "assistant", "content": self.server.text},
+        }
+        if asked.get("logprobs"):
+            said["logprobs"] = [{"token": self.server.text, "logprob": -0.25}]
+        # A stream of one piece, or the whole: the same.
+        self._send({**said, "done": True, "done_reason": "length", "prompt_eval_count": 7, "eval_count": 1})
+
+    def _send(self, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def ollama(text: str = "Lima") -> Generator[ScriptedOllama]:
+    with ScriptedOllama(text) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
