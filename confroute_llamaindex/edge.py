@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.tools.types import BaseTool, ToolMetadata
 
 from confroute.edge.borrowed import BorrowedModel
 from confroute.edge.choices import read_choice
+from confroute.errors import UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions
 from confroute_llamaindex.cloud import field_of, model_name, token_counts
 
 
 class LLMEdge(BorrowedModel[LLM]):
-    """Answers with a LlamaIndex LLM, such as Ollama's. Its samples are not shown to callback managers, but
-    instrumentation sees each: it has no way to be told not to.
+    """Answers with a LlamaIndex LLM, such as Ollama's, tools included where it is one that calls functions. Its samples
+    are not shown to callback managers, but instrumentation sees each: it has no way to be told not to.
     """
 
     rest_field = "additional_kwargs"
+    tools = True
 
     def __init__(self, llm: LLM) -> None:
         super().__init__(llm, model_name(llm))
 
     def ask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
-        return _read(model.chat(_written(messages)), options.alternatives)
+        history = [_written(message) for message in messages]
+        if not options.tools:
+            return _read(model.chat(history), options.alternatives)
+        return _read(self._calling(model).chat_with_tools(**_offer(history, options)), options.alternatives)
 
     async def aask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
-        return _read(await model.achat(_written(messages)), options.alternatives)
+        history = [_written(message) for message in messages]
+        if not options.tools:
+            return _read(await model.achat(history), options.alternatives)
+        return _read(await self._calling(model).achat_with_tools(**_offer(history, options)), options.alternatives)
+
+    def _calling(self, model: LLM) -> FunctionCallingLLM:
+        if isinstance(model, FunctionCallingLLM) and model.metadata.is_function_calling_model:
+            return model
+        raise UnsupportedRequestError(f'"{self.model}" calls no tools.')
 
     def limit_name(self, native: LLM) -> str | None:
         return "num_predict" if native.class_name() == "Ollama_llm" else None
@@ -38,8 +54,65 @@ class LLMEdge(BorrowedModel[LLM]):
         return {"callback_manager": CallbackManager([])}
 
 
-def _written(messages: Sequence[Message]) -> list[ChatMessage]:
-    return [ChatMessage(role=message["role"], content=message["content"]) for message in messages]
+class _Description(ToolMetadata):
+    """A tool's with the parameters that the caller gave, whatever made their schema."""
+
+    def __init__(self, function: Mapping[str, Any]) -> None:
+        super().__init__(description=function.get("description") or "", name=function["name"], fn_schema=None)
+        self._parameters: Mapping[str, Any] = function.get("parameters") or {"type": "object", "properties": {}}
+
+    def get_parameters_dict(self) -> dict[str, Any]:
+        return dict(self._parameters)  # to which some add
+
+
+class _Offered(BaseTool):
+    """A tool to be shown to the model. What it calls is run by whoever asked."""
+
+    def __init__(self, function: Mapping[str, Any]) -> None:
+        self._metadata = _Description(function)
+
+    @property
+    def metadata(self) -> ToolMetadata:
+        return self._metadata
+
+    def __call__(self, input: Any) -> Any:  # noqa: A002 - the base class's word
+        raise NotImplementedError
+
+
+def _offer(history: list[ChatMessage], options: SamplingOptions) -> dict[str, Any]:
+    return {
+        "tools": [_Offered(tool["function"]) for tool in options.tools],
+        "chat_history": history,
+        "allow_parallel_tool_calls": True,
+        "tool_required": options.must_call,
+    }
+
+
+def _written(message: Message) -> ChatMessage:
+    calls = [
+        ToolCallBlock(
+            tool_call_id=call.get("id"),
+            tool_name=call["function"]["name"],
+            tool_kwargs=_arguments(call["function"]["arguments"]),
+        )
+        for call in message.get("tool_calls") or ()
+    ]
+    said = [TextBlock(text=message["content"])] if message["content"] or not calls else []
+    answered = message.get("tool_call_id")
+    return ChatMessage(
+        role=message["role"],
+        blocks=[*said, *calls],
+        additional_kwargs={"tool_call_id": answered} if answered else {},
+    )
+
+
+def _arguments(told: str) -> dict[str, Any] | str:
+    """An object, which is what all integrations take, or what is no JSON of one."""
+    try:
+        read: Any = json.loads(told)
+    except ValueError:
+        return told
+    return cast("dict[str, Any]", read) if isinstance(read, dict) else told
 
 
 def _read(response: ChatResponse, alternatives: int) -> tuple[Sample, int]:
@@ -48,8 +121,12 @@ def _read(response: ChatResponse, alternatives: int) -> tuple[Sample, int]:
     told: Any = choices[0] if choices else None
     logprobs: Any = field_of(told, "logprobs")
     input_tokens, output_tokens = token_counts(raw)
+    calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     choice = {
-        "message": {"content": response.message.content},
+        "message": {
+            "content": response.message.content,
+            "tool_calls": [{"function": {"name": call.tool_name, "arguments": call.tool_kwargs}} for call in calls],
+        },
         "logprobs": logprobs.model_dump() if hasattr(logprobs, "model_dump") else logprobs,
         "finish_reason": field_of(told, "finish_reason") or field_of(raw, "done_reason"),
     }

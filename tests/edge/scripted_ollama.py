@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.edge.scripted_server import running
+
 
 class ScriptedOllama(ThreadingHTTPServer):
-    """Answers each chat with *text*, a token, and remembers what it was asked."""
+    """Answers each chat with *text*, a token, and these *tool_calls*; remembers what it was asked."""
 
     daemon_threads = True
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, tool_calls: Sequence[dict[str, Any]]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.text = text
+        self.message = {"role": "assistant", "content": text, "tool_calls": list(tool_calls)}
         self.chats: list[dict[str, Any]] = []
 
     @property
@@ -43,10 +44,10 @@ class _Handler(BaseHTTPRequestHandler):
         said: dict[str, Any] = {
             "model": asked["model"],
             "created_at": "2026-11-26T00:00:00Z",
-            "message": {"role": "assistant", "content": self.server.text},
+            "message": self.server.message,
         }
         if asked.get("logprobs"):
-            said["logprobs"] = [{"token": self.server.text, "logprob": -0.25}]
+            said["logprobs"] = [{"token": self.server.message["content"], "logprob": -0.25}]
         # A stream of one piece, or the whole: the same.
         self._send({**said, "done": True, "done_reason": "length", "prompt_eval_count": 7, "eval_count": 1})
 
@@ -62,12 +63,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def ollama(text: str = "Lima") -> Generator[ScriptedOllama]:
-    with ScriptedOllama(text) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def ollama(text: str = "Lima", *, tool_calls: Sequence[dict[str, Any]] = ()) -> Generator[ScriptedOllama]:
+    with running(ScriptedOllama(text, tool_calls)) as server:
+        yield server

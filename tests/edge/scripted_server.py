@@ -10,13 +10,15 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import httpx
 
 from confroute.edge.protocol import CALLED, PROBE
 
 TOOL_PROBE = list(CALLED["messages"])
+
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
 
 Request = dict[str, Any]
 Reply = tuple[int, Any]
@@ -143,8 +145,9 @@ def closing_client() -> httpx.AsyncClient:
 
 
 @contextmanager
-def serving(reply: Callable[[Request], Reply] = takes_all, *, draws: bool = True) -> Generator[ScriptedServer]:
-    with ScriptedServer(reply, draws=draws) as server:
+def running(server: Server) -> Generator[Server]:
+    """The server in a thread of its own."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
@@ -152,3 +155,9 @@ def serving(reply: Callable[[Request], Reply] = takes_all, *, draws: bool = True
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def serving(reply: Callable[[Request], Reply] = takes_all, *, draws: bool = True) -> Generator[ScriptedServer]:
+    with running(ScriptedServer(reply, draws=draws)) as server:
+        yield server
