@@ -23,7 +23,7 @@ from llama_index.core.llms import ChatMessage, MockLLM
 from confroute import MeanLogprob, SamplingOptions, resolve_edge
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_llamaindex import ConfidenceRoutedLLM
-from tests.bench.devices import about, on, plain_model, torch_edge
+from tests.bench.devices import about, libraries, on, plain_model, torch_edge
 from tests.bench.overhead import scripted_model
 from tests.bench.report import Goal, machine, ratios, write
 
@@ -85,7 +85,7 @@ def main() -> None:
     repeats, device = arguments.repeats, arguments.device
     lines = [
         f"{len(QUESTIONS)} questions of about 38 tokens, greedy answers of at most 24, {repeats} runs of each in turn. "
-        + machine("torch", "transformers", "xllamacpp", "langchain-core", "llama-index-core")
+        + machine(*libraries(device), "langchain-core", "llama-index-core")
     ]
     goals: list[Goal] = []
     engines = [torch_edge(device), *([resolve_edge("smollm2-135m")] if device == "cpu" else [])]

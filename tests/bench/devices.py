@@ -27,6 +27,11 @@ def on(device: str) -> str:
     return "" if device == "cpu" else f" on {device}"
 
 
+def libraries(device: str) -> tuple[str, ...]:
+    """The packages that run models there."""
+    return ("torch", "transformers", *(("xllamacpp",) if device == "cpu" else ()))
+
+
 def torch_edge(device: str) -> Any:
     """The packaged model on the torch engine, loaded."""
     packaged: Any = resolve_edge("smollm2-135m", engine="transformers")

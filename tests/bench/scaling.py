@@ -24,7 +24,7 @@ import torch
 
 from confroute import SamplingOptions, resolve_edge
 from confroute.edge.llamacpp import LlamaCppEngine
-from tests.bench.devices import about, on, torch_edge
+from tests.bench.devices import about, libraries, on, torch_edge
 from tests.bench.report import ROOT, Goal, machine, write
 
 LENGTHS = (100, 250, 500, 1000, 2000, 4000, 7900)
@@ -149,7 +149,7 @@ def main() -> None:
     floor = slope({size: arithmetic(torch_engine._loaded.model, size) for size in by_size})
     note = f"\nThe model's own multiplications grow with the prompt by a slope of {floor:.2f}: attention sees it all."
     head = f"{about(torch_engine)}, 20 tokens a sample, the better of {repeats} runs. "
-    head += machine("torch", "transformers", "xllamacpp")
+    head += machine(*libraries(arguments.device))
     lines = [head, "", f"![Seconds by prompt length and by number of samples]({picture})", *_tables(curves), note]
     write(f"scaling{where}", f"What length and samples cost{where}", lines, goals)
 

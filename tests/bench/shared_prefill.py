@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from confroute import SamplingOptions, resolve_edge
-from tests.bench.devices import about, on, plain_model, torch_edge
+from tests.bench.devices import about, libraries, on, plain_model, torch_edge
 from tests.bench.report import Goal, machine, ratios, write
 
 PROMPT_TOKENS = 1200
@@ -120,7 +120,7 @@ def main() -> None:
             print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
     head = (
         f"{about(engine)}, a prompt of {questions.tokens:,} tokens, {NEW_TOKENS} new tokens a sample, "
-        f"{arguments.repeats} runs of each in turn. {machine('torch', 'transformers', 'xllamacpp')}"
+        f"{arguments.repeats} runs of each in turn. {machine(*libraries(arguments.device))}"
     )
     where = on(arguments.device)
     write(

@@ -28,7 +28,7 @@ from pydoc_data.topics import topics
 from typing import Any
 
 from confroute import SamplingOptions, resolve_edge
-from tests.bench.devices import about, on, torch_edge
+from tests.bench.devices import about, libraries, on, torch_edge
 from tests.bench.report import Goal, machine, write
 
 CAPITALS = {
@@ -183,8 +183,7 @@ def main() -> None:
         print("\n".join(rows), flush=True)
         goals += kept + kept_too
     lines = [
-        f"{about(engines[0])}, {AT_ONCE} threads and {AT_ONCE} tasks at the same time. "
-        + machine("torch", "transformers", "xllamacpp"),
+        f"{about(engines[0])}, {AT_ONCE} threads and {AT_ONCE} tasks at the same time. " + machine(*libraries(device)),
         "",
         "| engine | requests | capitals known | foreign answers | requests a second | MB held | threads left |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -25,7 +25,7 @@ import torch
 from confroute import SamplingOptions
 from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.edge.naming import resolve_edge
-from tests.bench.devices import about, on, plain_model, torch_edge
+from tests.bench.devices import about, libraries, on, plain_model, torch_edge
 from tests.bench.report import machine, write
 from tests.bench.scaling import Prompts
 
@@ -124,7 +124,7 @@ def main() -> None:
     head = (
         f"{about(engine)}, a prompt of about {PROMPT_TOKENS} tokens, {arguments.repeats} runs of each in turn. "
         f"Memory gives {speed / 1e9:.1f} GB a second. "
-        f"{machine('torch', 'transformers', 'xllamacpp')}"
+        f"{machine(*libraries(device))}"
     )
     table = ["| samples | what | tokens a second | ms a step | range | share of the floor |"]
     table.append("| ---: | --- | ---: | ---: | ---: | ---: |")

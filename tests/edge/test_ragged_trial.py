@@ -11,7 +11,7 @@ import pytest
 
 from confroute import resolve_edge
 from confroute.edge.checkpoints import from_gguf
-from confroute.edge.ragged import RaggedPrompt
+from confroute.edge.ragged_prompt import RaggedPrompt
 from confroute.edge.ragged_trial import runs_ragged
 from confroute.edge.transformers import TransformersEngine
 from tests.edge.tiny_models import model_of

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from confroute.edge.passes import Piece, Tensor
-from confroute.edge.ragged import UNLIMITED, RaggedPasses, RaggedPrompt
+from confroute.edge.ragged import RaggedPasses
+from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt
 
 
 def runs_ragged(model: Any) -> bool:

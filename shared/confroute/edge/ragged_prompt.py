@@ -1,0 +1,85 @@
+"""A prompt in ragged passes: it attends to itself, and is read once for all who continue it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from confroute.edge.passes import Tensor
+
+UNLIMITED = 1 << 60
+
+Layers: TypeAlias = dict[int, tuple[Tensor, Tensor]]
+"""Keys and values by the layer's index; each has the heads first and the tokens last but one."""
+
+
+class RaggedPrompt:
+    """A prompt's tokens, and the keys and values of those read so far."""
+
+    def __init__(self, ids: tuple[int, ...], known: Iterable[RaggedPrompt] = ()) -> None:
+        self.ids = ids
+        self.read = 0
+        self.logits: Tensor | None = None
+        self.hidden: Tensor | None = None
+        self._layers: Layers = {}
+        self._masked: tuple[tuple[int, ...], Tensor] | None = None
+        # The longest beginning that one of the *known* prompts has read; the last token is read anew for its logits.
+        begun = max(((_shared(ids[:-1], other), i, other) for i, other in enumerate(known)), default=(0, 0, None))
+        self.read, _, like = begun
+        if like is not None and self.read:
+            for layer, kept in like._layers.items():
+                for ours, theirs in zip(self._store(layer, *kept), kept, strict=True):
+                    ours[:, : self.read] = theirs[:, : self.read]
+
+    def positions(self, tokens: int) -> list[int]:
+        return list(range(self.read, self.read + tokens))
+
+    def rows(self, tokens: int) -> range:
+        """Which of the last *tokens* a pass gives logits for."""
+        return range(tokens - 1, tokens)
+
+    def advance(self, tokens: int, logits: Tensor, hidden: Tensor | None) -> None:
+        self.read += tokens
+        if self.read == len(self.ids):
+            self.logits, self.hidden, self._masked = logits[-1], hidden, None
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
+        import torch
+
+        begin, end = self.read, self.read + query.shape[1]
+        keys, values = self._store(layer, key, value)
+        keys[:, begin:end], values[:, begin:end] = key, value
+        first = max(0, begin - window + 1)
+        keys, values = keys[:, first:end], values[:, first:end]
+        # Heads that share keys stand one after the other, as more queries: nothing is repeated for each.
+        shared = query.reshape(len(keys), -1, query.shape[-1])
+        mask = self._mask(first, end, window, len(query) // len(keys), query.device)
+        seen = torch.nn.functional.scaled_dot_product_attention(
+            shared[None], keys[None], values[None], attn_mask=mask, scale=scaling
+        )[0]
+        return seen.reshape(*query.shape[:2], -1)
+
+    def _mask(self, first: int, end: int, window: int, groups: int, device: Any) -> Tensor:
+        """Which of the keys *first* to *end* each new token sees, the same in all layers of a pass."""
+        import torch
+
+        wanted = (first, self.read, end, window)
+        if self._masked is None or self._masked[0] != wanted:
+            at, seen = torch.arange(self.read, end, device=device), torch.arange(first, end, device=device)
+            mask = (seen <= at[:, None]) & (seen > at[:, None] - window)
+            self._masked = wanted, mask.repeat(groups, 1)
+        return self._masked[1]
+
+    def read_layer(self, layer: int) -> tuple[Tensor, Tensor]:
+        return self._layers[layer]
+
+    def _store(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        if layer not in self._layers:
+            keys, values = (new.new_empty(len(new), len(self.ids), new.shape[-1]) for new in (key, value))
+            self._layers[layer] = keys, values
+        return self._layers[layer]
+
+
+def _shared(ids: Sequence[int], other: RaggedPrompt) -> int:
+    pairs = enumerate(zip(ids, other.ids[: other.read], strict=False))
+    return next((i for i, (ours, theirs) in pairs if ours != theirs), min(len(ids), other.read))

@@ -1,0 +1,168 @@
+"""Branches of several prompts attend together, and none is the wiser for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from confroute.edge.passes import Piece, Unwanted
+from confroute.edge.ragged import RaggedPasses
+from confroute.edge.ragged_branches import RaggedBranches, arrange
+from confroute.edge.ragged_prompt import RaggedPrompt
+from confroute.edge.transformers import TransformersEngine
+from tests.edge.tiny_models import CHARACTERS, passes_of
+
+torch = pytest.importorskip("torch")
+
+VOCABULARY = len(CHARACTERS)
+
+
+class Conversation:
+    """Branches of one prompt, and the tokens that each has had."""
+
+    def __init__(self, passes: RaggedPasses, prompt: list[int], firsts: list[int]) -> None:
+        read = passes.prompt(tuple(prompt))
+        passes.run([Piece(read, prompt)])
+        self.branches = passes.branches(read, len(firsts))
+        self.texts = [[*prompt, first] for first in firsts]
+
+    def piece(self) -> Piece:
+        return Piece(self.branches, [text[-1] for text in self.texts])
+
+    def take(self, logits: Any, shift: int) -> None:
+        """Goes on with the token that is *shift* ids after the likeliest, so that branches differ."""
+        for text, row in zip(self.texts, logits, strict=True):
+            text.append((int(row.argmax()) + shift) % VOCABULARY + 1)
+
+    def keep(self, kept: list[int]) -> None:
+        self.branches.keep(kept)
+        self.texts = [self.texts[i] for i in kept]
+
+
+def go_on(passes: RaggedPasses, asked: list[Conversation], shift: int = 0) -> None:
+    """One pass; its logits are those after each text as a prompt, which nothing here touches."""
+    ours = passes.run([one.piece() for one in asked])
+    texts = [text for one in asked for text in one.texts]
+    theirs = passes.run([Piece(passes.prompt(tuple(text)), text) for text in texts])
+    torch.testing.assert_close(torch.cat(ours), torch.cat(theirs), atol=2e-4, rtol=1e-4)
+    for one, logits in zip(asked, ours, strict=True):
+        one.take(logits, shift)
+
+
+tokens = st.integers(1, VOCABULARY)
+arrival = st.tuples(st.lists(tokens, min_size=1, max_size=24), st.lists(tokens, min_size=1, max_size=4))
+step = st.fixed_dictionaries(
+    {
+        "come": st.lists(arrival, max_size=3),
+        "leave": st.sets(st.integers(0, 5), max_size=2),
+        "end": st.sets(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=3),
+        "without": st.sets(st.integers(0, 5), max_size=1),
+        "fails": st.booleans(),
+        "shift": st.integers(0, 3),
+        "passes": st.sampled_from([1, 1, 2, 6]),
+    }
+)
+
+
+@pytest.mark.parametrize("kind", ["full", "sliding"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(step, min_size=1, max_size=10))
+def test_whoever_comes_and_goes_a_branch_sees_its_own_text(
+    tiny: Callable[..., TransformersEngine], kind: str, steps: list[dict[str, Any]]
+) -> None:
+    """Prompts of any length join with any number of branches, branches end, requests leave, a pass is for some only or
+    is given up in the middle: the logits of each branch are those after its text as a prompt."""
+    passes = passes_of(tiny(kind))
+    running: list[Conversation] = []
+    with torch.inference_mode():
+        for each in steps:
+            running = [one for i, one in enumerate(running) if i not in each["leave"]]
+            for i, one in enumerate(running):
+                left = [place for place in range(len(one.texts)) if (i, place) not in each["end"]]
+                one.keep(left or [0])
+            running += [Conversation(passes, prompt, firsts) for prompt, firsts in each["come"]]
+            asked = [one for i, one in enumerate(running) if i not in each["without"]]
+            if not asked:
+                continue
+            if each["fails"]:
+                layers = iter([True])
+                with pytest.raises(Unwanted):
+                    passes.run([one.piece() for one in asked], lambda layers=layers: next(layers, False))
+            for _ in range(each["passes"]):
+                go_on(passes, asked, each["shift"])
+
+
+@pytest.mark.parametrize("kind", ["full", "sliding"])
+def test_a_pass_without_one_of_a_stack(tiny: Callable[..., TransformersEngine], kind: str) -> None:
+    """Who is left out of a pass, as after an error, goes on from where it was."""
+    passes = passes_of(tiny(kind))
+    with torch.inference_mode():
+        asked = [Conversation(passes, list(range(1, tokens)), [tokens]) for tokens in (12, 9, 20, 7)]
+        for some in (asked, asked[1:], asked, asked[:3], asked[:1], asked):
+            go_on(passes, some)
+
+
+def branches(tokens: int, n: int) -> RaggedBranches:
+    return RaggedBranches(RaggedPrompt(tuple(range(tokens))), n)
+
+
+def stacks_of(asked: list[RaggedBranches]) -> list[list[RaggedBranches]]:
+    """The members of each stack after a pass for these."""
+    arranged = arrange(asked)
+    for each in asked:
+        each.advance(len(each.places), None, None)
+    for stack, members in arranged:
+        stack.ask(members, "cpu")
+        stack.advance()
+    return [members for _, members in arranged]
+
+
+def test_requests_alike_share_a_stack() -> None:
+    """Thirty-two short questions are one operation; a long prompt, and one asked for many samples, do not pad the
+    others."""
+    short = [branches(10 + i, 1) for i in range(32)]
+    long, many = branches(3000, 1), branches(20, 10)
+    assert sorted(map(len, stacks_of([*short, long, many]))) == [1, 1, 32]
+
+
+def test_the_copies_of_prompts_are_bounded() -> None:
+    """Long prompts share a stack only as far as their copies are no more than 8,192 tokens, padding included."""
+    for asked in ([branches(1500, 1) for _ in range(9)], [branches(9000, 1) for _ in range(3)]):
+        for members in stacks_of(asked):
+            assert len(members) == 1 or len(members) * max(len(each.prompt.ids) for each in members) <= 8192
+
+
+def test_who_comes_one_by_one_is_moved_seldom() -> None:
+    """Of 64 requests that come one after the other, in turn with passes for all, each is moved to a stack at least half
+    as large again, and there are never more stacks than a logarithm says."""
+    asked: list[RaggedBranches] = []
+    moved: dict[int, int] = {}
+    for _ in range(64):
+        asked.append(branches(10, 1))
+        before = [each.stack for each in asked]
+        stacks = stacks_of(asked)
+        for each, stood in zip(asked, before, strict=True):
+            moved[id(each)] = moved.get(id(each), 0) + (each.stack is not stood)
+        assert len(stacks) <= 7
+    assert max(moved.values()) <= 11  # 1.5 ** 11 > 64
+
+
+def test_a_stack_half_empty_is_left() -> None:
+    """Branches that ended cost no more than those that go on."""
+    many = branches(10, 8)
+    others = [branches(10, 8) for _ in range(3)]
+    stacks_of([many, *others])
+    stood = many.stack
+    for each in (many, *others):
+        each.keep([1, 2, 5, 6, 7])
+    stacks_of([many, *others])
+    assert many.stack is stood
+    for each in (many, *others):
+        each.keep([0, 1, 2])
+    stacks_of([many, *others])
+    assert many.stack is not stood
+    assert list(many.places) == [0, 1, 2]
