@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from confroute.edge.transformers import TransformersEngine
 from tests.edge.tiny_models import CHARACTERS, passes_of
 
 torch = pytest.importorskip("torch")
+TorchDispatchMode = pytest.importorskip("torch.utils._python_dispatch").TorchDispatchMode
 
 VOCABULARY = len(CHARACTERS)
 
@@ -53,6 +55,50 @@ def go_on(passes: RaggedPasses, asked: list[Conversation], shift: int = 0) -> No
         one.take(logits, shift)
 
 
+class Unrecorded:
+    """Stands for the replays of a CUDA device where there is none: notes what each pass does."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, list[Any]]] = []
+
+    def run(self, form: Any, given: Any, forward: Callable[[Any], Any]) -> Any:
+        with Operations() as operations:
+            logits = forward(given)
+        self.done.append((form, operations.seen))
+        return logits
+
+
+class Operations(TorchDispatchMode):
+    """Notes each operation with its shapes and its other arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def plain(each: Any) -> Any:
+            if isinstance(each, list | tuple):
+                return [plain(part) for part in each]
+            return (each.shape, each.stride()) if isinstance(each, torch.Tensor) else each
+
+        self.seen.append((str(func), plain(args), plain(sorted((kwargs or {}).items()))))
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def running(engine: TransformersEngine, *, fixed: bool) -> Generator[RaggedPasses]:
+    """The passes of the engine's model; where *fixed*, as on a CUDA device."""
+    passes = passes_of(engine)
+    own = passes._replays
+    passes._replays = (own or Unrecorded()) if fixed else None
+    try:
+        with torch.inference_mode():
+            yield passes
+        assert own is None or own._able, "Nothing that was to be recorded could not be."
+    finally:
+        passes._replays = own
+
+
 tokens = st.integers(1, VOCABULARY)
 arrival = st.tuples(st.lists(tokens, min_size=1, max_size=24), st.lists(tokens, min_size=1, max_size=4))
 step = st.fixed_dictionaries(
@@ -68,42 +114,65 @@ step = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("kind", ["full", "sliding"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, min_size=1, max_size=10))
 def test_whoever_comes_and_goes_a_branch_sees_its_own_text(
-    tiny: Callable[..., TransformersEngine], kind: str, steps: list[dict[str, Any]]
+    tiny: Callable[..., TransformersEngine], kind: str, fixed: bool, steps: list[dict[str, Any]]
 ) -> None:
     """Prompts of any length join with any number of branches, branches end, requests leave, a pass is for some only or
     is given up in the middle: the logits of each branch are those after its text as a prompt."""
-    passes = passes_of(tiny(kind))
-    running: list[Conversation] = []
-    with torch.inference_mode():
+    going: list[Conversation] = []
+    with running(tiny(kind), fixed=fixed) as passes:
         for each in steps:
-            running = [one for i, one in enumerate(running) if i not in each["leave"]]
-            for i, one in enumerate(running):
+            going = [one for i, one in enumerate(going) if i not in each["leave"]]
+            for i, one in enumerate(going):
                 left = [place for place in range(len(one.texts)) if (i, place) not in each["end"]]
                 one.keep(left or [0])
-            running += [Conversation(passes, prompt, firsts) for prompt, firsts in each["come"]]
-            asked = [one for i, one in enumerate(running) if i not in each["without"]]
+            going += [Conversation(passes, prompt, firsts) for prompt, firsts in each["come"]]
+            asked = [one for i, one in enumerate(going) if i not in each["without"]]
             if not asked:
                 continue
             if each["fails"]:
-                layers = iter([True])
+                layers = iter([] if fixed else [True])
                 with pytest.raises(Unwanted):
                     passes.run([one.piece() for one in asked], lambda layers=layers: next(layers, False))
             for _ in range(each["passes"]):
                 go_on(passes, asked, each["shift"])
 
 
+@pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("kind", ["full", "sliding"])
-def test_a_pass_without_one_of_a_stack(tiny: Callable[..., TransformersEngine], kind: str) -> None:
+def test_a_pass_without_one_of_a_stack(tiny: Callable[..., TransformersEngine], kind: str, fixed: bool) -> None:
     """Who is left out of a pass, as after an error, goes on from where it was."""
-    passes = passes_of(tiny(kind))
-    with torch.inference_mode():
+    with running(tiny(kind), fixed=fixed) as passes:
         asked = [Conversation(passes, list(range(1, tokens)), [tokens]) for tokens in (12, 9, 20, 7)]
         for some in (asked, asked[1:], asked, asked[:3], asked[:1], asked):
             go_on(passes, some)
+
+
+@pytest.mark.parametrize("kind", ["full", "sliding"])
+def test_what_is_recorded_is_what_every_pass_does(tiny: Callable[..., TransformersEngine], kind: str) -> None:
+    """From the second of a form on, passes are the same operations on the same shapes with the same numbers, though
+    branches end and windows move on, and nothing in them waits for the device or comes from this side of it. Answers of
+    100 tokens are of two forms."""
+    noting = Unrecorded()
+    with running(tiny(kind), fixed=True) as passes:
+        asked = [Conversation(passes, list(range(1, tokens)), [tokens, 1]) for tokens in (12, 9, 20)]
+        passes._replays = noting
+        for at in range(100):
+            if at in (10, 30):
+                asked[at // 20].keep([1])
+            passes.run([one.piece() for one in asked])
+    by_form: dict[Any, list[Any]] = {}
+    for form, operations in noting.done:
+        by_form.setdefault(form, []).append(operations)
+    assert len(by_form) == 2, "64 tokens, and twice as many"
+    for _, recorded, *replayed in by_form.values():
+        names = {name for name, _, _ in recorded}
+        assert not names & {"aten._local_scalar_dense.default", "aten.lift_fresh.default", "aten.nonzero.default"}
+        assert all(operations == recorded for operations in replayed)
 
 
 def branches(tokens: int, n: int) -> RaggedBranches:
@@ -113,10 +182,10 @@ def branches(tokens: int, n: int) -> RaggedBranches:
 def stacks_of(asked: list[RaggedBranches]) -> list[list[RaggedBranches]]:
     """The members of each stack after a pass for these."""
     arranged = arrange(asked)
-    for each in asked:
-        each.advance(len(each.places), None, None)
     for stack, members in arranged:
-        stack.ask(members, "cpu")
+        stack.share(members, [[0] * len(each.places) for each in members], "cpu")
+        for each in members:
+            each.advance(len(each.places), None, None)
         stack.advance()
     return [members for _, members in arranged]
 

@@ -10,12 +10,14 @@ Whether a model can be run so is tested on the model itself when it is loaded; s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confroute.edge.passes import Piece, Tensor, Unwanted
-from confroute.edge.ragged_branches import RaggedBranches, arrange
+from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
 from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt
+from confroute.edge.replays import Replays
 
 ATTENTION = "confroute_ragged"
 
@@ -32,6 +34,7 @@ class RaggedPasses:
         interface.register(ATTENTION, _attention)
         model.set_attn_implementation(ATTENTION)
         self._model = model
+        self._replays = Replays(model.device) if model.device.type == "cuda" else None
 
     def prompt(self, ids: tuple[int, ...], known: Iterable[Any] = ()) -> RaggedPrompt:
         return RaggedPrompt(ids, known)
@@ -45,54 +48,72 @@ class RaggedPasses:
         """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch. With
         *hidden* the pieces' hidden states are set, too: (layers + 1, rows, size).
 
-        Where this raises, nothing has changed. Whether it is still *wanted* is asked at each layer.
+        Where this raises, nothing has changed. Whether it is still *wanted* is asked at each layer, or once where the
+        pass is replayed.
         """
         import torch
 
         device = self._model.device
+        tokens = {id(piece.of): piece.tokens for piece in pieces}
         branches = [piece.of for piece in pieces if isinstance(piece.of, RaggedBranches)]
-        stacks = [(stack, stack.ask(asked, device)) for stack, asked in arrange(branches)]
-        attending: list[tuple[Any, Sequence[Any]]] = [
-            *stacks,
-            *((piece.of, [piece.of]) for piece in pieces if not isinstance(piece.of, RaggedBranches)),
-        ]
-        tokens_of = {id(piece.of): piece.tokens for piece in pieces}
-        given_order = list(tokens_of)
-        pieces = [Piece(of, tokens_of[id(of)]) for _, together in attending for of in together]
-        sizes = [len(piece.tokens) for piece in pieces]
-        begins = [sum(sizes[:i]) for i in range(len(sizes))]
-        places = [
-            begin + row for begin, piece in zip(begins, pieces, strict=True) for row in piece.of.rows(len(piece.tokens))
-        ]
-        rows = torch.tensor(places, device=device)
-        reply: Any = self._model(
-            input_ids=torch.tensor([[token for piece in pieces for token in piece.tokens]], device=device),
-            position_ids=torch.tensor(
-                [[at for piece in pieces for at in piece.of.positions(len(piece.tokens))]], device=device
-            ),
-            use_cache=False,
-            output_hidden_states=hidden,
-            logits_to_keep=rows,  # a vocabulary of logits for each token of a long prompt would outweigh its cache
-            ragged=(
-                [(each, sum(len(tokens_of[id(of)]) for of in together)) for each, together in attending],
-                wanted,
-            ),
-        )
-        logits = reply.logits[0]
-        if len(logits) != len(places):  # a model without logits_to_keep
-            logits = logits[rows]
-        counts = [len(piece.of.rows(size)) for piece, size in zip(pieces, sizes, strict=True)]
-        given = logits.float().split(counts)
-        states: Sequence[Tensor] | None = None
-        if hidden:
-            stacked: Tensor = torch.stack([layer[0, rows] for layer in reply.hidden_states])
-            states = stacked.split(counts, 1)
-        for i, (piece, size) in enumerate(zip(pieces, sizes, strict=True)):
-            piece.of.advance(size, given[i], states and states[i])
-        for stack, _ in stacks:
-            stack.advance()
-        rows_of = {id(piece.of): rows for piece, rows in zip(pieces, given, strict=True)}
-        return [rows_of[of] for of in given_order]
+        stacks = arrange(branches, fixed=self._replays is not None)
+        prompts = [(piece.of, [piece.of]) for piece in pieces if not isinstance(piece.of, RaggedBranches)]
+        attending: list[tuple[Any, Sequence[Any]]] = [*stacks, *prompts]
+        shares = [each.share(asked, [tokens[id(of)] for of in asked], device) for each, asked in attending]
+        begins = itertools.accumulate((len(share.ids) for share in shares), initial=0)
+        rows = [begin + row for begin, share in zip(begins, shares, strict=False) for row in share.rows]
+        ids = [token for share in shares for token in share.ids]
+        positions = [at for share in shares for at in share.positions]
+        units = [(each, len(share.ids)) for (each, _), share in zip(attending, shares, strict=True)]
+        given: Tensor = torch.tensor([ids, positions], device=device)
+        chosen: Tensor = torch.tensor(rows, device=device)
+        states: Tensor | None = None
+        if self._replays is not None and not prompts and not hidden:
+            if not wanted():
+                raise Unwanted
+            form = tuple(stack.form for stack, _ in stacks)
+            logits = self._replays.run(form, given, lambda given: self._forward(given, units).logits[0])
+        else:
+            reply = self._forward(given, units, wanted, output_hidden_states=hidden, logits_to_keep=chosen)
+            logits: Tensor = reply.logits[0]
+            if hidden:
+                layers: Sequence[Tensor] = reply.hidden_states
+                states = torch.stack([layer[0, chosen] for layer in layers])
+        if len(logits) != len(rows):  # those of all tokens
+            logits = logits[chosen]
+        return self._advance(attending, tokens, logits.float(), states)
+
+    def _forward(
+        self, given: Tensor, units: Sequence[tuple[Any, int]], wanted: Callable[[], bool] = lambda: True, **options: Any
+    ) -> Any:
+        """What the model replies to tokens and their positions, (2, tokens), that stand beside each other by *units*:
+        who attends, and with how many."""
+        for each, _ in units:
+            each.begin()
+        ids, positions = given[:, None]
+        ragged = units, wanted
+        return self._model(input_ids=ids, position_ids=positions, use_cache=False, ragged=ragged, **options)
+
+    def _advance(
+        self,
+        attending: Sequence[tuple[Any, Sequence[Any]]],
+        tokens: Mapping[int, Sequence[int]],
+        logits: Tensor,
+        states: Tensor | None,
+    ) -> list[Tensor]:
+        """What has succeeded is made known; the logits of each piece, in the order of their *tokens*."""
+        told: dict[int, Tensor] = {}
+        begin = 0
+        for each, asked in attending:
+            for of in asked:
+                count = len(tokens[id(of)]) if isinstance(of, RaggedBranches) else 1
+                end = begin + count
+                told[id(of)] = logits[begin:end]
+                of.advance(len(tokens[id(of)]), logits[begin:end], None if states is None else states[:, begin:end])
+                begin = end
+            if isinstance(each, Stack):
+                each.advance()
+        return [told[of] for of in tokens]
 
 
 def _attention(

@@ -8,15 +8,19 @@ logarithm of how many there are.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confroute.edge.passes import Tensor
-from confroute.edge.ragged_prompt import Layers, RaggedPrompt
+from confroute.edge.ragged_prompt import Layers, RaggedPrompt, Share
 
 _SHORT = 128  # prompts up to so many tokens may share a stack; of longer ones, those of the same power of two
 _STACKED_TOKENS = 8192  # of prompts, padded, that are copied into one stack at most
 _ROOM = 16
+_FIXED_ROOM = 64  # more, as each growth has to be recorded anew
+
+_serial = itertools.count()
 
 
 class RaggedBranches:
@@ -29,12 +33,6 @@ class RaggedBranches:
         self.places: Sequence[int] = range(n)
         """Which of its rows in the stack go on."""
         self.hidden: Tensor | None = None
-
-    def positions(self, tokens: int) -> list[int]:
-        return [len(self.prompt.ids) + self.length] * tokens
-
-    def rows(self, tokens: int) -> range:
-        return range(tokens)
 
     def advance(self, _tokens: int, _logits: Tensor, hidden: Tensor | None) -> None:
         self.length += 1
@@ -53,159 +51,233 @@ class RaggedBranches:
 class Stack:
     """Branches of several prompts side by side, the tokens of each aligned at their ends.
 
-    The *members* learn of it once a pass with it has succeeded; until then it changes nothing.
+    The *members* learn of it once a pass with it has succeeded; until then it changes nothing. A *fixed* one does the
+    same operations on the same memory in each pass, until its room is used up: rows where nothing goes on take part,
+    and a mask hides what has not been written.
     """
 
-    def __init__(self, members: Sequence[RaggedBranches]) -> None:
+    def __init__(self, members: Sequence[RaggedBranches], *, fixed: bool = False) -> None:
         self.members = members
         self.kind = members[0].kind
+        self.serial = next(_serial)
+        self._fixed = fixed
         self._before = [(each.stack, each.places) for each in members]  # until they have learned of it
         self._rows = max(len(each.places) for each in members)  # of each member
         self._prompt_tokens = max(len(each.prompt.ids) for each in members)
         self._columns = max(each.length for each in members)  # of the tokens that the branches have had
         self._begins = {id(each): self._columns - each.length for each in members}
         self._padded = any(self._begins.values()) or any(len(each.prompt.ids) < self._prompt_tokens for each in members)
-        self._prompts: Layers = {}  # (members, heads, tokens, dimensions)
-        self._own: Layers = {}  # (members, heads, rows, room, dimensions)
-        self._slots: tuple[Sequence[int], tuple[Tensor, Tensor] | None] = (), None
+        self._prompts: Layers = {}  # (heads, members, tokens, dimensions)
+        self._own: Layers = {}  # (heads, members, rows, room, dimensions)
+        self._room = _power(max(self._columns + 1, _FIXED_ROOM if fixed else _ROOM))
+        self._spread: tuple[int, tuple[Tensor, Tensor] | None] = 0, None
+        self._at: Tensor | None = None  # the column of the pass, where it is fixed
+        self._starts: Tensor | None = None
+        self._gathered: tuple[Tensor, list[Stack], Tensor | None] | None = None
         self._masks: dict[int, Tensor] = {}
+
+    @property
+    def slots(self) -> int:
+        return len(self.members) * self._rows
+
+    @property
+    def form(self) -> tuple[int, int]:
+        """Passes of a fixed one are alike while this is the same."""
+        return self.serial, self._room
 
     def serves(self, asked: Sequence[RaggedBranches]) -> bool:
         """Whether a pass for these members is better run with the stack as it is than with a new one."""
         live = sum(len(each.places) for each in asked)
-        slots = len(self.members) * self._rows
         up_to_date = all(self._begins[id(each)] + each.length == self._columns for each in asked)
-        return up_to_date and (live == slots or (len(self.members) > 1 and 2 * live > slots))
+        return up_to_date and (live == self.slots or (len(self.members) > 1 and 2 * live > self.slots))
 
-    def ask(self, asked: Sequence[RaggedBranches], device: Any) -> Sequence[RaggedBranches]:
-        """The next pass is for these members, in the order returned."""
+    def order(self, asked: Sequence[RaggedBranches]) -> list[RaggedBranches]:
         wanted = {id(each) for each in asked}
-        asked = [each for each in self.members if id(each) in wanted]
-        self._find_slots(asked, device)
-        return asked
+        return [each for each in self.members if id(each) in wanted]
+
+    def share(self, asked: Sequence[RaggedBranches], tokens: Sequence[Sequence[int]], device: Any) -> Share:
+        """What the next pass evaluates for these members, in their order."""
+        import torch
+
+        first = {id(each): i * self._rows for i, each in enumerate(self.members)}
+        live = [
+            first[id(each)] + place
+            for each in asked
+            for place in (range(len(each.places)) if self._before else each.places)
+        ]
+        ids = [token for own in tokens for token in own]
+        positions = [len(each.prompt.ids) + each.length for each, own in zip(asked, tokens, strict=True) for _ in own]
+        if self._columns == self._room:
+            self._grow()
+        if self._starts is None:
+            padding = [self._prompt_tokens - len(each.prompt.ids) for each in self.members]
+            self._starts = torch.tensor([padding, [*self._begins.values()]], device=device)[..., None]
+        if self._fixed:
+            if self._at is None:
+                self._at = torch.zeros(1, dtype=torch.long, device=device)
+            self._at.fill_(self._columns)
+            filled_ids, filled_positions = [0] * self.slots, [0] * self.slots
+            for slot, token, position in zip(live, ids, positions, strict=True):
+                filled_ids[slot], filled_positions[slot] = token, position
+            return Share(filled_ids, filled_positions, live)
+        # Those that go on in a stack that serves are ever fewer, so that as many are the same.
+        if len(live) < self.slots and len(live) != self._spread[0]:
+            sources = [0] * self.slots
+            for i, slot in enumerate(live):
+                sources[slot] = i
+            self._spread = len(live), (torch.tensor(sources, device=device), torch.tensor(live, device=device))
+        return Share(ids, positions, range(len(ids)))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         import torch
 
-        spread = self._slots[1]
+        spread = self._spread[1]
         if spread is not None:
             query, key, value = (each.index_select(1, spread[0]) for each in (query, key, value))
         prompt_keys, prompt_values = self._read_prompts(layer)
         keys, values = self._write(layer, key, value)
-        members, heads, rows, columns, _ = keys.shape
-        # Where a sliding window begins is the same for all, up to what the mask hides.
-        shortest = columns - 1 - max(self._begins.values())
-        first = max(0, self._prompt_tokens + shortest + 1 - window)
-        prompt_keys, prompt_values = prompt_keys[:, :, first:], prompt_values[:, :, first:]
-        keys, values = keys[:, :, :, -window:], values[:, :, :, -window:]
-        # Heads that share keys lie side by side: (members, heads, rows, groups, dimensions).
-        query = (query * scaling).view(heads, -1, members, rows, query.shape[-1]).permute(2, 0, 3, 1, 4)
+        heads, members, rows, columns, _ = keys.shape
+        first, shown = 0, 0
+        if not self._fixed:
+            # Where a sliding window begins is the same for all, up to what the mask hides.
+            shortest = self._columns - max(self._begins.values())
+            first = min(max(0, self._prompt_tokens + shortest + 1 - window), self._prompt_tokens)
+            shown = max(0, columns - window)
+            prompt_keys, prompt_values = prompt_keys[:, :, first:], prompt_values[:, :, first:]
+            keys, values = keys[:, :, :, shown:], values[:, :, :, shown:]
+        # Heads that share keys lie side by side: (heads, members, rows, groups, dimensions).
+        query = (query * scaling).view(heads, -1, members, rows, query.shape[-1]).permute(0, 2, 3, 1, 4)
         groups = query.shape[3]
-        together = query.reshape(members, heads, rows * groups, -1)
-        ahead = (together @ prompt_keys.transpose(-1, -2)).view(members, heads, rows, groups, -1)
+        together = query.reshape(heads, members, rows * groups, -1)
+        ahead = (together @ prompt_keys.transpose(-1, -2)).view(heads, members, rows, groups, -1)
         scores: Tensor = torch.cat([ahead, query @ keys.transpose(-1, -2)], -1)
-        if self._padded:
-            scores.masked_fill_(self._unseen(window, first, query.device), -torch.inf)
+        if self._padded or self._fixed:
+            scores.masked_fill_(self._unseen(window, first, shown), -torch.inf)
         shares: Tensor = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
         ahead, own = shares.split([prompt_keys.shape[2], keys.shape[3]], -1)
-        seen = (ahead.reshape(members, heads, rows * groups, -1) @ prompt_values).view(query.shape)
-        seen = (seen + own @ values).permute(1, 3, 0, 2, 4).reshape(heads * groups, members * rows, -1)
+        seen = (ahead.reshape(heads, members, rows * groups, -1) @ prompt_values).view(query.shape)
+        seen = (seen + own @ values).permute(0, 3, 1, 2, 4).reshape(heads * groups, members * rows, -1)
         return seen if spread is None else seen.index_select(1, spread[1])
 
     def advance(self) -> None:
         """A pass has succeeded."""
         for each in self.members if self._before else ():
             each.stack, each.places = self, range(len(each.places))
-        self._before = []
+        self._before, self._gathered = [], None
         self._columns += 1
+
+    def begin(self) -> None:
+        """What one layer finds out for all is forgotten."""
         self._masks.clear()
 
-    def _find_slots(self, asked: Sequence[RaggedBranches], device: Any) -> None:
-        """Which of all rows of all members have a token in the pass; where each of them takes it from, any where it has
-        none; no tensors of that where all have one."""
-        import torch
-
-        at = {id(each): i * self._rows for i, each in enumerate(self.members)}
-        live = [
-            at[id(each)] + place
-            for each in asked
-            for place in (range(len(each.places)) if self._before else each.places)
-        ]
-        if live == self._slots[0]:
-            return
-        slots = len(self.members) * self._rows
-        spread = None
-        if len(live) < slots:
-            sources = [0] * slots
-            for i, slot in enumerate(live):
-                sources[slot] = i
-            spread = torch.tensor(sources, device=device), torch.tensor(live, device=device)
-        self._slots = live, spread
-
-    def _unseen(self, window: int, first: int, device: Any) -> Tensor:
-        """Which keys each member has not: (members, 1, 1, 1, those of the prompts from the *first* and its own)."""
+    def _unseen(self, window: int, first: int, shown: int) -> Tensor:
+        """Which keys each member has not: (members, 1, 1, those of the prompts from the *first* and of its own)."""
         import torch
 
         if window not in self._masks:
-            begins: list[list[int]] = [[], []]
-            for each in self.members:
-                begin = self._begins[id(each)]
-                of_window = self._prompt_tokens + self._columns - begin + 1 - window
-                begins[0].append(max(self._prompt_tokens - len(each.prompt.ids), of_window))
-                begins[1].append(begin)
-            ahead, own = torch.tensor(begins, device=device)[..., None]
-            shown = max(0, self._columns + 1 - window)
-            columns = torch.arange(first, self._prompt_tokens, device=device)
-            masks = columns < ahead, torch.arange(shown, self._columns + 1, device=device) < own
-            self._masks[window] = torch.cat(masks, 1)[:, None, None, None]
+            assert self._starts is not None  # noqa: S101 - a pass begins with them
+            padding, begins = self._starts
+            at: Any = self._columns if self._at is None else self._at
+            end = self._room if self._fixed else self._columns + 1
+            ahead = torch.arange(first, self._prompt_tokens, device=begins.device)
+            own = torch.arange(shown, end, device=begins.device)
+            past = ahead <= self._prompt_tokens + at - begins - window
+            unseen = torch.cat([(ahead < padding) | past, (own < begins) | (own > at) | (own <= at - window)], 1)
+            self._masks[window] = unseen[:, None, None]
         return self._masks[window]
 
     def _read_prompts(self, layer: int) -> tuple[Tensor, Tensor]:
         if layer not in self._prompts:
             of_members = [each.prompt.read_layer(layer) for each in self.members]
-            keys, values = (
-                of_members[0][which][None]
-                if len(of_members) == 1
-                else _aligned([of_member[which] for of_member in of_members], self._prompt_tokens)
-                for which in range(2)
-            )
-            self._prompts[layer] = keys, values
+            keys, values = zip(*of_members, strict=True)
+            self._prompts[layer] = self._aligned(keys), self._aligned(values)
         return self._prompts[layer]
+
+    def _aligned(self, prompts: Sequence[Tensor]) -> Tensor:
+        """Those of (heads, tokens, dimensions) in one, their ends together. What is before shorter ones is hidden."""
+        import torch
+
+        first, tokens = prompts[0], self._prompt_tokens
+        if len(prompts) == 1:
+            return first[:, None]
+        if self._fixed:  # two copies, but no operation for each prompt
+            together: Tensor = torch.cat(list(prompts), 1)
+            index, _, _ = self._sources(first.device)
+            return together.index_select(1, index).unflatten(1, (len(prompts), tokens))
+        whole = first.new_zeros(len(first), len(prompts), tokens, first.shape[-1])
+        for i, prompt in enumerate(prompts):
+            whole[:, i, tokens - prompt.shape[1] :] = prompt
+        return whole
 
     def _write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values of the branches, with those of the pass."""
-        end = self._columns
-        held = self._own.get(layer) or self._taken_over(layer, key, value)
-        if held[0].shape[3] == end:
-            grown = [each.new_empty(*each.shape[:3], 2 * end, each.shape[-1]) for each in held]
-            for new, old in zip(grown, held, strict=True):
-                new[:, :, :, :end] = old
-            held = grown[0], grown[1]
-        self._own[layer] = held
+        if layer not in self._own:
+            self._own[layer] = self._taken_over(layer, 0, key), self._taken_over(layer, 1, value)
+        held = self._own[layer]
+        at = self._columns
         for to, new in zip(held, (key, value), strict=True):
-            to[:, :, :, end] = new.view(len(new), len(self.members), self._rows, -1).transpose(0, 1)
-        return held[0][:, :, :, : end + 1], held[1][:, :, :, : end + 1]
+            new = new.view(len(new), len(self.members), self._rows, 1, -1)
+            if self._at is None:
+                to[:, :, :, at : at + 1] = new
+            else:
+                to.index_copy_(3, self._at, new)
+        end = self._room if self._fixed else at + 1
+        return held[0][:, :, :, :end], held[1][:, :, :, :end]
 
-    def _taken_over(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """What the members have written so far, wherever they stood."""
-        shape = len(self.members), len(key), self._rows, max(_ROOM, _power(self._columns + 1))
-        keys, values = (new.new_zeros(*shape, new.shape[-1]) for new in (key, value))
-        for i, (each, (stack, places)) in enumerate(zip(self.members, self._before, strict=True)):
-            if stack is not None:
-                for to, held in zip((keys, values), stack._read(layer, each, places), strict=True):
-                    to[i, :, : len(places), self._begins[id(each)] : self._columns] = held
-        return keys, values
+    def _taken_over(self, layer: int, which: int, like: Tensor) -> Tensor:
+        """What the members have written so far, wherever they stood. What has yet to be written is hidden."""
+        import torch
 
-    def _read(self, layer: int, member: RaggedBranches, places: Sequence[int]) -> list[Tensor]:
-        """What a member has written in here, (heads, places, tokens, dimensions)."""
-        at = next(i for i, each in enumerate(self.members) if each is member)
-        begin = self._begins[id(member)]
-        rows = [each[at, :, :, begin : begin + member.length] for each in self._own[layer]]
-        return [each[:, list(places)] for each in rows] if len(places) < self._rows else rows
+        shape = len(self.members), self._rows, self._room
+        _, stacks, index = self._sources(like.device)
+        if index is None:
+            return like.new_zeros(len(like), *shape, like.shape[-1])
+        held: list[Tensor] = [stack._own[layer][which].flatten(1, 3) for stack in stacks]
+        together: Tensor = held[0] if len(held) == 1 else torch.cat(held, 1)
+        return together.index_select(1, index).unflatten(1, shape)
+
+    def _sources(self, device: Any) -> tuple[Tensor, list[Stack], Tensor | None]:
+        """From where in all its prompts, one after the other, each token comes; which stacks its members stood in, and
+        from where in their columns, one after the other, each column comes: any where there is nothing to come."""
+        import torch
+
+        if self._gathered is not None:
+            return self._gathered
+        assert self._starts is not None  # noqa: S101 - a pass begins with them
+        padding, begins = self._starts
+        sizes = [len(each.prompt.ids) for each in self.members]
+        ends = torch.tensor(list(itertools.accumulate(sizes, initial=0))[:-1], device=device)[:, None]
+        tokens = (torch.arange(self._prompt_tokens, device=device) - padding).clamp(min=0) + ends
+        stacks = list({id(stack): stack for stack, _ in self._before if stack is not None}.values())
+        columns: Tensor | None = None
+        if stacks:
+            offsets = itertools.accumulate((each.slots * each._room for each in stacks), initial=0)
+            offset_of = {id(stack): offset for stack, offset in zip(stacks, offsets, strict=False)}
+            firsts: list[list[int]] = []
+            for each, (stack, places) in zip(self.members, self._before, strict=True):
+                own = [0] * self._rows
+                if stack is not None:
+                    begin = offset_of[id(stack)] + stack._begins[id(each)] - self._begins[id(each)]
+                    row = stack.members.index(each) * stack._rows
+                    own[: len(places)] = [begin + (row + place) * stack._room for place in places]
+                firsts.append(own)
+            at = torch.arange(self._room, device=device)
+            columns = torch.tensor(firsts, device=device)[..., None] + at
+            written = (at >= begins) & (at < self._columns)
+            columns = columns.masked_fill(~written[:, None], 0).flatten()
+        self._gathered = tokens.flatten(), stacks, columns
+        return self._gathered
+
+    def _grow(self) -> None:
+        for layer, held in self._own.items():
+            keys, values = (each.new_zeros(*each.shape[:3], 2 * self._room, each.shape[-1]) for each in held)
+            keys[:, :, :, : self._room], values[:, :, :, : self._room] = held
+            self._own[layer] = keys, values
+        self._room *= 2
 
 
-def arrange(asked: Iterable[RaggedBranches]) -> list[tuple[Stack, list[RaggedBranches]]]:
-    """The stacks to run a pass for these branches with."""
+def arrange(asked: Iterable[RaggedBranches], *, fixed: bool = False) -> list[tuple[Stack, list[RaggedBranches]]]:
+    """The stacks to run a pass for these branches with, and for which of its members each is asked."""
     by_stack: dict[int, tuple[Stack | None, list[RaggedBranches]]] = {}
     for each in asked:
         by_stack.setdefault(id(each.stack), (each.stack, []))[1].append(each)
@@ -223,17 +295,9 @@ def arrange(asked: Iterable[RaggedBranches]) -> list[tuple[Stack, list[RaggedBra
             if len(others) <= 2 * len(members) and len(others) + len(members) <= most:
                 members += others
                 stay = [each for each in stay if each[0] is not stack]
-        stay += [(Stack(some), some) for some in (members[i : i + most] for i in range(0, len(members), most))]
-    return stay
-
-
-def _aligned(parts: Sequence[Tensor], tokens: int) -> Tensor:
-    """Those of (heads, tokens, dimensions) in one, their ends together, with zeros before the shorter ones."""
-    first = parts[0]
-    whole = first.new_zeros(len(parts), len(first), tokens, first.shape[-1])
-    for each, part in zip(whole, parts, strict=True):
-        each[:, tokens - part.shape[1] :] = part
-    return whole
+        parts = [members[i : i + most] for i in range(0, len(members), most)]
+        stay += [(Stack(part, fixed=fixed), part) for part in parts]
+    return [(stack, stack.order(members)) for stack, members in stay]
 
 
 def _power(count: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from confroute.edge.passes import Tensor
@@ -11,6 +12,15 @@ UNLIMITED = 1 << 60
 
 Layers: TypeAlias = dict[int, tuple[Tensor, Tensor]]
 """Keys and values by the layer's index; each has the heads first and the tokens last but one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a pass evaluates for one who attends: tokens, their positions, and for which of them logits are wanted."""
+
+    ids: Sequence[int]
+    positions: Sequence[int]
+    rows: Sequence[int]
 
 
 class RaggedPrompt:
@@ -31,12 +41,12 @@ class RaggedPrompt:
                 for ours, theirs in zip(self._store(layer, *kept), kept, strict=True):
                     ours[:, : self.read] = theirs[:, : self.read]
 
-    def positions(self, tokens: int) -> list[int]:
-        return list(range(self.read, self.read + tokens))
+    def share(self, _asked: Sequence[RaggedPrompt], tokens: Sequence[Sequence[int]], _device: Any) -> Share:
+        (own,) = tokens
+        return Share(own, range(self.read, self.read + len(own)), [len(own) - 1])
 
-    def rows(self, tokens: int) -> range:
-        """Which of the last *tokens* a pass gives logits for."""
-        return range(tokens - 1, tokens)
+    def begin(self) -> None:
+        """Nothing is kept from one pass for the next."""
 
     def advance(self, tokens: int, logits: Tensor, hidden: Tensor | None) -> None:
         self.read += tokens
