@@ -15,7 +15,7 @@ from confroute.edge.ragged import RaggedPasses
 from confroute.edge.ragged_branches import RaggedBranches, arrange
 from confroute.edge.ragged_prompt import RaggedPrompt
 from confroute.edge.transformers import TransformersEngine
-from tests.edge.tiny_models import CHARACTERS, passes_of
+from tests.edge.tiny_models import CHARACTERS, model_of, passes_of
 
 torch = pytest.importorskip("torch")
 TorchDispatchMode = pytest.importorskip("torch.utils._python_dispatch").TorchDispatchMode
@@ -150,6 +150,24 @@ def test_a_pass_without_one_of_a_stack(tiny: Callable[..., TransformersEngine], 
         asked = [Conversation(passes, list(range(1, tokens)), [tokens]) for tokens in (12, 9, 20, 7)]
         for some in (asked, asked[1:], asked, asked[:3], asked[:1], asked):
             go_on(passes, some)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("kind", ["full", "sliding"])
+def test_prompts_read_beside_each_other(tiny: Callable[..., TransformersEngine], kind: str, fixed: bool) -> None:
+    """Prompts of any length that a pass reads whole, and one that it reads on, have the logits that transformers' own
+    model gives for each by itself; so have their branches."""
+    texts = [[1 + (7 * i + at) % VOCABULARY for at in range(tokens)] for i, tokens in enumerate((3, 40, 17, 90, 1, 64))]
+    with running(tiny(kind), fixed=fixed) as passes:
+        prompts = [passes.prompt(tuple(text)) for text in texts]
+        passes.run([Piece(prompts[0], texts[0][:2])])
+        pieces = [Piece(prompt, text[prompt.read :]) for prompt, text in zip(prompts, texts, strict=True)]
+        ours = passes.run(pieces)
+        after = passes.run([Piece(passes.branches(prompt, 1), [5]) for prompt in prompts])
+        own = model_of(tiny(kind))
+        for text, first, second in zip(texts, ours, after, strict=True):
+            theirs = own(input_ids=torch.tensor([[*text, 5]])).logits[0, -2:]
+            torch.testing.assert_close(torch.cat([first, second]).cpu(), theirs, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["full", "sliding"])

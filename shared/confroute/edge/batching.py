@@ -166,15 +166,12 @@ class Batcher:
                 chosen.append((job, logits, job.answers.choose(logits)))
         if not chosen:
             return
-        # One transfer for all, since each waits for the device.
+        # Few transfers for all, since each waits for the device.
         tokens: Tensor = torch.cat([own for _, _, own in chosen])
         distribution: Tensor = torch.cat([logits for _, logits, _ in chosen]).log_softmax(-1)
         logprobs: list[float] = distribution.gather(1, tokens[:, None])[:, 0].tolist()
-        best = distribution.topk(max(job.answers.options.alternatives for job, _, _ in chosen))
-        likeliest: list[list[int]] = best.indices.tolist()
-        theirs: list[list[float]] = best.values.tolist()
-        places = [list(zip(ids, values, strict=True)) for ids, values in zip(likeliest, theirs, strict=True)]
         drawn: list[int] = tokens.tolist()
+        places = _likeliest(distribution, max(job.answers.options.alternatives for job, _, _ in chosen))
         for job, logits, _ in chosen:
             n = len(logits)
             with failing(job):
@@ -200,6 +197,16 @@ class Batcher:
             if piece.of is job.branches or (piece.of is job.prompt and job.branches is None):
                 _settle(job, error)
         self._prompts = OrderedDict((ids, prompt) for ids, prompt in self._prompts.items() if prompt is not piece.of)
+
+
+def _likeliest(distribution: Tensor, count: int) -> list[list[tuple[int, float]]]:
+    """The *count* likeliest tokens of each row and their logprobs."""
+    if not count:
+        return [[] for _ in distribution]
+    best = distribution.topk(count)
+    tokens: list[list[int]] = best.indices.tolist()
+    logprobs: list[list[float]] = best.values.tolist()
+    return [list(zip(ids, values, strict=True)) for ids, values in zip(tokens, logprobs, strict=True)]
 
 
 @contextmanager

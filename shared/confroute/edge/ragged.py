@@ -16,7 +16,7 @@ from typing import Any
 
 from confroute.edge.passes import Piece, Tensor, Unwanted
 from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
-from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt
+from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt, arrange_prompts
 from confroute.edge.replays import Replays
 
 ATTENTION = "confroute_ragged"
@@ -57,7 +57,8 @@ class RaggedPasses:
         tokens = {id(piece.of): piece.tokens for piece in pieces}
         branches = [piece.of for piece in pieces if isinstance(piece.of, RaggedBranches)]
         stacks = arrange(branches, fixed=self._replays is not None)
-        prompts = [(piece.of, [piece.of]) for piece in pieces if not isinstance(piece.of, RaggedBranches)]
+        read = [(piece.of, len(piece.tokens)) for piece in pieces if not isinstance(piece.of, RaggedBranches)]
+        prompts = arrange_prompts(read, together=self._replays is not None)
         attending: list[tuple[Any, Sequence[Any]]] = [*stacks, *prompts]
         shares = [each.share(asked, [tokens[id(of)] for of in asked], device) for each, asked in attending]
         begins = itertools.accumulate((len(share.ids) for share in shares), initial=0)

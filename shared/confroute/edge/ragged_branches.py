@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confroute.edge.passes import Tensor
-from confroute.edge.ragged_prompt import Layers, RaggedPrompt, Share
+from confroute.edge.ragged_prompt import SHORT, Layers, RaggedPrompt, Share, power_of_two
 
-_SHORT = 128  # prompts up to so many tokens may share a stack; of longer ones, those of the same power of two
 _STACKED_TOKENS = 8192  # of prompts, padded, that are copied into one stack at most
 _ROOM = 16
 _FIXED_ROOM = 64  # more, as each growth has to be recorded anew
@@ -45,7 +44,7 @@ class RaggedBranches:
     @property
     def kind(self) -> tuple[int, int]:
         """The most tokens of a prompt and the most branches that those have who share a stack with it."""
-        return max(_SHORT, _power(len(self.prompt.ids))), _power(len(self.places))
+        return max(SHORT, power_of_two(len(self.prompt.ids))), power_of_two(len(self.places))
 
 
 class Stack:
@@ -69,7 +68,7 @@ class Stack:
         self._padded = any(self._begins.values()) or any(len(each.prompt.ids) < self._prompt_tokens for each in members)
         self._prompts: Layers = {}  # (heads, members, tokens, dimensions)
         self._own: Layers = {}  # (heads, members, rows, room, dimensions)
-        self._room = _power(max(self._columns + 1, _FIXED_ROOM if fixed else _ROOM))
+        self._room = power_of_two(max(self._columns + 1, _FIXED_ROOM if fixed else _ROOM))
         self._spread: tuple[int, tuple[Tensor, Tensor] | None] = 0, None
         self._at: Tensor | None = None  # the column of the pass, where it is fixed
         self._starts: Tensor | None = None
@@ -298,8 +297,3 @@ def arrange(asked: Iterable[RaggedBranches], *, fixed: bool = False) -> list[tup
         parts = [members[i : i + most] for i in range(0, len(members), most)]
         stay += [(Stack(part, fixed=fixed), part) for part in parts]
     return [(stack, stack.order(members)) for stack, members in stay]
-
-
-def _power(count: int) -> int:
-    """The power of two that is not less."""
-    return 1 << (count - 1).bit_length()

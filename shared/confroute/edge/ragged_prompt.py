@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -9,6 +10,8 @@ from typing import Any, TypeAlias
 from confroute.edge.passes import Tensor
 
 UNLIMITED = 1 << 60
+SHORT = 128
+"""Texts up to so many tokens may be padded to each other's length; of longer ones, those of the same power of two."""
 
 Layers: TypeAlias = dict[int, tuple[Tensor, Tensor]]
 """Keys and values by the layer's index; each has the heads first and the tokens last but one."""
@@ -80,6 +83,9 @@ class RaggedPrompt:
             self._masked = wanted, mask.repeat(groups, 1)
         return self._masked[1]
 
+    def write_layer(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        self._layers[layer] = keys, values
+
     def read_layer(self, layer: int) -> tuple[Tensor, Tensor]:
         return self._layers[layer]
 
@@ -88,6 +94,79 @@ class RaggedPrompt:
             keys, values = (new.new_empty(len(new), len(self.ids), new.shape[-1]) for new in (key, value))
             self._layers[layer] = keys, values
         return self._layers[layer]
+
+
+class Beginnings:
+    """Prompts that a pass reads from their first token to their last: they attend in one operation, padded at their
+    ends."""
+
+    def __init__(self, prompts: Sequence[RaggedPrompt]) -> None:
+        self._prompts = prompts
+        self._sizes = [len(each.ids) for each in prompts]
+        self._spread: tuple[Tensor, Tensor] | None = None
+        self._masks: dict[int, Tensor] = {}
+
+    def share(self, _asked: Sequence[RaggedPrompt], tokens: Sequence[Sequence[int]], device: Any) -> Share:
+        import torch
+
+        most, ends = max(self._sizes), list(itertools.accumulate(self._sizes))
+        begins = torch.tensor([0, *ends[:-1]], device=device)[:, None]
+        places = torch.arange(most, device=device)
+        real = places < torch.tensor(self._sizes, device=device)[:, None]
+        self._spread = (begins + places).masked_fill(~real, 0).flatten(), real.flatten().nonzero()[:, 0]
+        ids = [token for own in tokens for token in own]
+        return Share(ids, [at for own in tokens for at in range(len(own))], [end - 1 for end in ends])
+
+    def begin(self) -> None:
+        self._masks.clear()
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
+        import torch
+
+        assert self._spread is not None  # noqa: S101 - a pass begins with it
+        into, out_of = self._spread
+        # Copies, as each may be kept for longer than the others are.
+        split: Any = torch.split_with_sizes_copy
+        keys, values = split(key, self._sizes, 1), split(value, self._sizes, 1)
+        for prompt, own_keys, own_values in zip(self._prompts, keys, values, strict=True):
+            prompt.write_layer(layer, own_keys, own_values)
+        shape = len(self._prompts), max(self._sizes)
+        spread = (each.index_select(1, into).unflatten(1, shape).transpose(0, 1) for each in (query, key, value))
+        seen = torch.nn.functional.scaled_dot_product_attention(
+            *spread,
+            attn_mask=self._band(window, shape[1], query.device) if window < shape[1] else None,
+            is_causal=window >= shape[1],
+            scale=scaling,
+            enable_gqa=len(query) != len(key),
+        )
+        return seen.transpose(0, 1).flatten(1, 2).index_select(1, out_of)
+
+    def _band(self, window: int, tokens: int, device: Any) -> Tensor:
+        import torch
+
+        if window not in self._masks:
+            at = torch.arange(tokens, device=device)
+            self._masks[window] = (at <= at[:, None]) & (at > at[:, None] - window)
+        return self._masks[window]
+
+
+def arrange_prompts(
+    asked: Sequence[tuple[RaggedPrompt, int]], *, together: bool
+) -> list[tuple[RaggedPrompt | Beginnings, list[RaggedPrompt]]]:
+    """Who attends in a pass for so many tokens of these prompts, and which of them. Those read whole do so *together*
+    where they are alike in length."""
+    alike: dict[int, list[RaggedPrompt]] = {}
+    alone: list[RaggedPrompt] = []
+    for prompt, tokens in asked:
+        whole = together and tokens == len(prompt.ids)
+        (alike.setdefault(max(SHORT, power_of_two(tokens)), []) if whole else alone).append(prompt)
+    units = [(Beginnings(some), some) for some in alike.values() if len(some) > 1]
+    return [*units, *((each, [each]) for each in [*alone, *(some[0] for some in alike.values() if len(some) == 1)])]
+
+
+def power_of_two(count: int) -> int:
+    """The one that is not less."""
+    return 1 << (count - 1).bit_length()
 
 
 def _shared(ids: Sequence[int], other: RaggedPrompt) -> int:
