@@ -106,8 +106,8 @@ def main() -> None:
     numbers = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
     name: Any = getattr(torch.get_device_module(device), "get_device_name", lambda: device)
     head = (
-        f"8 billion random weights, bfloat16 on torch, {name()}, the last half of {arguments.steps} steps. Memory gives "
-        f"{speed / 1e9:,.0f} GB a second. {machine(*libraries(device))}"
+        f"8 billion random weights, bfloat16 on torch, {name()}, the last half of {arguments.steps} steps. "
+        f"Memory gives {speed / 1e9:,.0f} GB a second. {machine(*libraries(device))}"
     )
     table = [
         "| requests | samples of each | tokens of a prompt | what | tokens a second | ms a step | share of the floor |",
