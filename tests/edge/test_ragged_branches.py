@@ -55,6 +55,13 @@ def go_on(passes: RaggedPasses, asked: list[Conversation], shift: int = 0) -> No
         one.take(logits, shift)
 
 
+def give_up(passes: RaggedPasses, asked: list[Conversation]) -> None:
+    """A pass that is not wanted any more, after a layer where it is asked there."""
+    wanted = iter([] if passes._replays else [True])
+    with pytest.raises(Unwanted):
+        passes.run([one.piece() for one in asked], lambda: next(wanted, False))
+
+
 class Unrecorded:
     """Stands for the replays of a CUDA device where there is none: notes what each pass does."""
 
@@ -107,7 +114,7 @@ step = st.fixed_dictionaries(
         "leave": st.sets(st.integers(0, 5), max_size=2),
         "end": st.sets(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=3),
         "without": st.sets(st.integers(0, 5), max_size=1),
-        "fails": st.booleans(),
+        "fails": st.none() | st.sets(st.integers(0, 5), max_size=2),
         "shift": st.integers(0, 3),
         "passes": st.sampled_from([1, 1, 2, 6]),
     }
@@ -134,12 +141,21 @@ def test_whoever_comes_and_goes_a_branch_sees_its_own_text(
             asked = [one for i, one in enumerate(going) if i not in each["without"]]
             if not asked:
                 continue
-            if each["fails"]:
-                layers = iter([] if fixed else [True])
-                with pytest.raises(Unwanted):
-                    passes.run([one.piece() for one in asked], lambda layers=layers: next(layers, False))
+            if each["fails"] is not None:
+                give_up(passes, [one for i, one in enumerate(going) if i not in each["fails"]] or asked)
             for _ in range(each["passes"]):
                 go_on(passes, asked, each["shift"])
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_pass_for_others_that_is_given_up(tiny: Callable[..., TransformersEngine], fixed: bool) -> None:
+    """A pass that failed leaves no trace in one for others of the same stack."""
+    with running(tiny(), fixed=fixed) as passes:
+        asked = [Conversation(passes, list(range(1, tokens)), [tokens]) for tokens in (12, 9, 20)]
+        for some in (asked, asked[:2], asked[1:], asked):
+            go_on(passes, asked)
+            give_up(passes, some)
+        go_on(passes, asked)
 
 
 @pytest.mark.parametrize("fixed", [False, True])

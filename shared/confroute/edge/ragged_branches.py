@@ -69,7 +69,9 @@ class Stack:
         self._prompts: Layers = {}  # (heads, members, tokens, dimensions)
         self._own: Layers = {}  # (heads, members, rows, room, dimensions)
         self._room = power_of_two(max(self._columns + 1, _FIXED_ROOM if fixed else _ROOM))
-        self._spread: tuple[int, tuple[Tensor, Tensor] | None] = 0, None
+        # The slots that have a token in the pass, where not all have; from which token each slot takes what it has, any
+        # where it has none; the former as a tensor.
+        self._spread: tuple[list[int], Tensor, Tensor] | None = None
         self._at: Tensor | None = None  # the column of the pass, where it is fixed
         self._starts: Tensor | None = None
         self._gathered: tuple[Tensor, list[Stack], Tensor | None] | None = None
@@ -119,20 +121,21 @@ class Stack:
             for slot, token, position in zip(live, ids, positions, strict=True):
                 filled_ids[slot], filled_positions[slot] = token, position
             return Share(filled_ids, filled_positions, live)
-        # Those that go on in a stack that serves are ever fewer, so that as many are the same.
-        if len(live) < self.slots and len(live) != self._spread[0]:
+        if len(live) == self.slots:
+            self._spread = None
+        elif self._spread is None or live != self._spread[0]:
             sources = [0] * self.slots
             for i, slot in enumerate(live):
                 sources[slot] = i
-            self._spread = len(live), (torch.tensor(sources, device=device), torch.tensor(live, device=device))
+            self._spread = live, torch.tensor(sources, device=device), torch.tensor(live, device=device)
         return Share(ids, positions, range(len(ids)))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         import torch
 
-        spread = self._spread[1]
+        spread = self._spread
         if spread is not None:
-            query, key, value = (each.index_select(1, spread[0]) for each in (query, key, value))
+            query, key, value = (each.index_select(1, spread[1]) for each in (query, key, value))
         prompt_keys, prompt_values = self._read_prompts(layer)
         keys, values = self._write(layer, key, value)
         heads, members, rows, columns, _ = keys.shape
@@ -156,7 +159,7 @@ class Stack:
         ahead, own = shares.split([prompt_keys.shape[2], keys.shape[3]], -1)
         seen = (ahead.reshape(heads, members, rows * groups, -1) @ prompt_values).view(query.shape)
         seen = (seen + own @ values).permute(0, 3, 1, 2, 4).reshape(heads * groups, members * rows, -1)
-        return seen if spread is None else seen.index_select(1, spread[1])
+        return seen if spread is None else seen.index_select(1, spread[2])
 
     def advance(self) -> None:
         """A pass has succeeded."""
