@@ -41,7 +41,7 @@ cookbook: $(VENV)/.test  ## run every recipe
 
 bench: $(VENV)/.test  ## measure against the alternatives, in ratios, and write docs/benchmarks.md
 	@for device in $$($(BIN)/python -m tests.bench.devices); do \
-		for part in shared_prefill throughput verdict concurrency soak scaling; do \
+		for part in shared_prefill throughput large verdict concurrency soak scaling; do \
 			echo "== $$part on $$device"; $(BIN)/python -m tests.bench.$$part --device $$device || exit 1; \
 		done \
 	done

@@ -41,6 +41,7 @@ def run(given: Any) -> str:
 def test_the_second_of_a_form_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes once is not worth recording; another form begins anew, also one that was there before it."""
     monkeypatch.setattr(replays, "_Recorded", Recorded)
+    monkeypatch.setattr(Recorded, "made", 0)
     tried = Replays("cuda")
     told = [tried.run(form, given, run) for given, form in enumerate("aaabaab")]
     assert told == ["run 0", "replayed 1", "replayed 2", "run 3", "run 4", "replayed 5", "run 6"]
@@ -50,6 +51,7 @@ def test_the_second_of_a_form_is_recorded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_cannot_be_recorded_is_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A model whose passes cannot be recorded answers all the same; that is found out once and told in the log."""
     monkeypatch.setattr(replays, "_Recorded", NotRecorded)
+    monkeypatch.setattr(NotRecorded, "made", 0)
     tried = Replays("cuda")
     with caplog.at_level("INFO", logger="confroute"):
         assert [tried.run("a", given, run) for given in range(4)] == [f"run {given}" for given in range(4)]

@@ -3,7 +3,7 @@
 All tokens of a pass stand side by side as one sequence, whichever request they belong to: outside of attention, a
 transformer treats each token by itself. Attention is ours. It lets a token see the prompt of its request and its own
 branch only, and reads the prompt's keys and values once for all branches (the idea of Hydragen, arXiv 2402.05099), so
-nothing is padded and nothing is copied for each sample.
+nothing is copied for each sample.
 
 Whether a model can be run so is tested on the model itself when it is loaded; see `confroute.edge.ragged_trial`.
 """
