@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -184,6 +186,26 @@ def test_prompts_read_beside_each_other(tiny: Callable[..., TransformersEngine],
         for text, first, second in zip(texts, ours, after, strict=True):
             theirs = own(input_ids=torch.tensor([[*text, 5]])).logits[0, -2:]
             torch.testing.assert_close(torch.cat([first, second]).cpu(), theirs, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_what_ended_holds_no_memory(tiny: Callable[..., TransformersEngine], fixed: bool) -> None:
+    """Stacks go with the last of their members that goes on, at once and not when Python looks for cycles, which it
+    does by the number of objects and not by their size."""
+    gc.disable()
+    try:
+        with running(tiny(), fixed=fixed) as passes:
+            asked = [Conversation(passes, list(range(1, tokens)), [tokens]) for tokens in (12, 9, 20)]
+            stood = []
+            for _ in range(3):
+                go_on(passes, asked)
+                stood.append(weakref.ref(asked[0].branches.stack))
+                asked.append(Conversation(passes, [1, 2, 3], [4]))
+            assert [each() is not None for each in stood] == [False, False, True], "All moved to a new one."
+            asked.clear()
+            assert [each() for each in stood] == [None] * 3
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("kind", ["full", "sliding"])

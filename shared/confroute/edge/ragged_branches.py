@@ -56,16 +56,18 @@ class Stack:
     """
 
     def __init__(self, members: Sequence[RaggedBranches], *, fixed: bool = False) -> None:
-        self.members = members
         self.kind = members[0].kind
         self.serial = next(_serial)
         self._fixed = fixed
-        self._before = [(each.stack, each.places) for each in members]  # until they have learned of it
+        # Them, their stacks and their rows there, until they have learned of it: they hold the stack, and it not them.
+        self._new = [(each, each.stack, each.places) for each in members]
+        self._index = {id(each): i for i, each in enumerate(members)}
         self._rows = max(len(each.places) for each in members)  # of each member
         self._prompt_tokens = max(len(each.prompt.ids) for each in members)
         self._columns = max(each.length for each in members)  # of the tokens that the branches have had
-        self._begins = {id(each): self._columns - each.length for each in members}
-        self._padded = any(self._begins.values()) or any(len(each.prompt.ids) < self._prompt_tokens for each in members)
+        self._padding = [self._prompt_tokens - len(each.prompt.ids) for each in members]
+        self._begins = [self._columns - each.length for each in members]
+        self._padded = any(self._begins) or any(self._padding)
         self._prompts: Layers = {}  # (heads, members, tokens, dimensions)
         self._own: Layers = {}  # (heads, members, rows, room, dimensions)
         self._room = power_of_two(max(self._columns + 1, _FIXED_ROOM if fixed else _ROOM))
@@ -79,7 +81,7 @@ class Stack:
 
     @property
     def slots(self) -> int:
-        return len(self.members) * self._rows
+        return len(self._index) * self._rows
 
     @property
     def form(self) -> tuple[int, int]:
@@ -89,30 +91,27 @@ class Stack:
     def serves(self, asked: Sequence[RaggedBranches]) -> bool:
         """Whether a pass for these members is better run with the stack as it is than with a new one."""
         live = sum(len(each.places) for each in asked)
-        up_to_date = all(self._begins[id(each)] + each.length == self._columns for each in asked)
-        return up_to_date and (live == self.slots or (len(self.members) > 1 and 2 * live > self.slots))
+        up_to_date = all(self._begins[self._index[id(each)]] + each.length == self._columns for each in asked)
+        return up_to_date and (live == self.slots or (len(self._index) > 1 and 2 * live > self.slots))
 
     def order(self, asked: Sequence[RaggedBranches]) -> list[RaggedBranches]:
-        wanted = {id(each) for each in asked}
-        return [each for each in self.members if id(each) in wanted]
+        return sorted(asked, key=lambda each: self._index[id(each)])
 
     def share(self, asked: Sequence[RaggedBranches], tokens: Sequence[Sequence[int]], device: Any) -> Share:
         """What the next pass evaluates for these members, in their order."""
         import torch
 
-        first = {id(each): i * self._rows for i, each in enumerate(self.members)}
         live = [
-            first[id(each)] + place
+            self._index[id(each)] * self._rows + place
             for each in asked
-            for place in (range(len(each.places)) if self._before else each.places)
+            for place in (range(len(each.places)) if self._new else each.places)
         ]
         ids = [token for own in tokens for token in own]
         positions = [len(each.prompt.ids) + each.length for each, own in zip(asked, tokens, strict=True) for _ in own]
         if self._columns == self._room:
             self._grow()
         if self._starts is None:
-            padding = [self._prompt_tokens - len(each.prompt.ids) for each in self.members]
-            self._starts = torch.tensor([padding, [*self._begins.values()]], device=device)[..., None]
+            self._starts = torch.tensor([self._padding, self._begins], device=device)[..., None]
         if self._fixed:
             if self._at is None:
                 self._at = torch.zeros(1, dtype=torch.long, device=device)
@@ -142,7 +141,7 @@ class Stack:
         first, shown = 0, 0
         if not self._fixed:
             # Where a sliding window begins is the same for all, up to what the mask hides.
-            shortest = self._columns - max(self._begins.values())
+            shortest = self._columns - max(self._begins)
             first = min(max(0, self._prompt_tokens + shortest + 1 - window), self._prompt_tokens)
             shown = max(0, columns - window)
             prompt_keys, prompt_values = prompt_keys[:, :, first:], prompt_values[:, :, first:]
@@ -163,9 +162,9 @@ class Stack:
 
     def advance(self) -> None:
         """A pass has succeeded."""
-        for each in self.members if self._before else ():
-            each.stack, each.places = self, range(len(each.places))
-        self._before, self._gathered = [], None
+        for each, _, places in self._new:
+            each.stack, each.places = self, range(len(places))
+        self._new, self._gathered = [], None
         self._columns += 1
 
     def begin(self) -> None:
@@ -190,7 +189,7 @@ class Stack:
 
     def _read_prompts(self, layer: int) -> tuple[Tensor, Tensor]:
         if layer not in self._prompts:
-            of_members = [each.prompt.read_layer(layer) for each in self.members]
+            of_members = [each.prompt.read_layer(layer) for each, _, _ in self._new]
             keys, values = zip(*of_members, strict=True)
             self._prompts[layer] = self._aligned(keys), self._aligned(values)
         return self._prompts[layer]
@@ -218,7 +217,7 @@ class Stack:
         held = self._own[layer]
         at = self._columns
         for to, new in zip(held, (key, value), strict=True):
-            new = new.view(len(new), len(self.members), self._rows, 1, -1)
+            new = new.view(len(new), len(self._index), self._rows, 1, -1)
             if self._at is None:
                 to[:, :, :, at : at + 1] = new
             else:
@@ -230,7 +229,7 @@ class Stack:
         """What the members have written so far, wherever they stood. What has yet to be written is hidden."""
         import torch
 
-        shape = len(self.members), self._rows, self._room
+        shape = len(self._index), self._rows, self._room
         _, stacks, index = self._sources(like.device)
         if index is None:
             return like.new_zeros(len(like), *shape, like.shape[-1])
@@ -247,20 +246,21 @@ class Stack:
             return self._gathered
         assert self._starts is not None  # noqa: S101 - a pass begins with them
         padding, begins = self._starts
-        sizes = [len(each.prompt.ids) for each in self.members]
+        sizes = [self._prompt_tokens - each for each in self._padding]
         ends = torch.tensor(list(itertools.accumulate(sizes, initial=0))[:-1], device=device)[:, None]
         tokens = (torch.arange(self._prompt_tokens, device=device) - padding).clamp(min=0) + ends
-        stacks = list({id(stack): stack for stack, _ in self._before if stack is not None}.values())
+        stacks = list({id(stack): stack for _, stack, _ in self._new if stack is not None}.values())
         columns: Tensor | None = None
         if stacks:
             offsets = itertools.accumulate((each.slots * each._room for each in stacks), initial=0)
             offset_of = {id(stack): offset for stack, offset in zip(stacks, offsets, strict=False)}
             firsts: list[list[int]] = []
-            for each, (stack, places) in zip(self.members, self._before, strict=True):
+            for (each, stack, places), begin in zip(self._new, self._begins, strict=True):
                 own = [0] * self._rows
                 if stack is not None:
-                    begin = offset_of[id(stack)] + stack._begins[id(each)] - self._begins[id(each)]
-                    row = stack.members.index(each) * stack._rows
+                    stood = stack._index[id(each)]
+                    begin = offset_of[id(stack)] + stack._begins[stood] - begin
+                    row = stood * stack._rows
                     own[: len(places)] = [begin + (row + place) * stack._room for place in places]
                 firsts.append(own)
             at = torch.arange(self._room, device=device)
