@@ -33,14 +33,16 @@ class LLMEdge(BorrowedModel[LLM]):
     def ask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
         history = [_written(message) for message in messages]
         if not options.tools:
-            return _read(model.chat(history), options.alternatives)
-        return _read(self._calling(model).chat_with_tools(**_offer(history, options)), options.alternatives)
+            return _read(model.chat(history), options)
+        calling = self._calling(model)
+        return _read(calling.chat_with_tools(**_offer(history, options)), options, calling)
 
     async def aask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
         history = [_written(message) for message in messages]
         if not options.tools:
-            return _read(await model.achat(history), options.alternatives)
-        return _read(await self._calling(model).achat_with_tools(**_offer(history, options)), options.alternatives)
+            return _read(await model.achat(history), options)
+        calling = self._calling(model)
+        return _read(await calling.achat_with_tools(**_offer(history, options)), options, calling)
 
     def _calling(self, model: LLM) -> FunctionCallingLLM:
         if isinstance(model, FunctionCallingLLM) and model.metadata.is_function_calling_model:
@@ -115,19 +117,28 @@ def _arguments(told: str) -> dict[str, Any] | str:
     return cast("dict[str, Any]", read) if isinstance(read, dict) else told
 
 
-def _read(response: ChatResponse, alternatives: int) -> tuple[Sample, int]:
+def _read(
+    response: ChatResponse, options: SamplingOptions, calling: FunctionCallingLLM | None = None
+) -> tuple[Sample, int]:
     raw: Any = response.raw
     choices: Any = field_of(raw, "choices")
     told: Any = choices[0] if choices else None
     logprobs: Any = field_of(told, "logprobs")
     input_tokens, output_tokens = token_counts(raw)
-    calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     choice = {
         "message": {
             "content": response.message.content,
-            "tool_calls": [{"function": {"name": call.tool_name, "arguments": call.tool_kwargs}} for call in calls],
+            "tool_calls": [{"function": call} for call in (_calls(response, calling) if calling else ())],
         },
         "logprobs": logprobs.model_dump() if hasattr(logprobs, "model_dump") else logprobs,
         "finish_reason": field_of(told, "finish_reason") or field_of(raw, "done_reason"),
     }
-    return read_choice(choice, alternatives=alternatives, output_tokens=output_tokens or 0), input_tokens or 0
+    sample = read_choice(choice, alternatives=options.alternatives, output_tokens=output_tokens or 0)
+    return sample, input_tokens or 0
+
+
+def _calls(response: ChatResponse, model: FunctionCallingLLM) -> list[dict[str, Any]]:
+    blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    # Some integrations have them elsewhere, and alone know where.
+    told = blocks or model.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+    return [{"name": call.tool_name, "arguments": call.tool_kwargs} for call in told]

@@ -69,8 +69,12 @@ class Inquiry:
             cost_usd=self._price and self._price.cost_usd(self._input_tokens, self._output_tokens),
         )
 
-    def serve(self, *, alternatives: int = 0) -> Flow[Sample]:
-        """Get the answer to serve, with this many alternatives of each token.
+    def serve(
+        self, *, alternatives: int = 0, beside: int = 0, temperature: float = 1.0, top_p: float = 1.0
+    ) -> Flow[Sample]:
+        """Get the answer to serve, with this many alternatives of each token. At the same time the first samples that
+        `draw` would draw may be drawn: *beside* it so many, where the engine `draws_at_once`, and none where the answer
+        is empty.
 
         Raises:
             UnsupportedRequestError: a JSON schema or tools are asked for, which the engine does not know.
@@ -78,23 +82,21 @@ class Inquiry:
                 engine overlooked a part of it.
         """
         self._check_support()
-        generation = yield from self._ask(self._messages, 1, self._serving(alternatives))
-        return self._accepted(generation)
-
-    def serve_and_draw(self, n: int, *, temperature: float, top_p: float, alternatives: int = 0) -> Flow[Sample]:
-        """`serve`, and at the same time the first *n* samples that `draw` would draw; none where the answer is empty.
-        Only of an engine that `draws_at_once`."""
-        self._check_support()
+        options = self._options
+        if alternatives != options.alternatives:
+            options = replace(options, alternatives=alternatives)
+        if not beside or not self.draws_at_once:
+            return self._accepted((yield from self._ask(self._messages, 1, options)))
         served, drawn = yield from self._timed(
             "generate_with_samples",
             self._messages,
-            options=self._serving(alternatives),
-            n=n,
-            sampling=self._sampling(temperature, top_p, self._options.max_tokens),
+            options=options,
+            n=beside,
+            sampling=self._sampling(temperature, top_p, options.max_tokens),
             limit=_sample_tokens,
         )
         self._count(served, 1)
-        self._count(drawn, n)
+        self._count(drawn, beside)
         answer = self._accepted(served)
         if not answer.is_empty:
             self.samples = tuple(map(comparable, drawn.samples))
@@ -103,10 +105,6 @@ class Inquiry:
     @property
     def draws_at_once(self) -> bool:
         return hasattr(self._edge, "generate_with_samples")
-
-    def _serving(self, alternatives: int) -> SamplingOptions:
-        options = self._options
-        return options if alternatives == options.alternatives else replace(options, alternatives=alternatives)
 
     def _accepted(self, generation: Generation) -> Sample:
         options = self._options

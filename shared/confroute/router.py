@@ -238,11 +238,8 @@ class Router:
         estimator = self.estimator
         planned = self.samples if estimator.needs_samples else 0
         sampling: Any = {"temperature": self.sampling_temperature, "top_p": self.sampling_top_p}
-        alternatives = estimator.needs_alternatives
-        if inquiry.draws_at_once and self._is_to_draw(planned):
-            answer = yield from inquiry.serve_and_draw(self._wave(planned), alternatives=alternatives, **sampling)
-        else:
-            answer = yield from inquiry.serve(alternatives=alternatives)
+        beside = self._wave(planned) if inquiry.draws_at_once and self._is_to_draw(planned) else 0
+        answer = yield from inquiry.serve(alternatives=estimator.needs_alternatives, beside=beside, **sampling)
         if answer.is_empty:
             return None
         questions = self._follow_ups(inquiry.evidence)

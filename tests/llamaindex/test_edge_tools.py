@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
+from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai_like import OpenAILike
 
 from confroute import SamplingOptions
 from confroute.errors import UnsupportedRequestError
@@ -63,6 +67,39 @@ Ask = Callable[[LLMEdge, list[Message], SamplingOptions], Generation]
 
 def calling(url: str, **settings: Any) -> LLMEdge:
     return LLMEdge(llm(url, is_function_calling_model=True, **settings))
+
+
+class KeepsCallsAside(OpenAILike):
+    """As integrations do that were written before there were blocks for calls: it alone knows where they are."""
+
+    def _validate_chat_with_tools_response(self, response: ChatResponse, tools: Any, **kwargs: Any) -> ChatResponse:
+        blocks = response.message.blocks
+        response.message.additional_kwargs["aside"] = [each for each in blocks if isinstance(each, ToolCallBlock)]
+        response.message.additional_kwargs.pop("tool_calls", None)
+        response.message.blocks = [each for each in blocks if not isinstance(each, ToolCallBlock)]
+        return response
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        aside = response.message.additional_kwargs["aside"]
+        if not aside and error_on_no_tool_call:
+            raise ValueError
+        return [
+            ToolSelection(tool_id="c", tool_name=each.tool_name, tool_kwargs=json.loads(each.tool_kwargs))
+            for each in aside
+        ]
+
+
+@ways
+def test_calls_that_only_the_integration_can_read(ask: Ask) -> None:
+    """Calls outside of a message's blocks are read as the integration reads them; that there are none is no error."""
+    with serving(calls_once) as server:
+        settings: Any = llm(server.url, is_function_calling_model=True).__dict__
+        edge = LLMEdge(KeepsCallsAside(**settings))
+        for messages, calls in ((QUESTION, (ToolCall(name="add", arguments='{"a": 1, "b": 2}'),)), (ANSWERED, ())):
+            samples = ask(edge, messages, OPTIONS).samples
+            assert [sample.tool_calls for sample in samples] == [calls] * 2
 
 
 @ways

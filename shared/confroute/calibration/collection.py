@@ -93,18 +93,16 @@ class Collection:
 
     def _inquire(self, inquiry: Inquiry) -> Flow[None]:
         settings = self.settings
-        alternatives: int = settings["options"]["alternatives"]
         sampling: Any = {"temperature": self.sampling_temperature, "top_p": self.sampling_top_p}
-        if settings["samples"] and inquiry.draws_at_once:
-            answer = yield from inquiry.serve_and_draw(self.samples, alternatives=alternatives, **sampling)
-        else:
-            answer = yield from inquiry.serve(alternatives=alternatives)
+        wanted = self.samples if settings["samples"] else 0
+        alternatives: int = settings["options"]["alternatives"]
+        answer = yield from inquiry.serve(alternatives=alternatives, beside=wanted, **sampling)
         if answer.is_empty:
             return
         for estimator in self.estimators:
             yield from inquiry.follow_up(estimator.follow_ups(inquiry.evidence))
-        if settings["samples"] and not inquiry.samples:
-            yield from inquiry.draw(self.samples, **sampling)
+        if wanted and not inquiry.samples:
+            yield from inquiry.draw(wanted, **sampling)
 
 
 def _read(key: str, item: dict[str, Any]) -> Collected:
