@@ -40,9 +40,9 @@ def server() -> Iterator[ScriptedServer]:
         yield server
 
 
-def llm(url: str, **settings: Any) -> OpenAILike:
+def llm(url: str, kind: type[OpenAILike] = OpenAILike, **settings: Any) -> OpenAILike:
     settings = {"model": "small", "api_key": "none", "is_chat_model": True, "max_retries": 0} | settings
-    return OpenAILike(api_base=url, async_http_client=closing_client(), **settings)
+    return kind(api_base=url, async_http_client=closing_client(), **settings)
 
 
 def test_each_sample_is_a_request_with_its_own_seed(server: ScriptedServer) -> None:

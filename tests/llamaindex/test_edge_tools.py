@@ -95,8 +95,7 @@ class KeepsCallsAside(OpenAILike):
 def test_calls_that_only_the_integration_can_read(ask: Ask) -> None:
     """Calls outside of a message's blocks are read as the integration reads them; that there are none is no error."""
     with serving(calls_once) as server:
-        settings: Any = llm(server.url, is_function_calling_model=True).__dict__
-        edge = LLMEdge(KeepsCallsAside(**settings))
+        edge = calling(server.url, kind=KeepsCallsAside)
         for messages, calls in ((QUESTION, (ToolCall(name="add", arguments='{"a": 1, "b": 2}'),)), (ANSWERED, ())):
             samples = ask(edge, messages, OPTIONS).samples
             assert [sample.tool_calls for sample in samples] == [calls] * 2
