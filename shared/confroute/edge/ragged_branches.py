@@ -9,6 +9,7 @@ logarithm of how many there are.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ class Stack:
         self._rows = max(len(each.places) for each in members)  # of each member
         self._prompt_tokens = max(len(each.prompt.ids) for each in members)
         self._columns = max(each.length for each in members)  # of the tokens that the branches have had
+        self._layers = members[0].prompt.layers
         self._padding = [self._prompt_tokens - len(each.prompt.ids) for each in members]
         self._begins = [self._columns - each.length for each in members]
         self._padded = any(self._begins) or any(self._padding)
@@ -76,6 +78,7 @@ class Stack:
         self._spread: tuple[list[int], Tensor, Tensor] | None = None
         self._at: Tensor | None = None  # the column of the pass, where it is fixed
         self._starts: Tensor | None = None
+        self._slabs: dict[tuple[int, ...], tuple[Tensor, int]] = {}
         self._gathered: tuple[Tensor, list[Stack], Tensor | None] | None = None
         self._masks: dict[int, Tensor] = {}
 
@@ -165,6 +168,7 @@ class Stack:
         for each, _, places in self._new:
             each.stack, each.places = self, range(len(places))
         self._new, self._gathered = [], None
+        self._slabs.clear()
         self._columns += 1
 
     def begin(self) -> None:
@@ -189,31 +193,46 @@ class Stack:
 
     def _read_prompts(self, layer: int) -> tuple[Tensor, Tensor]:
         if layer not in self._prompts:
-            of_members = [each.prompt.read_layer(layer) for each, _, _ in self._new]
-            keys, values = zip(*of_members, strict=True)
-            self._prompts[layer] = self._aligned(keys), self._aligned(values)
+            keys, values = zip(*(each.prompt.read_layer(layer) for each, _, _ in self._new), strict=True)
+            if len(keys) == 1:
+                self._prompts[layer] = keys[0][:, None], values[0][:, None]
+            else:
+                self._prompts[layer] = to = self._memory(keys[0], len(keys), self._prompt_tokens)
+                for whole, parts in zip(to, (keys, values), strict=True):
+                    self._align(parts, whole)
         return self._prompts[layer]
 
-    def _aligned(self, prompts: Sequence[Tensor]) -> Tensor:
-        """Those of (heads, tokens, dimensions) in one, their ends together. What is before shorter ones is hidden."""
+    def _align(self, prompts: Sequence[Tensor], whole: Tensor) -> None:
+        """Put those of (heads, tokens, dimensions) there, their ends together. What is before shorter ones is hidden,
+        but has to be numbers."""
         import torch
 
-        first, tokens = prompts[0], self._prompt_tokens
-        if len(prompts) == 1:
-            return first[:, None]
         if self._fixed:  # two copies, but no operation for each prompt
             together: Tensor = torch.cat(list(prompts), 1)
-            index, _, _ = self._sources(first.device)
-            return together.index_select(1, index).unflatten(1, (len(prompts), tokens))
-        whole = first.new_zeros(len(first), len(prompts), tokens, first.shape[-1])
-        for i, prompt in enumerate(prompts):
-            whole[:, i, tokens - prompt.shape[1] :] = prompt
-        return whole
+            index, _, _ = self._sources(whole.device)
+            torch.index_select(together, 1, index, out=whole.flatten(1, 2))
+            return
+        for i, (prompt, padding) in enumerate(zip(prompts, self._padding, strict=True)):
+            whole[:, i, :padding] = 0
+            whole[:, i, padding:] = prompt
+
+    def _memory(self, like: Tensor, *shape: int) -> tuple[Tensor, Tensor]:
+        """Room for a layer's keys and values, (heads, *shape, dimensions) each. That of all layers is in one piece, as
+        small ones of another size in each stack would leave holes in the process's memory."""
+        wanted = len(like), *shape, like.shape[-1]
+        slab, taken = self._slabs.get(wanted, (None, 0))
+        if slab is None or taken == len(slab):
+            numbers = self._layers * 2 * math.prod(wanted)
+            slab, taken = like.new_empty(power_of_two(numbers))[:numbers].view(self._layers, 2, *wanted), 0
+        self._slabs[wanted] = slab, taken + 1
+        keys, values = slab[taken]
+        return keys, values
 
     def _write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values of the branches, with those of the pass."""
         if layer not in self._own:
-            self._own[layer] = self._taken_over(layer, 0, key), self._taken_over(layer, 1, value)
+            self._own[layer] = self._memory(key, len(self._index), self._rows, self._room)
+            self._take_over(layer)
         held = self._own[layer]
         at = self._columns
         for to, new in zip(held, (key, value), strict=True):
@@ -225,17 +244,18 @@ class Stack:
         end = self._room if self._fixed else at + 1
         return held[0][:, :, :, :end], held[1][:, :, :, :end]
 
-    def _taken_over(self, layer: int, which: int, like: Tensor) -> Tensor:
-        """What the members have written so far, wherever they stood. What has yet to be written is hidden."""
+    def _take_over(self, layer: int) -> None:
+        """Take what the members have written so far, wherever they stood. What has yet to be written is hidden."""
         import torch
 
-        shape = len(self._index), self._rows, self._room
-        _, stacks, index = self._sources(like.device)
-        if index is None:
-            return like.new_zeros(len(like), *shape, like.shape[-1])
-        held: list[Tensor] = [stack._own[layer][which].flatten(1, 3) for stack in stacks]
-        together: Tensor = held[0] if len(held) == 1 else torch.cat(held, 1)
-        return together.index_select(1, index).unflatten(1, shape)
+        for which, to in enumerate(self._own[layer]):
+            _, stacks, index = self._sources(to.device)
+            if index is not None:
+                held: list[Tensor] = [stack._own[layer][which].flatten(1, 3) for stack in stacks]
+                together: Tensor = held[0] if len(held) == 1 else torch.cat(held, 1)
+                torch.index_select(together, 1, index, out=to.flatten(1, 3))
+            elif self._fixed:
+                to.zero_()
 
     def _sources(self, device: Any) -> tuple[Tensor, list[Stack], Tensor | None]:
         """From where in all its prompts, one after the other, each token comes; which stacks its members stood in, and
@@ -271,10 +291,15 @@ class Stack:
         return self._gathered
 
     def _grow(self) -> None:
+        self._slabs.clear()
         for layer, held in self._own.items():
-            keys, values = (each.new_zeros(*each.shape[:3], 2 * self._room, each.shape[-1]) for each in held)
-            keys[:, :, :, : self._room], values[:, :, :, : self._room] = held
-            self._own[layer] = keys, values
+            grown = self._memory(held[0], len(self._index), self._rows, 2 * self._room)
+            for to, had in zip(grown, held, strict=True):
+                to[:, :, :, : self._room] = had
+                if self._fixed:
+                    to[:, :, :, self._room :] = 0
+            self._own[layer] = grown
+        self._slabs.clear()
         self._room *= 2
 
 

@@ -86,6 +86,11 @@ class RaggedPrompt:
     def write_layer(self, layer: int, keys: Tensor, values: Tensor) -> None:
         self._layers[layer] = keys, values
 
+    @property
+    def layers(self) -> int:
+        """How many have keys and values."""
+        return len(self._layers)
+
     def read_layer(self, layer: int) -> tuple[Tensor, Tensor]:
         return self._layers[layer]
 
