@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from confroute.edge.passes import Piece, Unwanted
 from confroute.edge.ragged import RaggedPasses
-from confroute.edge.ragged_branches import RaggedBranches, arrange
+from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
 from confroute.edge.ragged_prompt import RaggedPrompt
 from confroute.edge.transformers import TransformersEngine
 from tests.edge.tiny_models import CHARACTERS, model_of, passes_of
@@ -23,6 +23,15 @@ torch = pytest.importorskip("torch")
 TorchDispatchMode = pytest.importorskip("torch.utils._python_dispatch").TorchDispatchMode
 
 VOCABULARY = len(CHARACTERS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Thousands of operations on a tiny model: beside other work, several threads would wait for each other."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
 
 
 class Conversation:
@@ -186,6 +195,36 @@ def test_prompts_read_beside_each_other(tiny: Callable[..., TransformersEngine],
         for text, first, second in zip(texts, ours, after, strict=True):
             theirs = own(input_ids=torch.tensor([[*text, 5]])).logits[0, -2:]
             torch.testing.assert_close(torch.cat([first, second]).cpu(), theirs, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_no_memory_for_more_tokens(
+    tiny: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch, fixed: bool
+) -> None:
+    """Where there is no memory for the next token, there may be later, and nothing is lost."""
+    memory, left = Stack._memory, [2 * 2 + 1]  # a stack of two layers, and half of what its growth wants
+
+    def scarce(self: Any, *args: Any) -> Any:
+        if not left[0]:
+            left[0] = 100
+            raise MemoryError
+        left[0] -= 1
+        return memory(self, *args)
+
+    with running(tiny(), fixed=fixed) as passes:
+        asked = [Conversation(passes, list(range(1, tokens)), [tokens]) for tokens in (12, 9)]
+        monkeypatch.setattr(Stack, "_memory", scarce)
+
+        def write(tokens: int) -> None:
+            for _ in range(tokens):
+                passes.run([one.piece() for one in asked])
+                for one in asked:
+                    one.texts[0].append(1)
+
+        with pytest.raises(MemoryError):
+            write(65)
+        for _ in range(3):
+            go_on(passes, asked)
 
 
 @pytest.mark.parametrize("fixed", [False, True])

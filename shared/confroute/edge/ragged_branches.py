@@ -292,15 +292,15 @@ class Stack:
 
     def _grow(self) -> None:
         self._slabs.clear()
+        own: Layers = {}
         for layer, held in self._own.items():
-            grown = self._memory(held[0], len(self._index), self._rows, 2 * self._room)
-            for to, had in zip(grown, held, strict=True):
+            own[layer] = self._memory(held[0], len(self._index), self._rows, 2 * self._room)
+            for to, had in zip(own[layer], held, strict=True):
                 to[:, :, :, : self._room] = had
                 if self._fixed:
                     to[:, :, :, self._room :] = 0
-            self._own[layer] = grown
+        self._own, self._room = own, 2 * self._room
         self._slabs.clear()
-        self._room *= 2
 
 
 def arrange(asked: Iterable[RaggedBranches], *, fixed: bool = False) -> list[tuple[Stack, list[RaggedBranches]]]:
