@@ -78,7 +78,7 @@ class _Offered(BaseTool):
         return self._metadata
 
     def __call__(self, input: Any) -> Any:  # noqa: A002 - the base class's word
-        raise NotImplementedError
+        raise NotImplementedError("A tool is run by whoever offered it, not by the edge.")
 
 
 def _offer(history: list[ChatMessage], options: SamplingOptions) -> dict[str, Any]:

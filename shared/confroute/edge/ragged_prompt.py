@@ -79,8 +79,7 @@ class RaggedPrompt:
         wanted = (first, self.read, end, window)
         if self._masked is None or self._masked[0] != wanted:
             at, seen = torch.arange(self.read, end, device=device), torch.arange(first, end, device=device)
-            mask = (seen <= at[:, None]) & (seen > at[:, None] - window)
-            self._masked = wanted, mask.repeat(groups, 1)
+            self._masked = wanted, _seen(at, seen, window).repeat(groups, 1)
         return self._masked[1]
 
     def write_layer(self, layer: int, keys: Tensor, values: Tensor) -> None:
@@ -151,7 +150,7 @@ class Beginnings:
 
         if window not in self._masks:
             at = torch.arange(tokens, device=device)
-            self._masks[window] = (at <= at[:, None]) & (at > at[:, None] - window)
+            self._masks[window] = _seen(at, at, window)
         return self._masks[window]
 
 
@@ -172,6 +171,11 @@ def arrange_prompts(
 def power_of_two(count: int) -> int:
     """The one that is not less."""
     return 1 << (count - 1).bit_length()
+
+
+def _seen(at: Tensor, keys: Tensor, window: int) -> Tensor:
+    """Whether a token at each of these positions sees the key at each of those."""
+    return (keys <= at[:, None]) & (keys > at[:, None] - window)
 
 
 def _shared(ids: Sequence[int], other: RaggedPrompt) -> int:
