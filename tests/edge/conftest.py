@@ -30,6 +30,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, torch_device: str) -> Callabl
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Thousands of operations on a tiny model: beside other work, several threads would wait for each other."""
+    import torch
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+@pytest.fixture
 def connect() -> Iterator[Callable[..., ServerEngine]]:
     """Makes engines, closed at the test's end."""
     engines: list[ServerEngine] = []

@@ -4,117 +4,25 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from confroute.edge.passes import Piece, Unwanted
-from confroute.edge.ragged import RaggedPasses
-from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
+from confroute.edge.passes import Piece
+from confroute.edge.ragged_branches import RaggedBranches, arrange
+from confroute.edge.ragged_memory import Shapes
 from confroute.edge.ragged_prompt import RaggedPrompt
 from confroute.edge.transformers import TransformersEngine
-from tests.edge.tiny_models import CHARACTERS, model_of, passes_of
+from tests.edge.conversations import VOCABULARY, Conversation, give_up, go_on, running
+from tests.edge.tiny_models import model_of
 
 torch = pytest.importorskip("torch")
-TorchDispatchMode = pytest.importorskip("torch.utils._python_dispatch").TorchDispatchMode
+pytestmark = pytest.mark.usefixtures("one_thread")
 
-VOCABULARY = len(CHARACTERS)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Thousands of operations on a tiny model: beside other work, several threads would wait for each other."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
-
-
-class Conversation:
-    """Branches of one prompt, and the tokens that each has had."""
-
-    def __init__(self, passes: RaggedPasses, prompt: list[int], firsts: list[int]) -> None:
-        read = passes.prompt(tuple(prompt))
-        passes.run([Piece(read, prompt)])
-        self.branches = passes.branches(read, len(firsts))
-        self.texts = [[*prompt, first] for first in firsts]
-
-    def piece(self) -> Piece:
-        return Piece(self.branches, [text[-1] for text in self.texts])
-
-    def take(self, logits: Any, shift: int) -> None:
-        """Goes on with the token that is *shift* ids after the likeliest, so that branches differ."""
-        for text, row in zip(self.texts, logits, strict=True):
-            text.append((int(row.argmax()) + shift) % VOCABULARY + 1)
-
-    def keep(self, kept: list[int]) -> None:
-        self.branches.keep(kept)
-        self.texts = [self.texts[i] for i in kept]
-
-
-def go_on(passes: RaggedPasses, asked: list[Conversation], shift: int = 0) -> None:
-    """One pass; its logits are those after each text as a prompt, which nothing here touches."""
-    ours = passes.run([one.piece() for one in asked])
-    texts = [text for one in asked for text in one.texts]
-    theirs = passes.run([Piece(passes.prompt(tuple(text)), text) for text in texts])
-    torch.testing.assert_close(torch.cat(ours), torch.cat(theirs), atol=2e-4, rtol=1e-4)
-    for one, logits in zip(asked, ours, strict=True):
-        one.take(logits, shift)
-
-
-def give_up(passes: RaggedPasses, asked: list[Conversation]) -> None:
-    """A pass that is not wanted any more, after a layer where it is asked there."""
-    wanted = iter([] if passes._replays else [True])
-    with pytest.raises(Unwanted):
-        passes.run([one.piece() for one in asked], lambda: next(wanted, False))
-
-
-class Unrecorded:
-    """Stands for the replays of a CUDA device where there is none: notes what each pass does."""
-
-    def __init__(self) -> None:
-        self.done: list[tuple[Any, list[Any]]] = []
-
-    def run(self, form: Any, given: Any, forward: Callable[[Any], Any]) -> Any:
-        with Operations() as operations:
-            logits = forward(given)
-        self.done.append((form, operations.seen))
-        return logits
-
-
-class Operations(TorchDispatchMode):
-    """Notes each operation with its shapes and its other arguments."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Any] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        def plain(each: Any) -> Any:
-            if isinstance(each, list | tuple):
-                return [plain(part) for part in each]
-            return (each.shape, each.stride()) if isinstance(each, torch.Tensor) else each
-
-        self.seen.append((str(func), plain(args), plain(sorted((kwargs or {}).items()))))
-        return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def running(engine: TransformersEngine, *, fixed: bool) -> Generator[RaggedPasses]:
-    """The passes of the engine's model; where *fixed*, as on a CUDA device."""
-    passes = passes_of(engine)
-    own = passes._replays
-    passes._replays = (own or Unrecorded()) if fixed else None
-    try:
-        with torch.inference_mode():
-            yield passes
-        assert own is None or own._able, "Nothing that was to be recorded could not be."
-    finally:
-        passes._replays = own
+SHAPES = Shapes({layer: torch.zeros(2, 1, 4) for layer in range(2)})
 
 
 tokens = st.integers(1, VOCABULARY)
@@ -202,18 +110,18 @@ def test_no_memory_for_more_tokens(
     tiny: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch, fixed: bool
 ) -> None:
     """Where there is no memory for the next token, there may be later, and nothing is lost."""
-    memory, left = Stack._memory, [2 * 2 + 1]  # a stack of two layers, and half of what its growth wants
+    memory, left = Shapes.empty, [2]  # prompts and branches, and no more room for the latter
 
-    def scarce(self: Any, *args: Any) -> Any:
+    def scarce(self: Any, *shape: int, **options: Any) -> Any:
         if not left[0]:
             left[0] = 100
             raise MemoryError
         left[0] -= 1
-        return memory(self, *args)
+        return memory(self, *shape, **options)
 
     with running(tiny(), fixed=fixed) as passes:
         asked = [Conversation(passes, list(range(1, tokens)), [tokens]) for tokens in (12, 9)]
-        monkeypatch.setattr(Stack, "_memory", scarce)
+        monkeypatch.setattr(Shapes, "empty", scarce)
 
         def write(tokens: int) -> None:
             for _ in range(tokens):
@@ -227,13 +135,12 @@ def test_no_memory_for_more_tokens(
             go_on(passes, asked)
 
 
-@pytest.mark.parametrize("fixed", [False, True])
-def test_what_ended_holds_no_memory(tiny: Callable[..., TransformersEngine], fixed: bool) -> None:
+def test_what_ended_holds_no_memory(tiny: Callable[..., TransformersEngine]) -> None:
     """Stacks go with the last of their members that goes on, at once and not when Python looks for cycles, which it
     does by the number of objects and not by their size."""
     gc.disable()
     try:
-        with running(tiny(), fixed=fixed) as passes:
+        with running(tiny(), fixed=False) as passes:
             asked = [Conversation(passes, list(range(1, tokens)), [tokens]) for tokens in (12, 9, 20)]
             stood = []
             for _ in range(3):
@@ -247,31 +154,8 @@ def test_what_ended_holds_no_memory(tiny: Callable[..., TransformersEngine], fix
         gc.enable()
 
 
-@pytest.mark.parametrize("kind", ["full", "sliding"])
-def test_what_is_recorded_is_what_every_pass_does(tiny: Callable[..., TransformersEngine], kind: str) -> None:
-    """From the second of a form on, passes are the same operations on the same shapes with the same numbers, though
-    branches end and windows move on, and nothing in them waits for the device or comes from this side of it. Answers of
-    100 tokens are of two forms."""
-    noting = Unrecorded()
-    with running(tiny(kind), fixed=True) as passes:
-        asked = [Conversation(passes, list(range(1, tokens)), [tokens, 1]) for tokens in (12, 9, 20)]
-        passes._replays = noting
-        for at in range(100):
-            if at in (10, 30):
-                asked[at // 20].keep([1])
-            passes.run([one.piece() for one in asked])
-    by_form: dict[Any, list[Any]] = {}
-    for form, operations in noting.done:
-        by_form.setdefault(form, []).append(operations)
-    assert len(by_form) == 2, "64 tokens, and twice as many"
-    for _, recorded, *replayed in by_form.values():
-        names = {name for name, _, _ in recorded}
-        assert not names & {"aten._local_scalar_dense.default", "aten.lift_fresh.default", "aten.nonzero.default"}
-        assert all(operations == recorded for operations in replayed)
-
-
 def branches(tokens: int, n: int) -> RaggedBranches:
-    return RaggedBranches(RaggedPrompt(tuple(range(tokens))), n)
+    return RaggedBranches(RaggedPrompt(tuple(range(tokens)), SHAPES), n)
 
 
 def stacks_of(asked: list[RaggedBranches]) -> list[list[RaggedBranches]]:

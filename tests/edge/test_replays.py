@@ -17,7 +17,7 @@ class Recorded:
 
     made = 0
 
-    def __init__(self, given: Any, forward: Any) -> None:
+    def __init__(self, given: Any, forward: Any, other: Any) -> None:
         type(self).made += 1
 
     def replay(self, given: Any) -> str:
@@ -29,8 +29,8 @@ class NotRecorded(Recorded):
 
     made = 0
 
-    def __init__(self, given: Any, forward: Any) -> None:
-        super().__init__(given, forward)
+    def __init__(self, given: Any, forward: Any, other: Any) -> None:
+        super().__init__(given, forward, other)
         raise RuntimeError("operation not permitted when stream is capturing")
 
 
@@ -39,13 +39,25 @@ def run(given: Any) -> str:
 
 
 def test_the_second_of_a_form_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes once is not worth recording; another form begins anew, also one that was there before it."""
+    """What comes once is not worth recording; what was recorded is replayed, whatever came in between."""
     monkeypatch.setattr(replays, "_Recorded", Recorded)
     monkeypatch.setattr(Recorded, "made", 0)
     tried = Replays("cuda")
     told = [tried.run(form, given, run) for given, form in enumerate("aaabaab")]
-    assert told == ["run 0", "replayed 1", "replayed 2", "run 3", "run 4", "replayed 5", "run 6"]
+    assert told == ["run 0", "replayed 1", "replayed 2", "run 3", "replayed 4", "replayed 5", "replayed 6"]
     assert Recorded.made == 2
+
+
+def test_only_the_last_forms_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recordings take memory of the device: one that has not been used for long makes way."""
+    monkeypatch.setattr(replays, "_Recorded", Recorded)
+    monkeypatch.setattr(replays, "_KEPT", 2)
+    tried = Replays("cuda")
+    told = [tried.run(form, given, run) for given, form in enumerate("aabbacab")]
+    assert told == [
+        *("run 0", "replayed 1", "run 2", "replayed 3", "replayed 4"),
+        *("run 5", "replayed 6", "run 7"),
+    ]
 
 
 def test_what_cannot_be_recorded_is_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

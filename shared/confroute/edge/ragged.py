@@ -1,4 +1,4 @@
-"""One forward pass of a torch model over many requests at once, the samples of each sharing its prompt.
+"""Forward passes of a torch model over many requests at once, the samples of each sharing its prompt.
 
 All tokens of a pass stand side by side as one sequence, whichever request they belong to: outside of attention, a
 transformer treats each token by itself. Attention is ours. It lets a token see the prompt of its request and its own
@@ -11,33 +11,78 @@ Whether a model can be run so is tested on the model itself when it is loaded; s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from confroute.edge.passes import Piece, Tensor, Unwanted
+from confroute.edge.ragged_beginnings import MOST, Beginnings, alike, quarter_octave
 from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
-from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt, arrange_prompts
+from confroute.edge.ragged_memory import KeysValues, Shapes
+from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt, Share
+from confroute.edge.ragged_slots import SlotPool
 from confroute.edge.replays import Replays
 
 ATTENTION = "confroute_ragged"
+_IDLE_SHARE = 16  # of a device's memory, one part is kept for the next passes like those that were recorded
+
+
+_Attending: TypeAlias = Sequence[tuple[Any, Sequence[Any]]]
+"""Those who attend in a pass, and for which of their own each is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """One who attends in a pass, for whom, and what the pass evaluates for it."""
+
+    who: Any
+    asked: Sequence[Any]
+    share: Share
 
 
 class RaggedPasses:
-    """Runs all pieces that are to be run in one forward pass."""
+    """Runs all pieces that are to be run in one forward pass. On a CUDA device, unless it is not to be *recorded*, in a
+    few that are replayed."""
 
     together = True
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, recorded: bool = True) -> None:
+        import torch
         from transformers import AttentionInterface
 
         interface: Any = AttentionInterface
         interface.register(ATTENTION, _attention)
         model.set_attn_implementation(ATTENTION)
         self._model = model
-        self._replays = Replays(model.device) if model.device.type == "cuda" else None
+        self._chooses = False  # which tokens it computes logits for
+        with torch.no_grad():
+            self.shapes = self._measure()
+        self._replays: Replays | None = None
+        self._slots = SlotPool(0)
+        self._desk: KeysValues | None = None  # where prompts are written that are read in recorded passes
+        if recorded and model.device.type == "cuda":
+            self._replays = Replays(model.device)
+            cuda: Any = torch.cuda
+            memory = cuda.get_device_properties(model.device).total_memory
+            self._slots = SlotPool(memory // _IDLE_SHARE)
 
-    def prompt(self, ids: tuple[int, ...], known: Iterable[Any] = ()) -> RaggedPrompt:
-        return RaggedPrompt(ids, known)
+    def _measure(self) -> Shapes:
+        """Run two tokens to see what the model keeps of each."""
+        import torch
+
+        measured = _Measured()
+        share = Share([0, 0], [0, 1], [1])
+        given: Tensor = torch.tensor(_numbers([share]), device=self._model.device)
+        reply = self._forward(given, [_Unit(measured, [], share)])
+        self._chooses = reply.logits.shape[1] == 1
+        return Shapes(measured.layers)
+
+    def prompt(self, ids: tuple[int, ...], known: Iterable[RaggedPrompt] = ()) -> RaggedPrompt:
+        return RaggedPrompt(ids, self.shapes, () if self._short(ids) else known)
+
+    def _short(self, ids: Sequence[int]) -> bool:
+        """Whether a prompt is better read whole, as where passes are recorded, than read on from a beginning."""
+        return self._replays is not None and quarter_octave(len(ids)) <= MOST
 
     def branches(self, prompt: RaggedPrompt, n: int) -> RaggedBranches:
         return RaggedBranches(prompt, n)
@@ -48,73 +93,138 @@ class RaggedPasses:
         """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch. With
         *hidden* the pieces' hidden states are set, too: (layers + 1, rows, size).
 
-        Where this raises, nothing has changed. Whether it is still *wanted* is asked at each layer, or once where the
-        pass is replayed.
+        Where this raises, nothing has changed. Whether it is still *wanted* is asked at each layer, or before each pass
+        that may be replayed.
         """
+        tokens = {id(piece.of): piece.tokens for piece in pieces}
+        try:
+            done = [self._evaluate(form, asked, tokens, wanted, hidden) for form, asked in self._arrange(pieces)]
+        except Unwanted:
+            raise
+        except Exception:
+            self._slots.release()
+            raise
+        told: dict[int, Tensor] = {}
+        for units, logits, states in done:
+            told |= _advance(units, tokens, logits, states)
+        return [told[id(piece.of)] for piece in pieces]
+
+    def _arrange(self, pieces: Sequence[Piece]) -> Iterator[tuple[Hashable, _Attending]]:
+        """Who attends in each pass, for whom; and the pass's form, where there may be others like it."""
+        branches = [piece.of for piece in pieces if isinstance(piece.of, RaggedBranches)]
+        prompts = [piece for piece in pieces if not isinstance(piece.of, RaggedBranches)]
+        if self._replays is None:
+            yield None, [*arrange(branches), *((piece.of, [piece.of]) for piece in prompts)]
+            return
+        if branches:
+            slots = self._slots.arrange(branches)
+            yield tuple(each.serial for each, _ in slots), slots
+        short = [piece.of for piece in prompts if self._short(piece.of.ids) and len(piece.tokens) == len(piece.of.ids)]
+        for some in alike(short):
+            self._desk = self._desk or self.shapes.empty(MOST)
+            together = Beginnings(some, self._desk)
+            yield together.form, [(together, some)]
+        longer = [(piece.of, [piece.of]) for piece in prompts if piece.of not in short]
+        if longer:
+            yield None, longer
+
+    def _evaluate(
+        self,
+        form: Hashable,
+        attending: _Attending,
+        tokens: Mapping[int, Sequence[int]],
+        wanted: Callable[[], bool],
+        hidden: bool,
+    ) -> tuple[list[_Unit], Tensor, Tensor | None]:
+        """One pass: the logits of the rows that were asked for, and with *hidden* their hidden states."""
         import torch
 
         device = self._model.device
-        tokens = {id(piece.of): piece.tokens for piece in pieces}
-        branches = [piece.of for piece in pieces if isinstance(piece.of, RaggedBranches)]
-        stacks = arrange(branches, fixed=self._replays is not None)
-        read = [(piece.of, len(piece.tokens)) for piece in pieces if not isinstance(piece.of, RaggedBranches)]
-        prompts = arrange_prompts(read, together=self._replays is not None)
-        attending: list[tuple[Any, Sequence[Any]]] = [*stacks, *prompts]
         shares = [each.share(asked, [tokens[id(of)] for of in asked], device) for each, asked in attending]
-        begins = itertools.accumulate((len(share.ids) for share in shares), initial=0)
-        rows = [begin + row for begin, share in zip(begins, shares, strict=False) for row in share.rows]
-        ids = [token for share in shares for token in share.ids]
-        positions = [at for share in shares for at in share.positions]
-        units = [(each, len(share.ids)) for (each, _), share in zip(attending, shares, strict=True)]
-        given: Tensor = torch.tensor([ids, positions], device=device)
-        chosen: Tensor = torch.tensor(rows, device=device)
+        units = [_Unit(each, asked, share) for (each, asked), share in zip(attending, shares, strict=True)]
+        given: Tensor = torch.tensor(_numbers(shares), device=device)
         states: Tensor | None = None
-        if self._replays is not None and not prompts and not hidden:
-            if not wanted():
-                raise Unwanted
-            form = tuple(stack.form for stack, _ in stacks)
-            logits = self._replays.run(form, given, lambda given: self._forward(given, units).logits[0])
-        else:
-            reply = self._forward(given, units, wanted, output_hidden_states=hidden, logits_to_keep=chosen)
+        if self._replays is None or form is None or hidden:
+            reply = self._forward(given, units, wanted, output_hidden_states=hidden)
             logits: Tensor = reply.logits[0]
             if hidden:
-                layers: Sequence[Tensor] = reply.hidden_states
-                states = torch.stack([layer[0, chosen] for layer in layers])
-        if len(logits) != len(rows):  # those of all tokens
-            logits = logits[chosen]
-        return self._advance(attending, tokens, logits.float(), states)
+                chosen = given[-_rows(shares) :]
+                states = torch.stack([layer[0, chosen] for layer in reply.hidden_states])
+        else:
+            if not wanted():
+                raise Unwanted
+            logits = self._replays.run(form, given, lambda given: self._forward(given, units).logits[0])
+        if not self._chooses:
+            logits = logits[given[-_rows(shares) :]]
+        for each in units:
+            each.who.end()
+        return units, logits.float(), states
 
     def _forward(
-        self, given: Tensor, units: Sequence[tuple[Any, int]], wanted: Callable[[], bool] = lambda: True, **options: Any
+        self, given: Tensor, units: Sequence[_Unit], wanted: Callable[[], bool] = lambda: True, **options: Any
     ) -> Any:
-        """What the model replies to tokens and their positions, (2, tokens), that stand beside each other by *units*:
-        who attends, and with how many."""
-        for each, _ in units:
-            each.begin()
-        ids, positions = given[:, None]
-        ragged = units, wanted
-        return self._model(input_ids=ids, position_ids=positions, use_cache=False, ragged=ragged, **options)
+        """What the model replies to the `_numbers` of these units."""
+        tokens = sum(len(unit.share.ids) for unit in units)
+        facts = [len(unit.share.facts) for unit in units]
+        ids, positions, *told, chosen = given.split([tokens, tokens, *facts, len(given) - 2 * tokens - sum(facts)])
+        for unit, each in zip(units, told, strict=True):
+            unit.who.begin(each)
+        return self._model(
+            input_ids=ids[None],
+            position_ids=positions[None],
+            use_cache=False,
+            logits_to_keep=chosen,
+            ragged=(units, wanted),
+            **options,
+        )
 
-    def _advance(
-        self,
-        attending: Sequence[tuple[Any, Sequence[Any]]],
-        tokens: Mapping[int, Sequence[int]],
-        logits: Tensor,
-        states: Tensor | None,
-    ) -> list[Tensor]:
-        """What has succeeded is made known; the logits of each piece, in the order of their *tokens*."""
-        told: dict[int, Tensor] = {}
-        begin = 0
-        for each, asked in attending:
-            for of in asked:
-                count = len(tokens[id(of)]) if isinstance(of, RaggedBranches) else 1
-                end = begin + count
-                told[id(of)] = logits[begin:end]
-                of.advance(len(tokens[id(of)]), logits[begin:end], None if states is None else states[:, begin:end])
-                begin = end
-            if isinstance(each, Stack):
-                each.advance()
-        return [told[of] for of in tokens]
+
+class _Measured:
+    """Notes what the model keeps of a token in each layer."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, Tensor] = {}
+
+    def begin(self, _facts: Tensor) -> None:
+        """Nothing is to be done before the layers."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> Tensor:
+        if key.shape != value.shape:
+            raise NotImplementedError(f"Ragged passes keep keys and values alike, not {key.shape} and {value.shape}.")
+        self.layers[layer] = key[:, :1].clone()
+        return query
+
+
+def _numbers(shares: Sequence[Share]) -> list[int]:
+    """Tokens, positions, what else those who attend are told, and the rows whose logits are wanted."""
+    begins = itertools.accumulate((len(share.ids) for share in shares), initial=0)
+    return [
+        *(token for share in shares for token in share.ids),
+        *(at for share in shares for at in share.positions),
+        *(fact for share in shares for fact in share.facts),
+        *(begin + row for begin, share in zip(begins, shares, strict=False) for row in share.rows),
+    ]
+
+
+def _rows(shares: Sequence[Share]) -> int:
+    return sum(len(share.rows) for share in shares)
+
+
+def _advance(
+    units: Sequence[_Unit], tokens: Mapping[int, Sequence[int]], logits: Tensor, states: Tensor | None
+) -> dict[int, Tensor]:
+    """What has succeeded is made known; the logits of each who was asked for, by its identity."""
+    told: dict[int, Tensor] = {}
+    begins = itertools.accumulate((len(unit.share.rows) for unit in units), initial=0)
+    for unit, begin in zip(units, begins, strict=False):
+        for of in unit.asked:
+            end = begin + (len(tokens[id(of)]) if isinstance(of, RaggedBranches) else 1)
+            told[id(of)] = logits[begin:end]
+            of.advance(len(tokens[id(of)]), logits[begin:end], None if states is None else states[:, begin:end])
+            begin = end
+        if isinstance(unit.who, Stack):
+            unit.who.advance()
+    return told
 
 
 def _attention(
@@ -124,7 +234,7 @@ def _attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    ragged: tuple[Sequence[tuple[Any, int]], Callable[[], bool]],
+    ragged: tuple[Sequence[_Unit], Callable[[], bool]],
     scaling: float | None = None,
     sliding_window: int | None = None,
     **more: Any,
@@ -135,12 +245,12 @@ def _attention(
     unknown = [name for name in ("softcap", "s_aux", "position_bias") if more.get(name) is not None]
     if attention_mask is not None or unknown:
         raise NotImplementedError(f"Ragged attention has no {unknown or 'mask'}.")
-    of_requests, wanted = ragged
+    units, wanted = ragged
     if not wanted():
         raise Unwanted
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    sizes = [size for _, size in of_requests]
-    parts = zip(of_requests, query[0].split(sizes, 1), key[0].split(sizes, 1), value[0].split(sizes, 1), strict=True)
+    sizes = [len(unit.share.ids) for unit in units]
+    parts = zip(units, query[0].split(sizes, 1), key[0].split(sizes, 1), value[0].split(sizes, 1), strict=True)
     window = sliding_window or UNLIMITED
-    seen = [of.attend(module.layer_idx, q, k, v, scaling, window) for (of, _), q, k, v in parts]
+    seen = [unit.who.attend(module.layer_idx, q, k, v, scaling, window) for unit, q, k, v in parts]
     return torch.cat(seen, 1).transpose(0, 1)[None], None

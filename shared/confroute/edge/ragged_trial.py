@@ -9,6 +9,7 @@ from typing import Any
 
 from confroute.edge.passes import Piece, Tensor
 from confroute.edge.ragged import RaggedPasses
+from confroute.edge.ragged_memory import Shapes
 from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt
 
 
@@ -30,11 +31,11 @@ def runs_ragged(model: Any) -> bool:
     shorter = longer[::-1][:8]
     first, second = [1, 2], [3, 4]  # the tokens that two branches begin with, and go on with
     alone = [[*shorter, 1, 3], [*shorter, 2, 4], [*longer, 1], [*longer, 2]]
-    a, b = _NotingPrompt(tuple(shorter)), _NotingPrompt(tuple(longer))
     with _in_float32(model):
         try:
             theirs = model(input_ids=torch.tensor(alone, device=model.device), use_cache=False).logits[:, -1]
-            passes = RaggedPasses(model)
+            passes = RaggedPasses(model, recorded=False)
+            a, b = (_NotingPrompt(tuple(ids), passes.shapes) for ids in (shorter, longer))
             # Everything beside something else, and one prompt in two parts: neither must show.
             passes.run([Piece(a, shorter), Piece(b, longer[:5])])
             of_a = passes.branches(a, 2)
@@ -81,8 +82,8 @@ def _restore(weights: Sequence[tuple[Any, Tensor]], *_: Any) -> None:
 class _NotingPrompt(RaggedPrompt):
     """Notes which layers were told of a sliding window."""
 
-    def __init__(self, ids: tuple[int, ...]) -> None:
-        super().__init__(ids)
+    def __init__(self, ids: tuple[int, ...], shapes: Shapes) -> None:
+        super().__init__(ids, shapes)
         self.windows: dict[int, bool] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Passes that do the same on a CUDA device as the one before, recorded once and replayed from then on.
+"""Passes on a CUDA device that do the same as one before, recorded once and replayed from then on.
 
 A pass for a few tokens is a thousand and more operations, and a processor takes longer to hand one to the device than
 the device takes for it.
@@ -7,6 +7,7 @@ the device takes for it.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -14,46 +15,59 @@ from confroute.edge.passes import Tensor
 
 logger = logging.getLogger("confroute")
 
+_KEPT = 64
+
 Forward = Callable[[Tensor], Tensor]
 
 
 class Replays:
     """Runs a *forward* of what is *given* it.
 
-    The first of a *form* is run as it is, the second is recorded, all others are replayed. *device* is a CUDA device.
+    The first of a *form* is run as it is, the second is recorded, all others are replayed; the forms used last are
+    remembered. *device* is a CUDA device.
     """
 
     def __init__(self, device: Any) -> None:
         self._device = device
-        self._form: Hashable = None
-        self._recorded: _Recorded | None = None
+        self._forms: OrderedDict[Hashable, _Recorded | None] = OrderedDict()  # the last used at the end
         self._able = True
 
     def run(self, form: Hashable, given: Tensor, forward: Forward) -> Tensor:
-        if form != self._form:
-            self._form, self._recorded = form, None
-        elif self._able:
+        if self._able and form in self._forms:
+            self._forms.move_to_end(form)
             try:
-                self._recorded = self._recorded or _Recorded(given, forward)
-                return self._recorded.replay(given)
+                recorded = self._forms[form] or _Recorded(given, forward, self._recorded())
+                self._forms[form] = recorded
+                return recorded.replay(given)
             except Exception as error:
                 logger.info("Passes are not recorded on %s (%s).", self._device, type(error).__name__)
-                self._able, self._recorded = False, None
+                self._able = False
+                self._forms.clear()
+        elif self._able:
+            self._forms[form] = None
+            if len(self._forms) > _KEPT:
+                self._forms.popitem(last=False)
         return forward(given)
+
+    def _recorded(self) -> _Recorded | None:
+        return next((each for each in self._forms.values() if each is not None), None)
 
 
 class _Recorded:
-    def __init__(self, given: Tensor, forward: Forward) -> None:
+    """Takes its memory from where an *other* one does: only one of them is replayed at a time."""
+
+    def __init__(self, given: Tensor, forward: Forward, other: _Recorded | None) -> None:
         import torch
 
         self._given = given.clone()
         self._graph: Any = torch.cuda.CUDAGraph()
+        pool = () if other is None else (other._graph.pool(),)
         with torch.cuda.device(given.device):
             stream: Any = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             # Not torch.cuda.graph, which collects garbage and empties the caches of the whole process.
             with torch.cuda.stream(stream):
-                self._graph.capture_begin(capture_error_mode="thread_local")
+                self._graph.capture_begin(*pool, capture_error_mode="thread_local")
                 try:
                     self._logits = forward(self._given)
                 finally:

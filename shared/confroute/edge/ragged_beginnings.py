@@ -1,0 +1,108 @@
+"""Prompts that one pass reads from their first token to their last, in as many tokens as other passes have."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from confroute.edge.passes import Tensor
+from confroute.edge.ragged_memory import KeysValues, power_of_two
+from confroute.edge.ragged_prompt import SHORT, RaggedPrompt, Share, seen_by
+
+MOST = 2048
+"""Tokens of a pass that is worth being recorded: of more, the device has enough to do."""
+_LEAST = 32
+
+
+class Beginnings:
+    """They attend in one operation, padded at their ends.
+
+    Passes of the same *form* are the same operations on the same memory: *desk*, for at least `MOST` tokens, is written
+    in each of them, and copied to where the prompts keep it.
+    """
+
+    def __init__(self, prompts: Sequence[RaggedPrompt], desk: KeysValues) -> None:
+        self._prompts = prompts
+        self._desk = desk
+        self._sizes = [len(each.ids) for each in prompts]
+        self._ends = list(itertools.accumulate(self._sizes))
+        self._tokens = quarter_octave(self._ends[-1])
+        count = power_of_two(len(prompts))
+        # A lone one has as many as the pass, so that its length is all that makes its form.
+        self._shape = count, max(SHORT, power_of_two(max(self._sizes))) if count > 1 else self._tokens
+        self._facts: Tensor | None = None
+        self._masks: dict[int, Tensor] = {}
+
+    @property
+    def form(self) -> tuple[str, int, int, int]:
+        return ("read", self._tokens, *self._shape)
+
+    def share(self, _asked: Sequence[RaggedPrompt], tokens: Sequence[Sequence[int]], _device: Any) -> Share:
+        count, most = self._shape
+        into = [0] * (count * most)
+        out_of: list[int] = []
+        for i, (begin, size) in enumerate(zip([0, *self._ends], self._sizes, strict=False)):
+            into[i * most : i * most + size] = range(begin, begin + size)
+            out_of += range(i * most, i * most + size)
+        padding = [0] * (self._tokens - self._ends[-1])
+        for prompt in self._prompts:
+            _ = prompt.layers
+        ids = [token for own in tokens for token in own]
+        positions = [at for own in tokens for at in range(len(own))]
+        ends = [end - 1 for end in self._ends] + [0] * (count - len(self._ends))
+        return Share(ids + padding, positions + padding, ends, [*into, *out_of, *padding])
+
+    def begin(self, facts: Tensor) -> None:
+        self._facts = facts
+        self._masks.clear()
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
+        import torch
+
+        assert self._facts is not None  # noqa: S101 - a pass begins with them
+        # Where each place has its token from, and each token its place.
+        into, out_of = self._facts.tensor_split([len(self._facts) - self._tokens])
+        for to, new in zip(self._desk.layer(layer), (key, value), strict=True):
+            to[:, : self._tokens] = new
+        most = self._shape[1]
+        spread = (each.index_select(1, into).unflatten(1, self._shape).transpose(0, 1) for each in (query, key, value))
+        seen = torch.nn.functional.scaled_dot_product_attention(
+            *spread,
+            attn_mask=self._band(window, query.device) if window < most else None,
+            is_causal=window >= most,
+            scale=scaling,
+            enable_gqa=len(query) != len(key),
+        )
+        return seen.transpose(0, 1).flatten(1, 2).index_select(1, out_of)
+
+    def end(self) -> None:
+        """What was written is copied to the prompts, who do not know of it until they have *advanced*."""
+        for prompt, end, size in zip(self._prompts, self._ends, self._sizes, strict=True):
+            for to, written in zip(prompt.layers.pieces, self._desk.pieces, strict=True):
+                to.copy_(written[..., end - size : end, :])
+
+    def _band(self, window: int, device: Any) -> Tensor:
+        import torch
+
+        if window not in self._masks:
+            at = torch.arange(self._shape[1], device=device)
+            self._masks[window] = seen_by(at, at, window)
+        return self._masks[window]
+
+
+def alike(prompts: Sequence[RaggedPrompt]) -> list[list[RaggedPrompt]]:
+    """Those of a pass each: as long as each other, up to their padding, and no more than `MOST` tokens."""
+    by_length: dict[int, list[list[RaggedPrompt]]] = {}
+    for prompt in prompts:
+        some = by_length.setdefault(max(SHORT, power_of_two(len(prompt.ids))), [[]])
+        if quarter_octave(sum(len(each.ids) for each in [*some[-1], prompt])) > MOST:
+            some.append([])
+        some[-1].append(prompt)
+    return [each for some in by_length.values() for each in some]
+
+
+def quarter_octave(tokens: int) -> int:
+    """A power of two, or one of three in even steps between two, that is not less."""
+    step = max(_LEAST, power_of_two(tokens + 1) // 8)
+    return -(-tokens // step) * step

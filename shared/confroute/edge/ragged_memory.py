@@ -1,0 +1,65 @@
+"""Keys and values of all layers of a model, in one piece where its layers are alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from confroute.edge.passes import Tensor
+
+
+class Shapes:
+    """What the layers of a model keep of a token.
+
+    Args:
+        layers: a token's keys in each layer, by its index: (heads, 1, dimensions). Its values are alike.
+    """
+
+    def __init__(self, layers: Mapping[int, Tensor]) -> None:
+        self.layers: list[list[int]] = []
+        """The indices of those that are alike."""
+        self._like: list[Tensor] = []
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for layer, like in layers.items():
+            alike.setdefault(tuple(like.shape), []).append(layer)
+        for indices in alike.values():
+            self.layers.append(indices)
+            self._like.append(layers[indices[0]])
+
+    def empty(self, *shape: int, zeros: bool = False, rounded: bool = False) -> KeysValues:
+        """Room for *shape* tokens. Where it is *rounded*, up to a power of two, pieces of many sizes leave no holes in
+        the process's memory."""
+        pieces: list[Tensor] = []
+        for like, layers in zip(self._like, self.layers, strict=True):
+            heads, _, dimensions = like.shape
+            wanted = len(layers), 2, heads, *shape, dimensions
+            numbers = math.prod(wanted)
+            make: Any = like.new_zeros if zeros else like.new_empty
+            pieces.append(make(power_of_two(numbers) if rounded else numbers)[:numbers].view(wanted))
+        return KeysValues(self, pieces)
+
+
+class KeysValues:
+    """A *piece* for the layers of each shape: (layers, 2, heads, *tokens, dimensions)."""
+
+    def __init__(self, shapes: Shapes, pieces: list[Tensor]) -> None:
+        self.pieces = pieces
+        self._shapes = shapes
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+        for indices, piece in zip(shapes.layers, pieces, strict=True):
+            for layer, (keys, values) in zip(indices, piece.unbind(), strict=True):
+                self._layers[layer] = keys, values
+
+    def layer(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Its keys and its values, (heads, *tokens, dimensions) each."""
+        return self._layers[layer]
+
+    def as_one_of_several(self) -> KeysValues:
+        """The same memory, with (heads, 1, *tokens, dimensions) in each layer."""
+        return KeysValues(self._shapes, [piece.unsqueeze(3) for piece in self.pieces])
+
+
+def power_of_two(count: int) -> int:
+    """The one that is not less."""
+    return 1 << (count - 1).bit_length()
