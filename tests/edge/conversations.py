@@ -11,6 +11,7 @@ import pytest
 from confroute.edge.passes import Piece, Unwanted
 from confroute.edge.ragged import RaggedPasses
 from confroute.edge.ragged_slots import SlotPool
+from confroute.edge.replays import Replays
 from confroute.edge.transformers import TransformersEngine
 from tests.edge.tiny_models import CHARACTERS, passes_of
 
@@ -59,10 +60,11 @@ def give_up(passes: RaggedPasses, asked: list[Conversation]) -> None:
         passes.run([one.piece() for one in asked], lambda: next(wanted, False))
 
 
-class Unrecorded:
+class Unrecorded(Replays):
     """Stands for the replays of a CUDA device where there is none: notes what each pass does."""
 
     def __init__(self) -> None:
+        super().__init__("cpu")
         self.done: list[tuple[Any, list[Any]]] = []
 
     def run(self, form: Any, given: Any, forward: Callable[[Any], Any]) -> Any:

@@ -13,14 +13,14 @@ from confroute import SamplingOptions
 
 torch = pytest.importorskip("torch")
 
-from confroute.edge.answers import Answers  # noqa: E402 - it needs torch
+from confroute.edge.answers import Answers, draw  # noqa: E402 - it needs torch
 
 
 def drawn(probabilities: list[float], n: int, **options: Any) -> list[int]:
     """*n* tokens of this distribution at temperature 1."""
     answers = Answers(n, 1, SamplingOptions(temperature=1.0, seed=3, **options), eos=frozenset(), decode=lambda _: "")
     logits = torch.tensor([[math.log(each) if each else -math.inf for each in probabilities]]).expand(n, -1)
-    return answers.choose(logits).tolist()
+    return draw([(answers, logits)]).tolist()
 
 
 def test_tokens_are_drawn_with_their_probabilities() -> None:
@@ -60,6 +60,35 @@ def test_a_nucleus_of_many_tokens_is_not_cut() -> None:
     answers = Answers(2, 1, SamplingOptions(temperature=1.0, top_p=0.9, seed=1), eos=frozenset(), decode=lambda _: "")
     peaked = torch.full((size,), -20.0)
     peaked[7] = 0.0
-    seen = {tuple(answers.choose(torch.stack([peaked, torch.zeros(size)])).tolist()) for _ in range(200)}
+    seen = {tuple(draw([(answers, torch.stack([peaked, torch.zeros(size)]))]).tolist()) for _ in range(200)}
     assert {first for first, _ in seen} == {7}
     assert len({second for _, second in seen}) > 150
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.5, 1.0, 1.7]),
+            st.sampled_from([0.3, 0.9, 1.0]),
+            st.integers(1, 4),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_drawn_beside_others_tokens_are_those_drawn_alone(asked: list[tuple[float, float, int, bool]]) -> None:
+    """Whatever others are asked for in the same pass: the seed decides, and the request's own options."""
+
+    def requests() -> list[tuple[Answers, Any]]:
+        made: list[tuple[Answers, Any]] = []
+        for seed, (temperature, top_p, n, flat) in enumerate(asked):
+            options = SamplingOptions(temperature=temperature, top_p=top_p, seed=seed)
+            random = torch.Generator().manual_seed(seed)
+            logits = torch.randn(n, 60, generator=random) * (0.1 if flat else 3)
+            made.append((Answers(n, 9, options, eos=frozenset(), decode=lambda _: ""), logits))
+        return made
+
+    together, alone = requests(), requests()
+    for _ in range(3):
+        assert draw(together).tolist() == [token for each in alone for token in draw([each]).tolist()]

@@ -9,7 +9,7 @@ import pytest
 
 from confroute.edge import ragged_slots
 from confroute.edge.passes import Piece
-from confroute.edge.ragged_beginnings import alike, quarter_octave
+from confroute.edge.ragged_beginnings import alike, shape_for
 from confroute.edge.ragged_branches import RaggedBranches
 from confroute.edge.ragged_memory import Shapes
 from confroute.edge.ragged_prompt import RaggedPrompt
@@ -27,8 +27,9 @@ SHAPES = Shapes({layer: torch.zeros(2, 1, 4) for layer in range(2)})
 def test_what_is_recorded_is_what_every_pass_does(tiny: Callable[..., TransformersEngine], kind: str) -> None:
     """From the second of a form on, passes are the same operations on the same shapes with the same numbers, though
     branches end, windows move on, requests come and leave, and others come after them; and nothing in them waits for
-    the device or comes from this side of it. Prompts are of two forms, a lone one and several;
-    answers of three, as who came later has its first 64 tokens later."""
+    the device or comes from this side of it. Prompts are of two forms, a lone one and three;
+    answers of four: of the first 64 tokens, of more, the latter of one branch and of two, and both side by side, once
+    they have been so time and again."""
     noting = Unrecorded()
     with running(tiny(kind), fixed=True) as passes:
         passes._replays = noting
@@ -48,7 +49,7 @@ def test_what_is_recorded_is_what_every_pass_does(tiny: Callable[..., Transforme
     by_form: dict[Any, list[Any]] = {}
     for form, operations in noting.done:
         by_form.setdefault(form, []).append(operations)
-    assert len(by_form) == 2 + 3
+    assert len(by_form) == 2 + 4
     for _, recorded, *replayed in by_form.values():
         names = {name for name, _, _ in recorded}
         assert not names & {"aten._local_scalar_dense.default", "aten.lift_fresh.default", "aten.nonzero.default"}
@@ -150,14 +151,17 @@ def test_where_there_is_no_memory_idle_slots_go(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_prompts_of_a_pass_are_padded_little() -> None:
-    """A recorded pass has at most a quarter more tokens than were asked for, or 31, and no more than 2,048; prompts
-    that stand together are as long as each other, up to a factor of two, or short."""
-    for tokens in range(1, 2049):
-        assert tokens <= quarter_octave(tokens) <= max(tokens + 31, 1.25 * tokens)
-    sizes = [1, 5, 60, 100, 128, 129, 200, 256, 257, 400, 1000, 1024, 1025, 1500, 2000, *[90] * 50]
-    groups = alike([branches(size).prompt for size in sizes])
-    assert sorted(len(each.ids) for some in groups for each in some) == sorted(sizes)
+    """A recorded pass has at most twice the tokens that were asked for where they are few, and 255 more where they are
+    many; there is room for all its prompts, and never more than 2,048 tokens."""
+    sizes = [1, 5, 60, 100, 128, 129, 200, 256, 257, 400, 1000, 1024, 1025, 1500, 2000, 2048, *[90] * 50, *[20] * 70]
+    groups = alike([branches(size).prompt for size in [*sizes, *range(1, 2049, 7)]])
+    assert sorted(len(each.ids) for some in groups for each in some) == sorted([*sizes, *range(1, 2049, 7)])
+    forms: set[tuple[int, int, int]] = set()
     for some in groups:
         of = [len(each.ids) for each in some]
-        assert sum(of) <= 2048
-        assert max(of) <= max(128, 2 * min(of))
+        tokens, count, length = shape_for(of)
+        assert max(sum(of), 32) <= tokens <= min(2048, max(32 * len(of), 2 * sum(of), sum(of) + 255, 32))
+        assert len(of) <= count
+        assert max(of) <= length <= max(128, 2 * min(of))
+        forms.add((tokens, count, length))
+    assert len(forms) <= 20

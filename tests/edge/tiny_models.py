@@ -95,18 +95,22 @@ def passes_of(engine: TransformersEngine) -> Any:
 
 
 @contextmanager
-def passes_seen(engine: TransformersEngine) -> Generator[list[int]]:
-    """How many tokens each forward pass of the engine's model took."""
-    engine.load()
-    assert engine._loaded is not None
+def passes_seen(engine: TransformersEngine, *, seconds: float = 0.0) -> Generator[list[int]]:
+    """How many tokens each pass of the engine's model was asked for. Each takes so many *seconds* more."""
+    passes = passes_of(engine)
     seen: list[int] = []
-    hook = engine._loaded.model.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
-    )
+    run = passes.run
+
+    def noting(pieces: Any, *args: Any, **options: Any) -> Any:
+        seen.append(sum(len(piece.tokens) for piece in pieces))
+        time.sleep(seconds)
+        return run(pieces, *args, **options)
+
+    passes.run = noting
     try:
         yield seen
     finally:
-        hook.remove()
+        passes.run = run
 
 
 def teacher_forced(engine: TransformersEngine, text: str, prompt: str = PROMPT) -> list[float]:
@@ -153,18 +157,6 @@ def failing_on(engine: TransformersEngine, text: str, error: Exception) -> Gener
         yield
     finally:
         for hook in hooks:
-            hook.remove()
-
-
-@contextmanager
-def slow(engine: TransformersEngine) -> Generator[list[int]]:
-    """Each pass takes 20 ms more."""
-    assert engine._loaded is not None
-    with passes_seen(engine) as seen:
-        hook = engine._loaded.model.register_forward_pre_hook(lambda *_: time.sleep(0.02))
-        try:
-            yield seen
-        finally:
             hook.remove()
 
 

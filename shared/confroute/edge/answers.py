@@ -75,35 +75,21 @@ class Answers:
         self._decode = decode
         self._generator: Any = None
 
-    def choose(self, logits: Tensor) -> Tensor:
-        """The next token of each live sample, (m,), from *logits*, (m, vocabulary)."""
+    def allowed(self, logits: Tensor) -> Tensor:
+        """*logits* of the next token of each live sample, (m, vocabulary), without what a schema rules out."""
         import torch
 
-        options = self.options
         allowed = [answer.guide.allowed(logits.shape[-1]) for answer in self.live if answer.guide is not None]
-        if allowed:
-            logits = logits.masked_fill(~torch.stack(allowed).to(logits.device), -torch.inf)
-        if options.temperature <= 0:
-            return logits.argmax(-1)
-        if self._generator is None:
-            self._generator = torch.Generator(device=logits.device)
-            self._generator.manual_seed(secrets.randbits(63) if options.seed is None else options.seed)
-        probabilities = (logits / options.temperature).softmax(-1)
-        if options.top_p < 1:
-            probabilities, tokens = _nucleus(probabilities, options.top_p)
-            return tokens.gather(-1, self._draw(probabilities))[:, 0]
-        return self._draw(probabilities)[:, 0]
+        return logits.masked_fill(~torch.stack(allowed).to(logits.device), -torch.inf) if allowed else logits
 
-    def _draw(self, probabilities: Tensor) -> Tensor:
-        """One index of each row, (m, 1), with these probabilities, which need not add up to 1."""
+    def numbers(self, count: int, dtype: Any, device: Any) -> Tensor:
+        """So many from 0 to 1 that it draws by, (count, 1)."""
         import torch
 
-        # `multinomial` draws a number for each token of the vocabulary, which takes ten times as long.
-        exact = torch.float32 if probabilities.device.type == "mps" else torch.float64
-        reached = probabilities.cumsum(-1, dtype=exact)
-        shape, device = (len(reached), 1), reached.device
-        drawn = torch.rand(shape, generator=self._generator, dtype=exact, device=device) * reached[:, -1:]
-        return torch.searchsorted(reached, drawn, right=True).clamp(max=reached.shape[-1] - 1)
+        if self._generator is None:
+            self._generator = torch.Generator(device=device)
+            self._generator.manual_seed(secrets.randbits(63) if self.options.seed is None else self.options.seed)
+        return torch.rand((count, 1), generator=self._generator, dtype=dtype, device=device)
 
     def take(
         self,
@@ -146,6 +132,42 @@ class Answers:
 
     def samples(self) -> tuple[Sample, ...]:
         return tuple(answer.sample(self._decode, self.options.stop) for answer in self.all)
+
+
+def draw(asked: Sequence[tuple[Answers, Tensor]]) -> Tensor:
+    """The next token of each live sample of all these, (rows,), from the logits of each, (m, vocabulary). Those asked
+    for alike are drawn together, each by its own numbers."""
+    import torch
+
+    alike: dict[tuple[float, float], list[int]] = {}
+    for i, (answers, _) in enumerate(asked):
+        temperature = max(0.0, answers.options.temperature)
+        alike.setdefault((temperature, answers.options.top_p if temperature else 1.0), []).append(i)
+    drawn: dict[int, Tensor] = {}
+    for (temperature, top_p), places in alike.items():
+        some = [asked[i] for i in places]
+        sizes = [len(logits) for _, logits in some]
+        logits: Tensor = torch.cat([logits for _, logits in some]) if len(some) > 1 else some[0][1]
+        tokens = _sample(logits / temperature, top_p, some) if temperature else logits.argmax(-1)
+        drawn |= zip(places, tokens.split(sizes), strict=True)
+    return torch.cat([drawn[i] for i in range(len(asked))])
+
+
+def _sample(logits: Tensor, top_p: float, asked: Sequence[tuple[Answers, Tensor]]) -> Tensor:
+    """One token of each row."""
+    import torch
+
+    probabilities = logits.softmax(-1)
+    tokens: Tensor | None = None
+    if top_p < 1:
+        probabilities, tokens = _nucleus(probabilities, top_p)
+    # `multinomial` draws a number for each token of the vocabulary, which takes ten times as long.
+    exact = torch.float32 if probabilities.device.type == "mps" else torch.float64
+    reached = probabilities.cumsum(-1, dtype=exact)
+    numbers = torch.cat([answers.numbers(len(own), exact, reached.device) for answers, own in asked])
+    # Of probabilities that need not add up to 1.
+    drawn = torch.searchsorted(reached, numbers * reached[:, -1:], right=True).clamp(max=reached.shape[-1] - 1)
+    return (drawn if tokens is None else tokens.gather(-1, drawn))[:, 0]
 
 
 def _nucleus(probabilities: Tensor, top_p: float) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from confroute.edge.answers import Answers
+from confroute.edge.answers import Answers, draw
 from confroute.edge.passes import Passes, Piece, Tensor, Unwanted
 from confroute.records import Sample
 
@@ -163,11 +163,11 @@ class Batcher:
         chosen: list[tuple[Job, Tensor, Tensor]] = []
         for job, logits in rows:
             with failing(job):
-                chosen.append((job, logits, job.answers.choose(logits)))
+                chosen.append((job, logits, job.answers.allowed(logits)))
         if not chosen:
             return
+        tokens = draw([(job.answers, allowed) for job, _, allowed in chosen])
         # Few transfers for all, since each waits for the device.
-        tokens: Tensor = torch.cat([own for _, _, own in chosen])
         distribution: Tensor = torch.cat([logits for _, logits, _ in chosen]).log_softmax(-1)
         logprobs: list[float] = distribution.gather(1, tokens[:, None])[:, 0].tolist()
         drawn: list[int] = tokens.tolist()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from confroute.edge.passes import Piece, Tensor, Unwanted
-from confroute.edge.ragged_beginnings import MOST, Beginnings, alike, quarter_octave
+from confroute.edge.ragged_beginnings import MOST, Beginnings, alike
 from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
 from confroute.edge.ragged_memory import KeysValues, Shapes
 from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt, Share
@@ -82,7 +82,7 @@ class RaggedPasses:
 
     def _short(self, ids: Sequence[int]) -> bool:
         """Whether a prompt is better read whole, as where passes are recorded, than read on from a beginning."""
-        return self._replays is not None and quarter_octave(len(ids)) <= MOST
+        return self._replays is not None and len(ids) <= MOST
 
     def branches(self, prompt: RaggedPrompt, n: int) -> RaggedBranches:
         return RaggedBranches(prompt, n)
@@ -116,9 +116,13 @@ class RaggedPasses:
         if self._replays is None:
             yield None, [*arrange(branches), *((piece.of, [piece.of]) for piece in prompts)]
             return
-        if branches:
-            slots = self._slots.arrange(branches)
-            yield tuple(each.serial for each, _ in slots), slots
+        slots = self._slots.arrange(branches)
+        form = tuple(each.serial for each, _ in slots)
+        if len(slots) > 1 and not self._replays.often(form):
+            for each, members in slots:
+                yield (each.serial,), [(each, members)]
+        elif slots:
+            yield form, slots
         short = [piece.of for piece in prompts if self._short(piece.of.ids) and len(piece.tokens) == len(piece.of.ids)]
         for some in alike(short):
             self._desk = self._desk or self.shapes.empty(MOST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from confroute.edge.passes import Tensor
@@ -12,6 +12,7 @@ from confroute.edge.ragged_prompt import SHORT, RaggedPrompt, Share, seen_by
 
 MOST = 2048
 """Tokens of a pass that is worth being recorded: of more, the device has enough to do."""
+_STEP = 256  # up to so many tokens are padded to a power of two, as they take the device hardly any longer
 _LEAST = 32
 
 
@@ -27,15 +28,12 @@ class Beginnings:
         self._desk = desk
         self._sizes = [len(each.ids) for each in prompts]
         self._ends = list(itertools.accumulate(self._sizes))
-        self._tokens = quarter_octave(self._ends[-1])
-        count = power_of_two(len(prompts))
-        # A lone one has as many as the pass, so that its length is all that makes its form.
-        self._shape = count, max(SHORT, power_of_two(max(self._sizes))) if count > 1 else self._tokens
+        self._tokens, *self._shape = shape_for(self._sizes)
         self._facts: Tensor | None = None
         self._masks: dict[int, Tensor] = {}
 
     @property
-    def form(self) -> tuple[str, int, int, int]:
+    def form(self) -> Hashable:
         return ("read", self._tokens, *self._shape)
 
     def share(self, _asked: Sequence[RaggedPrompt], tokens: Sequence[Sequence[int]], _device: Any) -> Share:
@@ -96,13 +94,18 @@ def alike(prompts: Sequence[RaggedPrompt]) -> list[list[RaggedPrompt]]:
     by_length: dict[int, list[list[RaggedPrompt]]] = {}
     for prompt in prompts:
         some = by_length.setdefault(max(SHORT, power_of_two(len(prompt.ids))), [[]])
-        if quarter_octave(sum(len(each.ids) for each in [*some[-1], prompt])) > MOST:
+        if shape_for([len(each.ids) for each in [*some[-1], prompt]])[0] > MOST:
             some.append([])
         some[-1].append(prompt)
     return [each for some in by_length.values() for each in some]
 
 
-def quarter_octave(tokens: int) -> int:
-    """A power of two, or one of three in even steps between two, that is not less."""
-    step = max(_LEAST, power_of_two(tokens + 1) // 8)
-    return -(-tokens // step) * step
+def shape_for(sizes: Sequence[int]) -> tuple[int, int, int]:
+    """How many tokens a pass for prompts of these sizes has, and for how many prompts of how many tokens it has room:
+    one of few, as passes of each have to be recorded."""
+    length = max(SHORT, power_of_two(max(sizes)))
+    # Of those that are alike, but the short, all have more tokens than half of the longest has room for.
+    shortest = _LEAST if length == SHORT else length // 2
+    tokens = max(sum(sizes), shortest * len(sizes))
+    tokens = max(_LEAST, power_of_two(tokens)) if tokens <= 2 * _STEP else -(-tokens // _STEP) * _STEP
+    return tokens, tokens // shortest, length

@@ -47,12 +47,13 @@ class KeysValues:
         self.pieces = pieces
         self._shapes = shapes
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
-        for indices, piece in zip(shapes.layers, pieces, strict=True):
-            for layer, (keys, values) in zip(indices, piece.unbind(), strict=True):
-                self._layers[layer] = keys, values
 
     def layer(self, layer: int) -> tuple[Tensor, Tensor]:
         """Its keys and its values, (heads, *tokens, dimensions) each."""
+        if not self._layers:
+            for indices, piece in zip(self._shapes.layers, self.pieces, strict=True):
+                for index, (keys, values) in zip(indices, piece.unbind(), strict=True):
+                    self._layers[index] = keys, values
         return self._layers[layer]
 
     def as_one_of_several(self) -> KeysValues:

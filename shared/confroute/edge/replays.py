@@ -15,7 +15,8 @@ from confroute.edge.passes import Tensor
 
 logger = logging.getLogger("confroute")
 
-_KEPT = 64
+_KEPT = 128
+_OFTEN = 32
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -30,7 +31,16 @@ class Replays:
     def __init__(self, device: Any) -> None:
         self._device = device
         self._forms: OrderedDict[Hashable, _Recorded | None] = OrderedDict()  # the last used at the end
+        self._counts: OrderedDict[Hashable, int] = OrderedDict()
         self._able = True
+
+    def often(self, form: Hashable) -> bool:
+        """Whether a *form* that could also be run as several others has been asked about so often that it is worth
+        being recorded by itself, or nothing is recorded."""
+        self._counts[form] = self._counts.pop(form, 0) + 1
+        if len(self._counts) > _KEPT:
+            self._counts.popitem(last=False)
+        return not self._able or self._counts[form] > _OFTEN
 
     def run(self, form: Hashable, given: Tensor, forward: Forward) -> Tensor:
         if self._able and form in self._forms:
