@@ -10,6 +10,7 @@ import pytest
 
 from confroute.edge.passes import Piece, Unwanted
 from confroute.edge.ragged import RaggedPasses
+from confroute.edge.ragged_company import Company
 from confroute.edge.ragged_slots import SlotPool
 from confroute.edge.replays import Replays
 from confroute.edge.transformers import TransformersEngine
@@ -67,9 +68,9 @@ class Unrecorded(Replays):
         super().__init__("cpu")
         self.done: list[tuple[Any, list[Any]]] = []
 
-    def run(self, form: Any, given: Any, forward: Callable[[Any], Any]) -> Any:
+    def run(self, form: Any, given: Any, forward: Callable[..., Any], wanted: Callable[[], bool]) -> Any:
         with Operations() as operations:
-            logits = forward(given)
+            logits = forward(given, wanted)
         self.done.append((form, operations.seen))
         return logits
 
@@ -95,12 +96,12 @@ class Operations(TorchDispatchMode):
 def running(engine: TransformersEngine, *, fixed: bool) -> Generator[RaggedPasses]:
     """The passes of the engine's model; where *fixed*, as on a CUDA device."""
     passes = passes_of(engine)
-    own = passes._replays, passes._slots
+    own = passes._replays, passes._slots, passes._company
     passes._replays = (own[0] or Unrecorded()) if fixed else None
-    passes._slots = SlotPool(1 << 30)
+    passes._slots, passes._company = SlotPool(1 << 30), Company()
     try:
         with torch.inference_mode():
             yield passes
-        assert own[0] is None or own[0]._able, "Nothing that was to be recorded could not be."
+        assert own[0] is None or own[0].able, "Nothing that was to be recorded could not be."
     finally:
-        passes._replays, passes._slots = own
+        passes._replays, passes._slots, passes._company = own

@@ -11,6 +11,7 @@ from confroute.edge import ragged_slots
 from confroute.edge.passes import Piece
 from confroute.edge.ragged_beginnings import alike, shape_for
 from confroute.edge.ragged_branches import RaggedBranches
+from confroute.edge.ragged_company import Company
 from confroute.edge.ragged_memory import Shapes
 from confroute.edge.ragged_prompt import RaggedPrompt
 from confroute.edge.ragged_slots import SlotPool, Slots
@@ -28,8 +29,8 @@ def test_what_is_recorded_is_what_every_pass_does(tiny: Callable[..., Transforme
     """From the second of a form on, passes are the same operations on the same shapes with the same numbers, though
     branches end, windows move on, requests come and leave, and others come after them; and nothing in them waits for
     the device or comes from this side of it. Prompts are of two forms, a lone one and three;
-    answers of four: of the first 64 tokens, of more, the latter of one branch and of two, and both side by side, once
-    they have been so time and again."""
+    answers of five: of the first 64 tokens, of more, the latter of one branch and of two, and two pairs of these, once
+    they have met time and again."""
     noting = Unrecorded()
     with running(tiny(kind), fixed=True) as passes:
         passes._replays = noting
@@ -49,7 +50,7 @@ def test_what_is_recorded_is_what_every_pass_does(tiny: Callable[..., Transforme
     by_form: dict[Any, list[Any]] = {}
     for form, operations in noting.done:
         by_form.setdefault(form, []).append(operations)
-    assert len(by_form) == 2 + 4
+    assert len(by_form) == 2 + 5
     for _, recorded, *replayed in by_form.values():
         names = {name for name, _, _ in recorded}
         assert not names & {"aten._local_scalar_dense.default", "aten.lift_fresh.default", "aten.nonzero.default"}
@@ -165,3 +166,20 @@ def test_prompts_of_a_pass_are_padded_little() -> None:
         assert max(of) <= length <= max(128, 2 * min(of))
         forms.add((tokens, count, length))
     assert len(forms) <= 20
+
+
+def test_who_meets_often_runs_in_one_pass() -> None:
+    """Kinds that meet run by themselves until a recording of both has paid; it then serves also when one of them is
+    missing, if it is not for many more."""
+    company, pool = Company(), SlotPool(1 << 30)
+    one, other, third = (passed(pool, [branches(tokens)])[0] for tokens in (10, 200, 400))
+    assert [company.passes([one, other], pool.present) for _ in range(15)] == [[[one], [other]]] * 15
+    assert company.passes([one, other], pool.present) == [[one, other]]
+    assert company.passes([one], pool.present) == [[one]]
+    for _ in range(8):
+        company.passes([one, other, third], pool.present)
+    assert company.passes([one, other, third], pool.present) == [[one, other, third]]
+    assert company.passes([one, third], pool.present) == [[one, other, third]]
+    assert company.passes([one, other], pool.present) == [[one, other]]
+    pool.release()
+    assert company.passes([one, third], pool.present) == [[one], [third]], "The memory of what was recorded is gone."

@@ -34,7 +34,8 @@ class NotRecorded(Recorded):
         raise RuntimeError("operation not permitted when stream is capturing")
 
 
-def run(given: Any) -> str:
+def run(given: Any, wanted: Any) -> str:
+    assert wanted is bool
     return f"run {given}"
 
 
@@ -43,7 +44,7 @@ def test_the_second_of_a_form_is_recorded(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(replays, "_Recorded", Recorded)
     monkeypatch.setattr(Recorded, "made", 0)
     tried = Replays("cuda")
-    told = [tried.run(form, given, run) for given, form in enumerate("aaabaab")]
+    told = [tried.run(form, given, run, bool) for given, form in enumerate("aaabaab")]
     assert told == ["run 0", "replayed 1", "replayed 2", "run 3", "replayed 4", "replayed 5", "replayed 6"]
     assert Recorded.made == 2
 
@@ -53,7 +54,7 @@ def test_only_the_last_forms_are_remembered(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(replays, "_Recorded", Recorded)
     monkeypatch.setattr(replays, "_KEPT", 2)
     tried = Replays("cuda")
-    told = [tried.run(form, given, run) for given, form in enumerate("aabbacab")]
+    told = [tried.run(form, given, run, bool) for given, form in enumerate("aabbacab")]
     assert told == [
         *("run 0", "replayed 1", "run 2", "replayed 3", "replayed 4"),
         *("run 5", "replayed 6", "run 7"),
@@ -66,7 +67,7 @@ def test_what_cannot_be_recorded_is_run(monkeypatch: pytest.MonkeyPatch, caplog:
     monkeypatch.setattr(NotRecorded, "made", 0)
     tried = Replays("cuda")
     with caplog.at_level("INFO", logger="confroute"):
-        assert [tried.run("a", given, run) for given in range(4)] == [f"run {given}" for given in range(4)]
+        assert [tried.run("a", given, run, bool) for given in range(4)] == [f"run {given}" for given in range(4)]
     assert NotRecorded.made == 1
     assert [record.message for record in caplog.records] == ["Passes are not recorded on cuda (RuntimeError)."]
 
@@ -74,11 +75,11 @@ def test_what_cannot_be_recorded_is_run(monkeypatch: pytest.MonkeyPatch, caplog:
 def test_an_error_of_the_pass_itself_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails while it is recorded, and again when run, is an error of the request."""
 
-    def fail(given: Any) -> Any:
+    def fail(given: Any, wanted: Any) -> Any:
         raise MemoryError
 
     monkeypatch.setattr(replays, "_Recorded", NotRecorded)
     tried = Replays("cuda")
-    tried.run("a", 0, run)
+    tried.run("a", 0, run, bool)
     with pytest.raises(MemoryError):
-        tried.run("a", 1, fail)
+        tried.run("a", 1, fail, bool)

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from confroute.edge.passes import Piece, Tensor, Unwanted
 from confroute.edge.ragged_beginnings import MOST, Beginnings, alike
 from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
+from confroute.edge.ragged_company import Company
 from confroute.edge.ragged_memory import KeysValues, Shapes
 from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt, Share
 from confroute.edge.ragged_slots import SlotPool
@@ -58,7 +59,7 @@ class RaggedPasses:
         with torch.no_grad():
             self.shapes = self._measure()
         self._replays: Replays | None = None
-        self._slots = SlotPool(0)
+        self._slots, self._company = SlotPool(0), Company()
         self._desk: KeysValues | None = None  # where prompts are written that are read in recorded passes
         if recorded and model.device.type == "cuda":
             self._replays = Replays(model.device)
@@ -93,8 +94,8 @@ class RaggedPasses:
         """For each piece the logits of what comes next, in float32: one row for a prompt, one for each branch. With
         *hidden* the pieces' hidden states are set, too: (layers + 1, rows, size).
 
-        Where this raises, nothing has changed. Whether it is still *wanted* is asked at each layer, or before each pass
-        that may be replayed.
+        Where this raises, nothing has changed. Whether it is still *wanted* is asked at each layer, or once where a
+        pass is replayed.
         """
         tokens = {id(piece.of): piece.tokens for piece in pieces}
         try:
@@ -117,12 +118,11 @@ class RaggedPasses:
             yield None, [*arrange(branches), *((piece.of, [piece.of]) for piece in prompts)]
             return
         slots = self._slots.arrange(branches)
-        form = tuple(each.serial for each, _ in slots)
-        if len(slots) > 1 and not self._replays.often(form):
-            for each, members in slots:
-                yield (each.serial,), [(each, members)]
-        elif slots:
-            yield form, slots
+        asked = [each for each, _ in slots]
+        members = {each.serial: some for each, some in slots}
+        for some in self._company.passes(asked, self._slots.present) if self._replays.able else [asked]:
+            if some:
+                yield tuple(each.serial for each in some), [(each, members.get(each.serial, ())) for each in some]
         short = [piece.of for piece in prompts if self._short(piece.of.ids) and len(piece.tokens) == len(piece.of.ids)]
         for some in alike(short):
             self._desk = self._desk or self.shapes.empty(MOST)
@@ -157,7 +157,9 @@ class RaggedPasses:
         else:
             if not wanted():
                 raise Unwanted
-            logits = self._replays.run(form, given, lambda given: self._forward(given, units).logits[0])
+            logits = self._replays.run(
+                form, given, lambda given, wanted: self._forward(given, units, wanted).logits[0], wanted
+            )
         if not self._chooses:
             logits = logits[given[-_rows(shares) :]]
         for each in units:

@@ -168,6 +168,11 @@ class SlotPool:
             by_slots.setdefault(id(each.stack), []).append(each)
         return [(slots, by_slots[id(slots)]) for slots in self._used if id(slots) in by_slots]
 
+    @property
+    def present(self) -> dict[int, Slots]:
+        """All that have memory, by their serial numbers."""
+        return {slots.serial: slots for slots in (*self._used, *self._idle)}
+
     def release(self) -> None:
         """Give back the memory that nobody sits in."""
         self._idle.clear()

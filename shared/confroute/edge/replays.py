@@ -16,13 +16,13 @@ from confroute.edge.passes import Tensor
 logger = logging.getLogger("confroute")
 
 _KEPT = 128
-_OFTEN = 32
 
-Forward = Callable[[Tensor], Tensor]
+Wanted = Callable[[], bool]
+Forward = Callable[[Tensor, Wanted], Tensor]
 
 
 class Replays:
-    """Runs a *forward* of what is *given* it.
+    """Runs a *forward* of what is *given* it, which asks whether it is still *wanted* where it is run as it is.
 
     The first of a *form* is run as it is, the second is recorded, all others are replayed; the forms used last are
     remembered. *device* is a CUDA device.
@@ -31,19 +31,11 @@ class Replays:
     def __init__(self, device: Any) -> None:
         self._device = device
         self._forms: OrderedDict[Hashable, _Recorded | None] = OrderedDict()  # the last used at the end
-        self._counts: OrderedDict[Hashable, int] = OrderedDict()
-        self._able = True
+        self.able = True
+        """Whether passes of the model can be recorded, as far as is known."""
 
-    def often(self, form: Hashable) -> bool:
-        """Whether a *form* that could also be run as several others has been asked about so often that it is worth
-        being recorded by itself, or nothing is recorded."""
-        self._counts[form] = self._counts.pop(form, 0) + 1
-        if len(self._counts) > _KEPT:
-            self._counts.popitem(last=False)
-        return not self._able or self._counts[form] > _OFTEN
-
-    def run(self, form: Hashable, given: Tensor, forward: Forward) -> Tensor:
-        if self._able and form in self._forms:
+    def run(self, form: Hashable, given: Tensor, forward: Forward, wanted: Wanted) -> Tensor:
+        if self.able and form in self._forms:
             self._forms.move_to_end(form)
             try:
                 recorded = self._forms[form] or _Recorded(given, forward, self._recorded())
@@ -51,13 +43,13 @@ class Replays:
                 return recorded.replay(given)
             except Exception as error:
                 logger.info("Passes are not recorded on %s (%s).", self._device, type(error).__name__)
-                self._able = False
+                self.able = False
                 self._forms.clear()
-        elif self._able:
+        elif self.able:
             self._forms[form] = None
             if len(self._forms) > _KEPT:
                 self._forms.popitem(last=False)
-        return forward(given)
+        return forward(given, wanted)
 
     def _recorded(self) -> _Recorded | None:
         return next((each for each in self._forms.values() if each is not None), None)
@@ -79,7 +71,7 @@ class _Recorded:
             with torch.cuda.stream(stream):
                 self._graph.capture_begin(*pool, capture_error_mode="thread_local")
                 try:
-                    self._logits = forward(self._given)
+                    self._logits = forward(self._given, lambda: True)
                 finally:
                     self._graph.capture_end()
             torch.cuda.current_stream().wait_stream(stream)
