@@ -27,6 +27,16 @@ def on(device: str) -> str:
     return "" if device == "cpu" else f" on {device}"
 
 
+def uncounted(device: str) -> int:
+    """How many runs go before those that count: on accelerators the first two of each kind load and record what the
+    others replay."""
+    return 0 if device == "cpu" else 3
+
+
+def after(runs: int) -> str:
+    return f", after {runs} that do not count" if runs else ""
+
+
 def libraries(device: str) -> tuple[str, ...]:
     """The packages that run models there."""
     return ("torch", "transformers", *(("xllamacpp",) if device == "cpu" else ()))

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from confroute import SamplingOptions, resolve_edge
-from tests.bench.devices import about, libraries, on, plain_model, torch_edge
+from tests.bench.devices import about, after, libraries, on, plain_model, torch_edge, uncounted
 from tests.bench.report import Goal, machine, ratios, write
 
 PROMPT_TOKENS = 1200
@@ -109,18 +109,21 @@ def main() -> None:
         engines["llama.cpp"].load()
     runs = contenders(engines, questions)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(arguments.repeats):
+    before = uncounted(arguments.device)
+    for again in range(before + arguments.repeats):
         for name, run in runs.items():
             started = time.perf_counter()
             tokens = run()
-            seconds[name].append(time.perf_counter() - started)
+            taken = time.perf_counter() - started
             expected = NEW_TOKENS * (1 if ONE in name else SAMPLES)
             if not 0.9 * expected <= tokens <= expected:  # llama.cpp may end a sample of its own accord
                 raise SystemExit(f"{name} made {tokens} tokens, not {expected}: the comparison would not be fair.")
-            print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
+            if again >= before:
+                seconds[name].append(taken)
+            print(f"{name}: {taken:.2f} s", flush=True)
     head = (
         f"{about(engine)}, a prompt of {questions.tokens:,} tokens, {NEW_TOKENS} new tokens a sample, "
-        f"{arguments.repeats} runs of each in turn. {machine(*libraries(arguments.device))}"
+        f"{arguments.repeats} runs of each in turn{after(before)}. {machine(*libraries(arguments.device))}"
     )
     where = on(arguments.device)
     write(
