@@ -120,6 +120,28 @@ def test_a_prompt_in_parts(tiny: Tiny, kind: str, prompt_tokens: int) -> None:
     assert_own(engine, str(QUESTION[0]["content"]), samples)
 
 
+def test_a_prompt_better_read_whole_waits_for_a_pass_with_room(tiny: Tiny) -> None:
+    """Where prompts are better not read in parts, of five only four are read where there is room for four and a half;
+    one that no pass has room for is read in parts all the same."""
+    engine = copy_of(tiny())
+    assert engine._loaded is not None
+    engine._loaded.batcher._prompt_tokens = 60  # four times as many where no answer is under way
+    passes_of(engine).unbroken = 100
+    texts = [letter * 50 for letter in "abcde"]
+    with passes_seen(engine) as seen:
+        answers = ask_together(engine, [(text, 1, LONG) for text in texts])
+    assert seen[:2] == [4 * 55, 4 + 55]
+    for text, generation in zip(texts, answers, strict=True):
+        assert_own(engine, text, generation.samples)
+    engine = copy_of(engine)
+    assert engine._loaded is not None
+    engine._loaded.batcher._prompt_tokens = 10
+    passes_of(engine).unbroken = 100
+    with passes_seen(engine) as seen:
+        engine.generate(user("f" * 80), n=1, options=SAMPLING)
+    assert seen[:4] == [40, 40, 5, 1]
+
+
 @pytest.mark.parametrize("kind", ["full", "sliding"])
 def test_a_common_beginning_is_read_once(tiny: Tiny, kind: str) -> None:
     """A prompt that begins like one asked before is read from where it differs, and answered as if read whole."""

@@ -28,6 +28,8 @@ class Passes(Protocol):
 
     together: bool
     """Whether a pass takes pieces of several requests, and parts of prompts."""
+    unbroken: int
+    """Up to so many tokens, prompts are better read in one pass than in parts."""
 
     def prompt(self, ids: tuple[int, ...], known: Iterable[Any] = (), /) -> Any:
         """A prompt, whose beginning may be taken from one of those *known*. It tells its *ids*, how many of them were
@@ -83,6 +85,7 @@ class CopiedPasses:
     """A request at a time and a copy of the prompt's cache for each sample, as any model can."""
 
     together = False  # nor parts of a prompt: not every state-space layer goes on from what it has read
+    unbroken = 0
 
     def __init__(self, model: Any) -> None:
         self._model = model

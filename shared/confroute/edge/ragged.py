@@ -58,11 +58,13 @@ class RaggedPasses:
         self._chooses = False  # which tokens it computes logits for
         with torch.no_grad():
             self.shapes = self._measure()
+        self.unbroken = 0
         self._replays: Replays | None = None
         self._slots, self._company = SlotPool(0), Company()
         self._desk: KeysValues | None = None  # where prompts are written that are read in recorded passes
         if recorded and model.device.type == "cuda":
             self._replays = Replays(model.device)
+            self.unbroken = MOST
             cuda: Any = torch.cuda
             memory = cuda.get_device_properties(model.device).total_memory
             self._slots = SlotPool(memory // _IDLE_SHARE)
@@ -79,11 +81,7 @@ class RaggedPasses:
         return Shapes(measured.layers)
 
     def prompt(self, ids: tuple[int, ...], known: Iterable[RaggedPrompt] = ()) -> RaggedPrompt:
-        return RaggedPrompt(ids, self.shapes, () if self._short(ids) else known)
-
-    def _short(self, ids: Sequence[int]) -> bool:
-        """Whether a prompt is better read whole, as where passes are recorded, than read on from a beginning."""
-        return self._replays is not None and len(ids) <= MOST
+        return RaggedPrompt(ids, self.shapes, () if len(ids) <= self.unbroken else known)
 
     def branches(self, prompt: RaggedPrompt, n: int) -> RaggedBranches:
         return RaggedBranches(prompt, n)
@@ -123,7 +121,7 @@ class RaggedPasses:
         for some in self._company.passes(asked, self._slots.present) if self._replays.able else [asked]:
             if some:
                 yield tuple(each.serial for each in some), [(each, members.get(each.serial, ())) for each in some]
-        short = [piece.of for piece in prompts if self._short(piece.of.ids) and len(piece.tokens) == len(piece.of.ids)]
+        short = [piece.of for piece in prompts if len(piece.tokens) == len(piece.of.ids) <= MOST]
         for some in alike(short):
             self._desk = self._desk or self.shapes.empty(MOST)
             together = Beginnings(some, self._desk)
