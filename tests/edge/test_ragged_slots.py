@@ -17,6 +17,7 @@ from confroute.edge.ragged_prompt import RaggedPrompt
 from confroute.edge.ragged_slots import SlotPool, Slots
 from confroute.edge.transformers import TransformersEngine
 from tests.edge.conversations import Conversation, Unrecorded, go_on, running
+from tests.edge.tiny_models import model_of
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,6 +56,24 @@ def test_what_is_recorded_is_what_every_pass_does(tiny: Callable[..., Transforme
         names = {name for name, _, _ in recorded}
         assert not names & {"aten._local_scalar_dense.default", "aten.lift_fresh.default", "aten.nonzero.default"}
         assert all(operations == recorded for operations in replayed)
+
+
+@pytest.mark.parametrize("kind", ["full", "sliding"])
+def test_hidden_states_come_from_the_own_token(tiny: Callable[..., TransformersEngine], kind: str) -> None:
+    """Of prompts read beside each other and of branches of several kinds, in each layer, they are those that
+    transformers' own model has."""
+    texts = [[1 + (5 * i + at) % 60 for at in range(tokens)] for i, tokens in enumerate((3, 40, 17))]
+    with running(tiny(kind), fixed=True) as passes:
+        prompts = [passes.prompt(tuple(text)) for text in texts]
+        passes.run([Piece(prompt, prompt.ids) for prompt in prompts], hidden=True)
+        going = [passes.branches(prompt, n) for prompt, n in zip(prompts, (1, 3, 1), strict=True)]
+        for token in (7, 9):
+            passes.run([Piece(each, [token, 8, token][: len(each.places)]) for each in going], hidden=True)
+        for text, prompt, each in zip(texts, prompts, going, strict=True):
+            reply = model_of(tiny(kind))(input_ids=torch.tensor([[*text, 7, 9]]), output_hidden_states=True)
+            theirs = torch.stack(reply.hidden_states)[:, 0]
+            torch.testing.assert_close(prompt.hidden[:, 0].cpu(), theirs[:, len(text) - 1], atol=2e-4, rtol=1e-4)
+            torch.testing.assert_close(each.hidden[:, 0].cpu(), theirs[:, -1], atol=2e-4, rtol=1e-4)
 
 
 def branches(tokens: int = 10, n: int = 1) -> RaggedBranches:

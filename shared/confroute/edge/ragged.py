@@ -97,7 +97,9 @@ class RaggedPasses:
         """
         tokens = {id(piece.of): piece.tokens for piece in pieces}
         try:
-            done = [self._evaluate(form, asked, tokens, wanted, hidden) for form, asked in self._arrange(pieces)]
+            done = [
+                self._evaluate(form, asked, tokens, wanted, hidden) for form, asked in self._arrange(pieces, hidden)
+            ]
         except Unwanted:
             raise
         except Exception:
@@ -108,7 +110,7 @@ class RaggedPasses:
             told |= _advance(units, tokens, logits, states)
         return [told[id(piece.of)] for piece in pieces]
 
-    def _arrange(self, pieces: Sequence[Piece]) -> Iterator[tuple[Hashable, _Attending]]:
+    def _arrange(self, pieces: Sequence[Piece], hidden: bool) -> Iterator[tuple[Hashable, _Attending]]:
         """Who attends in each pass, for whom; and the pass's form, where there may be others like it."""
         branches = [piece.of for piece in pieces if isinstance(piece.of, RaggedBranches)]
         prompts = [piece for piece in pieces if not isinstance(piece.of, RaggedBranches)]
@@ -118,7 +120,8 @@ class RaggedPasses:
         slots = self._slots.arrange(branches)
         asked = [each for each, _ in slots]
         members = {each.serial: some for each, some in slots}
-        for some in self._company.passes(asked, self._slots.present) if self._replays.able else [asked]:
+        recorded = self._replays.able and not hidden
+        for some in self._company.passes(asked, self._slots.present) if recorded else [asked]:
             if some:
                 yield tuple(each.serial for each in some), [(each, members.get(each.serial, ())) for each in some]
         short = [piece.of for piece in prompts if len(piece.tokens) == len(piece.of.ids) <= MOST]

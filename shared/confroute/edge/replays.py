@@ -15,7 +15,7 @@ from confroute.edge.passes import Tensor
 
 logger = logging.getLogger("confroute")
 
-_KEPT = 128
+_KEPT = 64  # as each holds the logits of its last pass
 
 Wanted = Callable[[], bool]
 Forward = Callable[[Tensor, Wanted], Tensor]

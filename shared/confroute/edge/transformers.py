@@ -41,7 +41,11 @@ class TransformersEngine:
     on) is read from where it differs. Concurrent requests are batched: a pass of the model takes the next token of all
     of them. A request that is cancelled, or ended by Ctrl-C, leaves at the next pass. Token logprobs are those of the
     full softmax before temperature and top-p, in float32. Weights are loaded at the first request; code from a
-    checkpoint is never run. On CUDA a pass that is like the one before it is recorded and replayed (a CUDA graph).
+    checkpoint is never run.
+
+    On CUDA a pass that is like one before it is recorded and replayed (a CUDA graph): what is asked for the third time
+    of a kind, by its length and number, takes a fraction of the time. Prompts of up to 2,048 tokens are read whole
+    there, and up to a sixteenth of the device's memory is kept for the next requests.
 
     Models whose attention has no place for ragged passes, which is tried when they are loaded (see
     `confroute.edge.ragged_trial`), are run for one request at a time, with a copy of the prompt's keys and values for
