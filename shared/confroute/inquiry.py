@@ -43,6 +43,7 @@ class Inquiry:
         self.replies: dict[str, Sample] = {}
         self._edge = edge
         self._messages = messages
+        self._question = question_of(messages)
         self._options = options
         self._price = price
         self._input_tokens = 0
@@ -52,7 +53,7 @@ class Inquiry:
     @property
     def evidence(self) -> Evidence:
         return Evidence(
-            question=question_of(self._messages),
+            question=self._question,
             answer=comparable(self.answer or Sample(text="")),
             samples=self.samples,
             replies=dict(self.replies),

@@ -12,8 +12,10 @@ from typing import Final
 # `re` calls the vowel signs of Indic and Southeast Asian scripts no letters; with the blocks they stay in their word.
 _LETTER: Final = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u109f\u1780-\u17d3])"
 _NUMBER: Final = r"(?:(?<![\w.)])-)?(?:(?<![\w.])\.)?\d+(?:[.,:/]\d+)*"
-# Looking ahead for what can begin a number or a numeral changes nothing but the time, which it halves.
+# Looking ahead for what can begin a number or a numeral changes nothing but the time, which it halves; so does a class
+# of its own for the letters of ASCII.
 _TOKEN: Final = re.compile(rf"(?=[-.\d]){_NUMBER}|{_LETTER}+(?:'{_LETTER}+)*[+#]*")
+_ASCII_TOKEN: Final = re.compile(rf"[a-z]+(?:'[a-z]+)*[+#]*|(?=[-.\d]){_NUMBER}")
 _THOUSANDS: Final = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?\Z")
 _SUPERSCRIPT: Final = re.compile("[⁻⁰¹²³⁴-⁹]+")
 # A lone I is a pronoun unless something ends after it: "World War I."
@@ -31,6 +33,8 @@ _NUMBER_WORDS: Final = {word: i for i, word in enumerate((_UNITS + "seventeen ei
     word: 10 * i for i, word in enumerate(_TENS, start=2)
 }
 _SCALES: Final = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_JOINING: Final = {*_NUMBER_WORDS, *_SCALES, "and"}
+_SIGNS: Final = {"minus", "negative"}
 _ROMAN_DIGITS: Final = {"I": 1, "V": 5, "X": 10}
 
 
@@ -43,12 +47,12 @@ def tokens(text: str) -> tuple[str, ...]:
     # Remembered, since clustering meets each text as often as there are others.
     text = _ROMAN.sub(lambda match: str(_roman(match[0])), text)
     # ASCII has nothing else to fold, and folding takes most of the time.
-    folded = text.lower() if text.isascii() else _folded(text)
+    folded, pattern = (text.lower(), _ASCII_TOKEN) if text.isascii() else (_folded(text), _TOKEN)
     marked = _SIGN_BEFORE_CURRENCY.sub(lambda match: match[1] + "-", folded)
     for symbol, word in _SYMBOLS.items():
         marked = marked.replace(symbol, word)
     # Symbols alone, such as an emoji, are still an answer.
-    return tuple(_joined(_TOKEN.findall(marked)) or folded.split())
+    return tuple(_joined(pattern.findall(marked)) or folded.split())
 
 
 def _folded(text: str) -> str:
@@ -70,6 +74,10 @@ def _joined(words: Iterable[str]) -> list[str]:
     joined: list[str] = []
     room = 0
     for word in words:
+        if word not in _JOINING and word.isalpha():  # as below, in less time
+            joined.append(word)
+            room = 0
+            continue
         number = _NUMBER_WORDS.get(word)
         if number and number < room:
             joined[-1] = _plain(Decimal(joined[-1]) + number)
@@ -80,12 +88,8 @@ def _joined(words: Iterable[str]) -> list[str]:
         elif word != "and" or room <= 10:
             joined.append(_canonical(word))
             room = 10 if number and number >= 20 else 0
-    for i in range(len(joined) - 1, 0, -1):
-        if (
-            joined[i - 1] in ("minus", "negative")
-            and _is_decimal(joined[i])
-            and not (i > 1 and is_number(joined[i - 2]))
-        ):
+    for i in range(len(joined) - 1, 0, -1) if not _SIGNS.isdisjoint(joined) else ():
+        if joined[i - 1] in _SIGNS and _is_decimal(joined[i]) and not (i > 1 and is_number(joined[i - 2])):
             joined[i - 1 : i + 1] = ["-" + joined[i]]
     return joined
 

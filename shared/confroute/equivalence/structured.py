@@ -70,7 +70,10 @@ class StructuredEquivalence(Equivalence):
     ) -> list[_Judged]:
         leaves = {text: self._leaves(text) for text in {text for pair in pairs for text in pair}}
         rest = [(a, b) for a, b in pairs if leaves[a] is None and leaves[b] is None]
-        judged = iter(otherwise(rest) if rest else [])
+        of_rest = otherwise(rest) if rest else []
+        if len(rest) == len(pairs):
+            return of_rest
+        judged = iter(of_rest)
         nothing: Leaves = Counter()
         return [
             next(judged)
