@@ -140,6 +140,31 @@ def test_few_do_not_stay_where_many_were() -> None:
     assert [(slots.kind, slots.room) for slots in passed(pool, wide)] == [((128, 1), 1024)]
 
 
+def test_who_is_not_asked_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no memory for one who needs more, another who sat beside it goes on elsewhere."""
+    pool = SlotPool(1 << 30)
+    asked = [branches(), branches()]
+    passed(pool, asked, 32)
+    asked.append(branches())
+    stood = passed(pool, asked, 32)
+    needy, other = asked[0], asked[2]
+    empty = Shapes.empty
+
+    def scarce(self: Shapes, *shape: int, **options: Any) -> Any:
+        if shape[-1] > 64 and shape[-1] != 128:
+            raise MemoryError
+        return empty(self, *shape, **options)
+
+    monkeypatch.setattr(Shapes, "empty", scarce)
+    with pytest.raises(MemoryError):
+        pool.arrange([needy])
+    assert stood[0].serial not in pool.present
+    assert passed(pool, [other])[0] is not needy.stack
+    assert needy.stack is stood[0], "It is as it was, and may be asked again."
+    monkeypatch.undo()
+    assert passed(pool, asked)[0].room == 256
+
+
 @pytest.mark.parametrize("kind", ["full", "sliding"])
 def test_long_prompts_are_not_copied(
     tiny: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch, kind: str

@@ -23,8 +23,7 @@ class Company:
         self._spared = 0
 
     def passes(self, asked: Sequence[Slots], present: Mapping[int, Slots]) -> list[list[Slots]]:
-        """Who runs in each of the passes for those *asked*. *present* are all that have memory, by their serial
-        numbers."""
+        """Who runs in each of the passes for those *asked*. *present* are all that can run, by their serial numbers."""
         alone = [[each] for each in asked]
         needed = frozenset(each.serial for each in asked)
         self._last.append(needed)

@@ -71,7 +71,8 @@ class Slots:
 
     def take(self, member: RaggedBranches) -> None:
         """Give a seat to *member*, which leaves the one it has."""
-        seat = next(seat for seat in range(self.count) if seat not in self.members)
+        taken = self.members
+        seat = next(seat for seat in range(self.count) if seat not in taken)
         places, length, stood = member.places, member.length, member.stack
         for at, (prompts, own) in enumerate(zip(self._prompts.pieces, self._own.pieces, strict=True)):
             if not self.alone:
@@ -157,9 +158,11 @@ class SlotPool:
         asked = list(asked)
         self._retire()
         by_kind: dict[tuple[int, int], list[RaggedBranches]] = {}
-        unserved = [each for slots in self._used if not slots.serves() for each in slots.members.values()]
-        for each in [*unserved, *(each for each in asked if each.stack is None)]:
-            by_kind.setdefault(each.kind, []).append(each)
+        served = {id(slots) for slots in self._used if slots.serves()}
+        # Those who are not asked stay: where there is no memory for one, others may go on.
+        for each in asked:
+            if id(each.stack) not in served:
+                by_kind.setdefault(each.kind, []).append(each)
         for members in by_kind.values():
             self._seat(members)
         self._retire()
@@ -170,8 +173,8 @@ class SlotPool:
 
     @property
     def present(self) -> dict[int, Slots]:
-        """All that have memory, by their serial numbers."""
-        return {slots.serial: slots for slots in (*self._used, *self._idle)}
+        """All that a pass can be run with, by their serial numbers."""
+        return {slots.serial: slots for slots in (*self._used, *self._idle) if slots.serves()}
 
     def release(self) -> None:
         """Give back the memory that nobody sits in."""
