@@ -20,7 +20,7 @@ def drawn(probabilities: list[float], n: int, **options: Any) -> list[int]:
     """*n* tokens of this distribution at temperature 1."""
     answers = Answers(n, 1, SamplingOptions(temperature=1.0, seed=3, **options), eos=frozenset(), decode=lambda _: "")
     logits = torch.tensor([[math.log(each) if each else -math.inf for each in probabilities]]).expand(n, -1)
-    return draw([(answers, logits)]).tolist()
+    return draw([answers], logits).tolist()
 
 
 def test_tokens_are_drawn_with_their_probabilities() -> None:
@@ -60,7 +60,7 @@ def test_a_nucleus_of_many_tokens_is_not_cut() -> None:
     answers = Answers(2, 1, SamplingOptions(temperature=1.0, top_p=0.9, seed=1), eos=frozenset(), decode=lambda _: "")
     peaked = torch.full((size,), -20.0)
     peaked[7] = 0.0
-    seen = {tuple(draw([(answers, torch.stack([peaked, torch.zeros(size)]))]).tolist()) for _ in range(200)}
+    seen = {tuple(draw([answers], torch.stack([peaked, torch.zeros(size)])).tolist()) for _ in range(200)}
     assert {first for first, _ in seen} == {7}
     assert len({second for _, second in seen}) > 150
 
@@ -91,4 +91,5 @@ def test_drawn_beside_others_tokens_are_those_drawn_alone(asked: list[tuple[floa
 
     together, alone = requests(), requests()
     for _ in range(3):
-        assert draw(together).tolist() == [token for each in alone for token in draw([each]).tolist()]
+        drawn = draw([answers for answers, _ in together], torch.cat([logits for _, logits in together]))
+        assert drawn.tolist() == [token for answers, logits in alone for token in draw([answers], logits).tolist()]

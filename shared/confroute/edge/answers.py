@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -75,21 +76,21 @@ class Answers:
         self._decode = decode
         self._generator: Any = None
 
-    def allowed(self, logits: Tensor) -> Tensor:
-        """*logits* of the next token of each live sample, (m, vocabulary), without what a schema rules out."""
+    def allowed(self, vocabulary: int) -> Tensor | None:
+        """Which tokens a schema allows each live sample next, (m, vocabulary), if there is one."""
         import torch
 
-        allowed = [answer.guide.allowed(logits.shape[-1]) for answer in self.live if answer.guide is not None]
-        return logits.masked_fill(~torch.stack(allowed).to(logits.device), -torch.inf) if allowed else logits
+        allowed = [answer.guide.allowed(vocabulary) for answer in self.live if answer.guide is not None]
+        return torch.stack(allowed) if allowed else None
 
-    def numbers(self, count: int, dtype: Any, device: Any) -> Tensor:
-        """So many from 0 to 1 that it draws by, (count, 1)."""
+    def numbers(self, dtype: Any, device: Any) -> Tensor:
+        """What each live sample is drawn by, from 0 to 1: (m, 1)."""
         import torch
 
         if self._generator is None:
             self._generator = torch.Generator(device=device)
             self._generator.manual_seed(secrets.randbits(63) if self.options.seed is None else self.options.seed)
-        return torch.rand((count, 1), generator=self._generator, dtype=dtype, device=device)
+        return torch.rand((len(self.live), 1), generator=self._generator, dtype=dtype, device=device)
 
     def take(
         self,
@@ -134,37 +135,42 @@ class Answers:
         return tuple(answer.sample(self._decode, self.options.stop) for answer in self.all)
 
 
-def draw(asked: Sequence[tuple[Answers, Tensor]]) -> Tensor:
-    """The next token of each live sample of all these, (rows,), from the logits of each, (m, vocabulary). Those asked
+def draw(asked: Sequence[Answers], logits: Tensor) -> Tensor:
+    """The next token of each live sample of all these, (rows,), from their *logits*, (rows, vocabulary). Those asked
     for alike are drawn together, each by its own numbers."""
     import torch
 
-    alike: dict[tuple[float, float], list[int]] = {}
-    for i, (answers, _) in enumerate(asked):
+    alike: dict[tuple[float, float], list[Answers]] = {}
+    rows: dict[tuple[float, float], list[int]] = {}
+    ends = itertools.accumulate(len(answers.live) for answers in asked)
+    for answers, end in zip(asked, ends, strict=True):
         temperature = max(0.0, answers.options.temperature)
-        alike.setdefault((temperature, answers.options.top_p if temperature else 1.0), []).append(i)
-    drawn: dict[int, Tensor] = {}
-    for (temperature, top_p), places in alike.items():
-        some = [asked[i] for i in places]
-        sizes = [len(logits) for _, logits in some]
-        logits: Tensor = torch.cat([logits for _, logits in some]) if len(some) > 1 else some[0][1]
-        tokens = _sample(logits / temperature, top_p, some) if temperature else logits.argmax(-1)
-        drawn |= zip(places, tokens.split(sizes), strict=True)
-    return torch.cat([drawn[i] for i in range(len(asked))])
+        how = temperature, answers.options.top_p if temperature else 1.0
+        alike.setdefault(how, []).append(answers)
+        rows.setdefault(how, []).extend(range(end - len(answers.live), end))
+    if len(alike) == 1:
+        return _sample(logits, *next(iter(alike)), asked)
+    drawn: Tensor = torch.empty(len(logits), dtype=torch.long, device=logits.device)
+    for how, some in alike.items():
+        at = torch.tensor(rows[how], device=logits.device)
+        drawn[at] = _sample(logits[at], *how, some)
+    return drawn
 
 
-def _sample(logits: Tensor, top_p: float, asked: Sequence[tuple[Answers, Tensor]]) -> Tensor:
+def _sample(logits: Tensor, temperature: float, top_p: float, asked: Sequence[Answers]) -> Tensor:
     """One token of each row."""
     import torch
 
-    probabilities = logits.softmax(-1)
+    if not temperature:
+        return logits.argmax(-1)
+    probabilities = (logits / temperature).softmax(-1)
     tokens: Tensor | None = None
     if top_p < 1:
         probabilities, tokens = _nucleus(probabilities, top_p)
     # `multinomial` draws a number for each token of the vocabulary, which takes ten times as long.
     exact = torch.float32 if probabilities.device.type == "mps" else torch.float64
     reached = probabilities.cumsum(-1, dtype=exact)
-    numbers = torch.cat([answers.numbers(len(own), exact, reached.device) for answers, own in asked])
+    numbers = torch.cat([answers.numbers(exact, reached.device) for answers in asked])
     # Of probabilities that need not add up to 1.
     drawn = torch.searchsorted(reached, numbers * reached[:, -1:], right=True).clamp(max=reached.shape[-1] - 1)
     return (drawn if tokens is None else tokens.gather(-1, drawn))[:, 0]

@@ -164,15 +164,19 @@ class Batcher:
         """Draw the next token of each live sample of these jobs."""
         import torch
 
-        chosen: list[tuple[Job, Tensor, Tensor]] = []
+        chosen: list[tuple[Job, Tensor, Tensor | None]] = []
         for job, logits in rows:
             with failing(job):
-                chosen.append((job, logits, job.answers.allowed(logits)))
+                chosen.append((job, logits, job.answers.allowed(logits.shape[-1])))
         if not chosen:
             return
-        tokens = draw([(job.answers, allowed) for job, _, allowed in chosen])
+        together: Tensor = torch.cat([logits for _, logits, _ in chosen])
         # Few transfers for all, since each waits for the device.
-        distribution: Tensor = torch.cat([logits for _, logits, _ in chosen]).log_softmax(-1)
+        distribution: Tensor = together.log_softmax(-1)
+        for (_, _, allowed), own in zip(chosen, together.split([len(each) for _, each, _ in chosen]), strict=True):
+            if allowed is not None:
+                own.masked_fill_(~allowed.to(own.device), -torch.inf)
+        tokens = draw([job.answers for job, _, _ in chosen], together)
         logprobs: list[float] = distribution.gather(1, tokens[:, None])[:, 0].tolist()
         drawn: list[int] = tokens.tolist()
         places = _likeliest(distribution, max(job.answers.options.alternatives for job, _, _ in chosen))
