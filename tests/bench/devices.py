@@ -28,8 +28,7 @@ def on(device: str) -> str:
 
 
 def uncounted(device: str) -> int:
-    """How many runs go before those that count: on accelerators the first two of each kind load and record what the
-    others replay."""
+    """How many runs go before those that count: on accelerators the first ones load and record what others replay."""
     return 0 if device == "cpu" else 3
 
 

@@ -88,6 +88,32 @@ def test_a_pass_without_one_of_a_stack(tiny: Callable[..., TransformersEngine], 
 
 
 @pytest.mark.parametrize("fixed", [False, True])
+def test_a_model_that_gives_the_logits_of_all_tokens(tiny: Callable[..., TransformersEngine], fixed: bool) -> None:
+    """Not all models heed which tokens' logits are asked for; those that are given are then told apart."""
+
+    class Heedless:
+        def __init__(self, model: Any) -> None:
+            self.model, self.device = model, model.device
+
+        def __call__(self, *, logits_to_keep: Any, **options: Any) -> Any:
+            return self.model(**options)
+
+    with running(tiny(), fixed=fixed) as passes:
+        own, passes._model = passes._model, Heedless(passes._model)
+        try:
+            passes._measure()
+            assert not passes._chooses
+            asked = [Conversation(passes, list(range(1, tokens)), [tokens, 1]) for tokens in (12, 9, 20)]
+            asked[1].keep([1])
+            for _ in range(3):
+                go_on(passes, asked)
+        finally:
+            passes._model = own
+            passes._measure()
+        assert passes._chooses
+
+
+@pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("kind", ["full", "sliding"])
 def test_prompts_read_beside_each_other(tiny: Callable[..., TransformersEngine], kind: str, fixed: bool) -> None:
     """Prompts of any length that a pass reads whole, and one that it reads on, have the logits that transformers' own

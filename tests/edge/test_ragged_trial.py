@@ -11,6 +11,7 @@ import pytest
 
 from confroute import resolve_edge
 from confroute.edge.checkpoints import from_gguf
+from confroute.edge.ragged import RaggedPasses
 from confroute.edge.ragged_prompt import RaggedPrompt
 from confroute.edge.ragged_trial import runs_ragged
 from confroute.edge.transformers import TransformersEngine
@@ -53,3 +54,19 @@ def test_one_token_unseen_is_noticed(
 
         monkeypatch.setattr(RaggedPrompt, "attend", forgetful)
         assert not runs_ragged(model)
+
+
+def test_values_narrower_than_keys() -> None:
+    """A model that keeps them so, as DeepSeek-V3 does, is not run in ragged passes, and is as it was afterwards."""
+    transformers = pytest.importorskip("transformers")
+    shape: dict[str, Any] = {"vocab_size": 128, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+    ranks = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "first_k_dense_replace": 2}  # no layer of experts
+    model = transformers.DeepseekV3ForCausalLM(transformers.DeepseekV3Config(**shape, **ranks, **heads)).eval()
+    usual = model.config._attn_implementation
+    with torch.inference_mode():
+        with pytest.raises(NotImplementedError, match="keys and values alike"):
+            RaggedPasses(model)
+        model.set_attn_implementation(usual)
+        assert not runs_ragged(model)
+    assert model.config._attn_implementation == usual

@@ -164,7 +164,8 @@ class RaggedPasses:
         if not self._chooses:
             logits = logits[given[-_rows(shares) :]]
         for each in units:
-            each.who.end()
+            if isinstance(each.who, Beginnings):
+                each.who.end()
         return units, logits.float(), states
 
     def _forward(

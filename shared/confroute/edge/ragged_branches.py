@@ -141,9 +141,6 @@ class Stack:
         """What one layer finds out for all is forgotten."""
         self._masks.clear()
 
-    def end(self) -> None:
-        """Nothing is left to do after the layers."""
-
     def _unseen(self, window: int, first: int, shown: int) -> Tensor:
         """Which keys each member has not: (members, 1, 1, those of the prompts from the *first* and of its own)."""
         import torch

@@ -58,9 +58,6 @@ class RaggedPrompt:
     def begin(self, _facts: Tensor) -> None:
         """Nothing is kept from one pass for the next."""
 
-    def end(self) -> None:
-        """Nothing is left to do after the layers."""
-
     def advance(self, tokens: int, logits: Tensor, hidden: Tensor | None) -> None:
         self.read += tokens
         if self.read == len(self.ids):

@@ -59,8 +59,12 @@ class Slots:
         own = () if self.alone else self._prompts.pieces
         return sum(piece.numel() * piece.element_size() for piece in (*own, *self._own.pieces))
 
+    def has_room(self) -> bool:
+        """Whether each member has room for another token."""
+        return all(each.length < self.room for each in self.members.values())
+
     def serves(self) -> bool:
-        """Whether its members have room for another token, and it is not far larger than they need."""
+        """Whether its members have room, and it is not far larger than they need."""
         members = list(self.members.values())
         if not members:
             return True
@@ -115,9 +119,6 @@ class Slots:
     def begin(self, facts: Tensor) -> None:
         self._facts = facts.view(2, self.count)
         self._masks.clear()
-
-    def end(self) -> None:
-        """Nothing is left to do after the layers."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         assert self._facts is not None  # noqa: S101 - a pass begins with them
@@ -174,7 +175,7 @@ class SlotPool:
     @property
     def present(self) -> dict[int, Slots]:
         """All that a pass can be run with, by their serial numbers."""
-        return {slots.serial: slots for slots in (*self._used, *self._idle) if slots.serves()}
+        return {slots.serial: slots for slots in (*self._used, *self._idle) if slots.has_room()}
 
     def release(self) -> None:
         """Give back the memory that nobody sits in."""
