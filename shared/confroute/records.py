@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from confroute.errors import ConfigurationError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -51,6 +53,19 @@ class SamplingOptions:
     must_call: bool = False
     parallel_calls: bool = True
     hidden_layer: int | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            valid = 0 <= self.temperature < math.inf and 0 <= self.top_p <= 1
+            valid = valid and self.max_tokens >= 1 and self.alternatives >= 0
+        except TypeError:
+            valid = False
+        if not valid:
+            raise ConfigurationError(
+                "temperature must be a number of at least 0, top_p one from 0 to 1, max_tokens at least 1 and "
+                f"alternatives at least 0, not {self.temperature!r}, {self.top_p!r}, {self.max_tokens!r} and "
+                f"{self.alternatives!r}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

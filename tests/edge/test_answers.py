@@ -16,11 +16,15 @@ torch = pytest.importorskip("torch")
 from confroute.edge.answers import Answers, draw  # noqa: E402 - it needs torch
 
 
+def asked_for(n: int, **options: Any) -> Answers:
+    """*n* samples at temperature 1."""
+    return Answers(n, 9, SamplingOptions(temperature=1.0, **options), eos=frozenset(), decode=lambda _: "")
+
+
 def drawn(probabilities: list[float], n: int, **options: Any) -> list[int]:
     """*n* tokens of this distribution at temperature 1."""
-    answers = Answers(n, 1, SamplingOptions(temperature=1.0, seed=3, **options), eos=frozenset(), decode=lambda _: "")
     logits = torch.tensor([[math.log(each) if each else -math.inf for each in probabilities]]).expand(n, -1)
-    return draw([answers], logits).tolist()
+    return draw([asked_for(n, seed=3, **options)], logits).tolist()
 
 
 def test_tokens_are_drawn_with_their_probabilities() -> None:
@@ -57,10 +61,10 @@ def test_a_nucleus_of_many_tokens_is_not_cut() -> None:
     flat = [1 / size] * size
     assert len(set(drawn(flat, 20_000, top_p=0.5))) == pytest.approx(size / 2, rel=0.01)
     # One row that needs many beside one that needs few.
-    answers = Answers(2, 1, SamplingOptions(temperature=1.0, top_p=0.9, seed=1), eos=frozenset(), decode=lambda _: "")
     peaked = torch.full((size,), -20.0)
     peaked[7] = 0.0
-    seen = {tuple(draw([answers], torch.stack([peaked, torch.zeros(size)])).tolist()) for _ in range(200)}
+    both = torch.stack([peaked, torch.zeros(size)])
+    seen = {tuple(draw([asked_for(2, seed=seed, top_p=0.9)], both).tolist()) for seed in range(200)}
     assert {first for first, _ in seen} == {7}
     assert len({second for _, second in seen}) > 150
 
@@ -93,3 +97,22 @@ def test_drawn_beside_others_tokens_are_those_drawn_alone(asked: list[tuple[floa
     for _ in range(3):
         drawn = draw([answers for answers, _ in together], torch.cat([logits for _, logits in together]))
         assert drawn.tolist() == [token for answers, logits in alone for token in draw([answers], logits).tolist()]
+
+
+def test_tokens_drawn_again_before_they_were_taken_are_the_same() -> None:
+    """Where drawing fails for others, and is done again, a seed gives what it always gives."""
+    logits = torch.zeros(2, 1000)
+    once, twice = asked_for(2, seed=5), asked_for(2, seed=5)
+    draw([twice], logits)
+    for _ in range(3):
+        tokens = draw([once], logits).tolist()
+        assert draw([twice], logits).tolist() == tokens
+        for each in (once, twice):
+            each.take(tokens, [0.0, 0.0], [[], []], None)
+
+
+@pytest.mark.parametrize("seed", [-(2**63) - 1, -1, 2**64 - 1, 2**64, 10**30])
+def test_any_integer_is_a_seed(seed: int) -> None:
+    """The router counts on from the caller's seed, which may be the largest."""
+    logits = torch.zeros(3, 1000)
+    assert draw([asked_for(3, seed=seed)], logits).tolist() == draw([asked_for(3, seed=seed)], logits).tolist()

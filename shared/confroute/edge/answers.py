@@ -75,6 +75,7 @@ class Answers:
         self._eos = eos
         self._decode = decode
         self._generator: Any = None
+        self._numbers: Tensor | None = None  # of the next tokens, which may have to be drawn again
 
     def allowed(self, vocabulary: int) -> Tensor | None:
         """Which tokens a schema allows each live sample next, (m, vocabulary), if there is one."""
@@ -89,8 +90,11 @@ class Answers:
 
         if self._generator is None:
             self._generator = torch.Generator(device=device)
-            self._generator.manual_seed(secrets.randbits(63) if self.options.seed is None else self.options.seed)
-        return torch.rand((len(self.live), 1), generator=self._generator, dtype=dtype, device=device)
+            seed = secrets.randbits(63) if self.options.seed is None else self.options.seed
+            self._generator.manual_seed(seed % (1 << 64))
+        if self._numbers is None:
+            self._numbers = torch.rand((len(self.live), 1), generator=self._generator, dtype=dtype, device=device)
+        return self._numbers
 
     def take(
         self,
@@ -102,6 +106,7 @@ class Answers:
         """Take the next token of each live sample, and say which of them, by index, go on. *hidden* is the hidden state
         that each was drawn from, (m, size)."""
         self._left -= 1
+        self._numbers = None
         going: list[int] = []
         for i, (answer, token) in enumerate(zip(self.live, tokens, strict=True)):
             if hidden is not None:

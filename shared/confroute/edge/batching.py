@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from confroute.edge.answers import Answers, draw
+from confroute.edge.failures import let_go
+from confroute.edge.forks import renew_after_fork
 from confroute.edge.passes import Passes, Piece, Tensor, Unwanted
 from confroute.records import Sample
 
@@ -25,6 +27,10 @@ class Job:
         self.prompt: Any = None
         self.branches: Any = None
         self.tokens: list[int] = []  # the last of each live sample
+
+    def leave(self) -> None:
+        """Give up what takes memory; whoever asked may keep the job for long."""
+        self.prompt = self.branches = None
 
 
 class Batcher:
@@ -46,6 +52,10 @@ class Batcher:
         self._prompt_tokens = prompt_tokens
         self._parallel = parallel
         self._kept_tokens = kept_tokens
+        self._begin()
+        renew_after_fork(self._begin)
+
+    def _begin(self) -> None:
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
         self._prompts: OrderedDict[tuple[int, ...], Any] = OrderedDict()  # the last used at the end
@@ -63,28 +73,32 @@ class Batcher:
     def _work(self) -> None:
         import torch
 
-        try:
-            with torch.inference_mode():
-                while self._admit():
+        with torch.inference_mode():
+            while self._admit():
+                try:
                     self._advance()
-        except Exception as error:
-            with self._lock:
-                lost = [*self._running, *self._waiting]
-                self._waiting.clear()
-                self._running, self._thread = [], None
-            for job in lost:
-                _settle(job, error)
+                except BaseException as error:
+                    # Those who wait have nothing to do with it.
+                    for job in self._running:
+                        _settle(job, error)
 
     def _admit(self) -> bool:
         """Take in what there is room for; False where nothing is left to do."""
         with self._lock:
+            for job in self._running:
+                if job.future.done():
+                    job.leave()
             self._running = [job for job in self._running if not job.future.done()]
+            self._forget()
             room = self._parallel - sum(len(job.answers.live) for job in self._running)
-            while self._waiting and (len(self._waiting[0].answers.live) <= room or not self._running):
-                job = self._waiting.popleft()
+            while self._waiting:
+                job = self._waiting[0]
                 if not job.future.done():
+                    if len(job.answers.live) > room and self._running:
+                        break
                     self._running.append(job)
                     room -= len(job.answers.live)
+                self._waiting.popleft()
             if not self._running:
                 self._thread = None
                 return False
@@ -101,15 +115,20 @@ class Batcher:
         if known is None or (hidden and known.logits is not None and known.hidden is None):
             self._prompts[ids] = self._passes.prompt(ids, self._prompts.values())
         self._prompts.move_to_end(ids)
-        over = sum(map(len, self._prompts)) - self._kept_tokens
-        for old in self._unused() if over > 0 else ():
-            if old != ids and over > 0:
-                over -= len(old)
-                del self._prompts[old]
-        return self._prompts[ids]
+        prompt = self._prompts[ids]
+        self._forget(prompt)
+        return prompt
 
-    def _unused(self) -> list[tuple[int, ...]]:
-        used = {id(job.prompt) for job in self._running}
+    def _forget(self, *needed: Any) -> None:
+        """Drop the prompts not asked for longest, beyond what is to be kept and those *needed*."""
+        over = sum(map(len, self._prompts)) - self._kept_tokens
+        for ids in self._unused(*needed) if over > 0 else ():
+            if over > 0:
+                over -= len(ids)
+                del self._prompts[ids]
+
+    def _unused(self, *needed: Any) -> list[tuple[int, ...]]:
+        used = {id(prompt) for prompt in (*needed, *(job.prompt for job in self._running))}
         return [ids for ids, prompt in self._prompts.items() if id(prompt) not in used]
 
     def _advance(self) -> None:
@@ -144,32 +163,61 @@ class Batcher:
         except Unwanted:
             return []
         except Exception as error:
-            # Prompts that only wait to be asked again may have taken the memory that was wanted.
-            unused = self._unused()
-            for ids in unused:
-                del self._prompts[ids]
-            if self._passes.together and (len(pieces) > 1 or unused):
-                # It may be the fault of one of them, or of all together.
-                return [drawn for piece in pieces for drawn in self._run([piece])]
-            self._fail(pieces[0], error)
-            return []
-        rows = {id(piece.of): own for piece, own in zip(pieces, logits, strict=True)}
-        return [(job, rows[id(job.branches)]) for job in self._running if id(job.branches) in rows]
+            failure = error
+        else:
+            rows = {id(piece.of): own for piece, own in zip(pieces, logits, strict=True)}
+            return [(job, rows[id(job.branches)]) for job in self._running if id(job.branches) in rows]
+        freed = self._make_room(failure)
+        if self._passes.together and (len(pieces) > 1 or freed):
+            # It may be the fault of one of them, or of all together.
+            return [drawn for piece in pieces for drawn in self._run([piece])]
+        self._fail(pieces[0], failure)
+        return []
+
+    def _make_room(self, failure: Exception) -> bool:
+        """Give up what may have taken the memory that was wanted: what the failure holds, and prompts that only wait to
+        be asked again. Whether there were any."""
+        let_go(failure)
+        unused = self._unused()
+        for ids in unused:
+            del self._prompts[ids]
+        return bool(unused)
 
     def _wanted(self) -> bool:
         """Whether anybody still waits. A cancelled request beside others leaves after the pass instead."""
         return not all(job.future.done() for job in self._running)
 
     def _draw(self, rows: Sequence[tuple[Job, Tensor]]) -> None:
-        """Draw the next token of each live sample of these jobs."""
-        import torch
-
+        """Draw the next token of each live sample of these jobs, and have them taken."""
         chosen: list[tuple[Job, Tensor, Tensor | None]] = []
         for job, logits in rows:
             with failing(job):
                 chosen.append((job, logits, job.answers.allowed(logits.shape[-1])))
         if not chosen:
             return
+        try:
+            drawn, logprobs, places = self._next_tokens(chosen)
+        except Exception as error:
+            failure = error
+        else:
+            for job, logits, _ in chosen:
+                n = len(logits)
+                with failing(job):
+                    self._take(job, drawn[:n], logprobs[:n], places[:n])
+                del drawn[:n], logprobs[:n], places[:n]
+            return
+        if self._make_room(failure) or len(chosen) > 1:
+            for job, logits, _ in chosen:
+                self._draw([(job, logits)])
+        else:
+            _settle(chosen[0][0], failure)
+
+    def _next_tokens(
+        self, chosen: Sequence[tuple[Job, Tensor, Tensor | None]]
+    ) -> tuple[list[int], list[float], list[list[tuple[int, float]]]]:
+        """Of each row the next token, its logprob, and the likeliest tokens."""
+        import torch
+
         together: Tensor = torch.cat([logits for _, logits, _ in chosen])
         # Few transfers for all, since each waits for the device.
         distribution: Tensor = together.log_softmax(-1)
@@ -178,13 +226,8 @@ class Batcher:
                 own.masked_fill_(~allowed.to(own.device), -torch.inf)
         tokens = draw([job.answers for job, _, _ in chosen], together)
         logprobs: list[float] = distribution.gather(1, tokens[:, None])[:, 0].tolist()
-        drawn: list[int] = tokens.tolist()
         places = _likeliest(distribution, max(job.answers.options.alternatives for job, _, _ in chosen))
-        for job, logits, _ in chosen:
-            n = len(logits)
-            with failing(job):
-                self._take(job, drawn[:n], logprobs[:n], places[:n])
-            del drawn[:n], logprobs[:n], places[:n]
+        return tokens.tolist(), logprobs, places
 
     def _take(self, job: Job, tokens: list[int], logprobs: list[float], places: list[list[tuple[int, float]]]) -> None:
         layer = job.answers.options.hidden_layer
@@ -211,7 +254,7 @@ def _likeliest(distribution: Tensor, count: int) -> list[list[tuple[int, float]]
     """The *count* likeliest tokens of each row and their logprobs."""
     if not count:
         return [[] for _ in distribution]
-    best = distribution.topk(count)
+    best = distribution.topk(min(count, distribution.shape[-1]))
     tokens: list[list[int]] = best.indices.tolist()
     logprobs: list[list[float]] = best.values.tolist()
     return [list(zip(ids, values, strict=True)) for ids, values in zip(tokens, logprobs, strict=True)]
@@ -226,10 +269,12 @@ def failing(job: Job) -> Generator[None]:
         _settle(job, error)
 
 
-def _settle(job: Job, outcome: tuple[Sample, ...] | Exception) -> None:
+def _settle(job: Job, outcome: tuple[Sample, ...] | BaseException) -> None:
+    if isinstance(outcome, BaseException):
+        let_go(outcome)
     # It may have been cancelled meanwhile.
     with suppress(InvalidStateError):
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             job.future.set_exception(outcome)
         else:
             job.future.set_result(outcome)

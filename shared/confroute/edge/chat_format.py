@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from inspect import signature
 from typing import Any, cast
 
+from confroute.edge.forks import RenewedLock
 from confroute.errors import ModelError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions, ToolCall
 from confroute.tools import Tool, are_wanted, as_call, read_call
@@ -41,7 +41,7 @@ class ChatFormat:
     def __init__(self, tokenizer: Any, model: str) -> None:
         self._tokenizer = tokenizer
         self._model = model
-        self._lock = threading.Lock()  # tokenizers are not made for several threads
+        self._lock = RenewedLock()  # tokenizers are not made for several threads
         self._own: Mapping[str, Any] | None = getattr(tokenizer, "response_template", None)
         # The tokenizers of an older transformers cannot read answers; thoughts are then words as any others.
         reads = "prefix" in signature(getattr(tokenizer, "parse_response", lambda: None)).parameters
@@ -51,7 +51,7 @@ class ChatFormat:
         """The prompt's tokens.
 
         Raises:
-            ModelError: there is no chat template, or it refuses the messages.
+            ModelError: there is no chat template, or it refuses the messages, or writes nothing for them.
             UnsupportedRequestError: tools are wanted, which the template does not show or whose calls have no known
                 form.
         """
@@ -67,9 +67,18 @@ class ChatFormat:
         prompt = self._rendered(messages, options.tools)
         if options.must_call:
             prompt += ("\n</think>\n\n" if _ends_in_thought(prompt) else "") + self._begun_call()
-        with self._lock:
-            encoded: Any = self._tokenizer(prompt, add_special_tokens=False)
-        return tuple(int(token) for token in encoded["input_ids"])
+        try:
+            with self._lock:
+                encoded: Any = self._tokenizer(prompt, add_special_tokens=False)
+        except Exception as error:
+            raise ModelError(
+                f'The tokenizer of "{self._model}" refused the messages ({type(error).__name__}). '
+                "They may hold half of a surrogate pair, which is no text."
+            ) from None  # its own error may quote them
+        ids = tuple(int(token) for token in encoded["input_ids"])
+        if not ids:
+            raise ModelError(f'The chat template of "{self._model}" made an empty prompt of the messages.')
+        return ids
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Their text, in which the marks of thoughts and calls are left for `read`."""
@@ -130,7 +139,7 @@ class ChatFormat:
             raise ModelError(
                 f'The chat template of "{self._model}" refused the messages ({type(error).__name__}). '
                 "Some models take no system message, or need user and assistant to alternate."
-            ) from error
+            ) from None  # its own error may quote them
 
 
 def _common(chat_template: str) -> Mapping[str, Any] | None:

@@ -30,6 +30,7 @@ def from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
         return from_pretrained(str(folder), dtype=dtype)
 
     import transformers
+    from safetensors import SafetensorError
 
     # Where transformers could keep the weights packed, it would fetch a kernel for that from the Hub.
     config: Any = getattr(transformers, "GgufConfig", None)
@@ -46,9 +47,10 @@ def from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
             model.save_pretrained(complete)
             tokenizer.save_pretrained(complete)
             complete.replace(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the latter where the disk is full
         if not folder.is_dir():
-            logger.warning("The dequantised weights were not cached (%s); every start will convert.", error.strerror)
+            why = getattr(error, "strerror", None) or type(error).__name__
+            logger.warning("The dequantised weights were not cached (%s); every start will convert.", why)
     return model, tokenizer
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import threading
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from confroute.edge.choices import read_choice, request_for_tools, response_format
+from confroute.edge.forks import RenewedLock, renew_after_fork
 from confroute.edge.loopback import Exchange
 from confroute.errors import ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import answer_schema, are_wanted, as_call
+
+_parents_servers: list[Any] = []
 
 
 class LlamaCppEngine:
@@ -65,18 +67,25 @@ class LlamaCppEngine:
         self._knows_tools: bool | None = None
         self._server: Any = None
         self._key = ""
-        self._loading = threading.Lock()
+        self._loading = RenewedLock()
+        renew_after_fork(self._leave)
 
     def __repr__(self) -> str:
         return f"LlamaCppEngine({self.model!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A server cannot be copied or pickled; the copy loads its own at its first request.
-        return {**self.__dict__, "_server": None, "_loading": None}
+        return {**self.__dict__, "_server": None, "_key": "", "_loading": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._loading = threading.Lock()
+        self._loading = RenewedLock()
+        renew_after_fork(self._leave)
+
+    def _leave(self) -> None:
+        # To end a server whose threads are the parent's would wait for them.
+        _parents_servers.append(self._server)
+        self._server = None
 
     def load(self) -> None:
         """Load the weights now rather than at the first request."""

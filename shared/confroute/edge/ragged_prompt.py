@@ -61,7 +61,9 @@ class RaggedPrompt:
     def advance(self, tokens: int, logits: Tensor, hidden: Tensor | None) -> None:
         self.read += tokens
         if self.read == len(self.ids):
-            self.logits, self.hidden, self._masked = logits[-1], hidden, None
+            # Copies, as these are parts of what the pass computed for all.
+            self.logits, self._masked = logits[-1].clone(), None
+            self.hidden = None if hidden is None else hidden.clone()
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         import torch

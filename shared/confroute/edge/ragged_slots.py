@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from confroute.edge.failures import let_go
 from confroute.edge.passes import Tensor
 from confroute.edge.ragged_branches import RaggedBranches, attend_together, rows_of
 from confroute.edge.ragged_memory import power_of_two
@@ -211,15 +212,19 @@ class SlotPool:
                 self._idle.remove(slots)
                 break
         else:
-            try:
-                slots = Slots(like, count, room, alone=alone)
-            except Exception:
-                if not self._idle:
-                    raise
-                self.release()  # may have been the memory that was wanted
-                slots = Slots(like, count, room, alone=alone)
+            slots = self._make(like, count, room, alone)
         self._used.append(slots)
         return slots
+
+    def _make(self, like: RaggedBranches, count: int, room: int, alone: bool) -> Slots:
+        try:
+            return Slots(like, count, room, alone=alone)
+        except Exception as error:
+            if not self._idle:
+                raise
+            let_go(error)
+        self.release()  # may have been the memory that was wanted
+        return Slots(like, count, room, alone=alone)
 
     def _retire(self) -> None:
         left = [slots for slots in self._used if not slots.members]

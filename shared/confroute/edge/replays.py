@@ -11,11 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from confroute.edge.failures import is_out_of_memory, let_go
 from confroute.edge.passes import Tensor
 
 logger = logging.getLogger("confroute")
 
 _KEPT = 64  # as each holds the logits of its last pass
+_TRIES = 8
 
 Wanted = Callable[[], bool]
 Forward = Callable[[Tensor, Wanted], Tensor]
@@ -31,6 +33,7 @@ class Replays:
     def __init__(self, device: Any) -> None:
         self._device = device
         self._forms: OrderedDict[Hashable, _Recorded | None] = OrderedDict()  # the last used at the end
+        self._scarce = 0  # times that memory ran out
         self.able = True
         """Whether passes of the model can be recorded, as far as is known."""
 
@@ -42,9 +45,13 @@ class Replays:
                 self._forms[form] = recorded
                 return recorded.replay(given)
             except Exception as error:
-                logger.info("Passes are not recorded on %s (%s).", self._device, type(error).__name__)
-                self.able = False
                 self._forms.clear()
+                # Without the recordings there may be enough.
+                self._scarce += is_out_of_memory(error)
+                self.able = is_out_of_memory(error) and self._scarce < _TRIES
+                if not self.able:
+                    logger.info("Passes are not recorded on %s (%s).", self._device, type(error).__name__)
+                let_go(error)
         elif self.able:
             self._forms[form] = None
             if len(self._forms) > _KEPT:

@@ -8,10 +8,10 @@ packages to install; outlines-core 240 ms and 0.5 ms. llguidance refuses what it
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from confroute.edge.forks import RenewedLock
 from confroute.edge.passes import Tensor
 from confroute.errors import UnsupportedRequestError, require
 
@@ -29,7 +29,9 @@ class SchemaGuide:
         """Which tokens may come next, (vocabulary,)."""
         import torch
 
-        packed = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
+        mask = bytearray(self._matcher.compute_bitmask())
+        self._check()
+        packed = torch.frombuffer(mask, dtype=torch.uint8)
         bits = (packed[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1
         allowed = torch.zeros(vocabulary, dtype=torch.bool)
         allowed[: bits.numel()] = bits.flatten()[:vocabulary].bool()
@@ -38,7 +40,13 @@ class SchemaGuide:
     def take(self, token: int) -> bool:
         """Take the token; True where nothing can follow it."""
         self._matcher.consume_token(token)
+        self._check()
         return bool(self._matcher.is_stopped())
+
+    def _check(self) -> None:
+        # One that met an error calls itself stopped, as if the answer were complete. What it says may quote the answer.
+        if self._matcher.is_error():
+            raise UnsupportedRequestError("This JSON schema is too large for an answer to be held to it.")
 
 
 class Schemas:
@@ -49,7 +57,7 @@ class Schemas:
         self._vocabulary = vocabulary
         self._eos = list(eos)
         self._read: Any = None
-        self._lock = threading.Lock()
+        self._lock = RenewedLock()
 
     def guides(self, schema: Mapping[str, Any], n: int) -> list[SchemaGuide]:
         """One for each of *n* answers.
@@ -66,7 +74,8 @@ class Schemas:
                 if self._read is None:
                     self._read = from_tokenizer(self._tokenizer, n_vocab=self._vocabulary, eos_token=self._eos)
             grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=_STYLE)
-            matcher = LLMatcher(self._read, grammar)
+            # Otherwise it writes to stderr what it refuses, which is of the answer.
+            matcher = LLMatcher(self._read, grammar, log_level=0)
         except (TypeError, ValueError) as error:
             raise UnsupportedRequestError(f"No answer can be held to this JSON schema ({error}).") from error
         if matcher.is_error():

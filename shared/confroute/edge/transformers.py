@@ -16,12 +16,14 @@ from confroute.edge.answers import Answers
 from confroute.edge.batching import Batcher, Job, failing
 from confroute.edge.chat_format import ChatFormat
 from confroute.edge.checkpoints import from_gguf, from_pretrained
+from confroute.edge.failures import is_out_of_memory, let_go
+from confroute.edge.forks import RenewedLock
 from confroute.edge.packed import pack_linears
 from confroute.edge.passes import CopiedPasses, Passes
 from confroute.edge.ragged import RaggedPasses
 from confroute.edge.ragged_trial import runs_ragged
 from confroute.edge.schema import Schemas
-from confroute.errors import ConfigurationError, ContextLengthError, ModelError, require
+from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import answer_schema
 
@@ -29,6 +31,7 @@ logger = logging.getLogger("confroute")
 
 _PROMPT_TOKENS_ON_CPU = 128
 _PROMPT_TOKENS = 2048
+_loading = RenewedLock()  # held by one engine at a time: transformers sets torch's default type for all meanwhile
 
 Limit: TypeAlias = Callable[[Sample], int]
 
@@ -103,7 +106,7 @@ class TransformersEngine:
         self._kept_tokens = kept_tokens
         self._chat_template = chat_template
         self._loaded: _Loaded | None = None
-        self._lock = threading.RLock()
+        self._lock = RenewedLock(threading.RLock)
 
     def __repr__(self) -> str:
         return f"TransformersEngine({self.model!r})"
@@ -114,7 +117,7 @@ class TransformersEngine:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.RLock()
+        self._lock = RenewedLock(threading.RLock)
 
     def load(self) -> None:
         """Load the weights now rather than at the first request."""
@@ -138,9 +141,9 @@ class TransformersEngine:
 
     def _finish(self, jobs: Sequence[Job]) -> list[Generation]:
         loaded = self._ready()
-        loaded.batcher.submit(*jobs)
         try:
-            return [loaded.generation(job, job.future.result()) for job in jobs]
+            loaded.batcher.submit(*jobs)
+            return [loaded.generation(job.ids, job.answers.options, job.future.result()) for job in jobs]
         except Exception as error:
             raise self._failed(error) from error
         finally:
@@ -150,10 +153,13 @@ class TransformersEngine:
     async def _afinish(self, jobs: Sequence[Job]) -> list[Generation]:
         # Submitted here and not in the thread that made them, which goes on where this is cancelled.
         loaded = self._ready()
-        loaded.batcher.submit(*jobs)
         try:
+            loaded.batcher.submit(*jobs)
             done = await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs))
-            return [loaded.generation(job, samples) for job, samples in zip(jobs, done, strict=True)]
+            return [
+                loaded.generation(job.ids, job.answers.options, samples)
+                for job, samples in zip(jobs, done, strict=True)
+            ]
         except Exception as error:
             raise self._failed(error) from error
         finally:
@@ -164,12 +170,13 @@ class TransformersEngine:
         self, messages: Sequence[Message], options: SamplingOptions, n: int, sampling: SamplingOptions, limit: Limit
     ) -> list[Job]:
         first, second = self._job(messages, 1, options), self._job(messages, n, sampling)
+        ids = first.ids
 
         def limited(served: Future[tuple[Sample, ...]]) -> None:
             # Called by the thread that runs the jobs, between two tokens of the samples.
             if not served.cancelled() and served.exception() is None:
                 with failing(second):
-                    answer = self._ready().generation(first, served.result()).samples[0]
+                    answer = self._ready().generation(ids, options, served.result()).samples[0]
                     second.answers.limit(limit(answer))
 
         first.future.add_done_callback(limited)
@@ -193,8 +200,10 @@ class TransformersEngine:
         answers = Answers(n, room, options, eos=loaded.eos, decode=loaded.format.decode, guides=guides)
         return Job(ids, answers)
 
-    def _failed(self, error: Exception) -> ModelError:
-        if "memory" in str(error):
+    def _failed(self, error: Exception) -> ConfrouteError:
+        if isinstance(error, ConfrouteError):
+            return error
+        if is_out_of_memory(error):
             return ModelError(
                 f'There was not enough memory for a request to "{self.model}" ({type(error).__name__}). Ask for fewer '
                 "samples or tokens at a time, or give the engine a smaller parallel or kept_tokens."
@@ -208,28 +217,33 @@ class TransformersEngine:
 
     def _read(self) -> _Loaded:
         try:
-            import torch
-
-            found = torch.accelerator.is_available() and torch.accelerator.current_accelerator()
-            device = torch.device(self._device or found or "cpu")
-            dtype = self._dtype or ("float32" if device.type == "cpu" else "float16" if self._gguf_file else "auto")
-            if self._gguf_file is None:
-                model, tokenizer = from_pretrained(self._checkpoint, dtype=dtype)
-            else:
-                model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
-            model = model.eval().to(device)
-            vocabulary: int = model.get_output_embeddings().weight.shape[0]
-            # In inference mode the trial could not give weights another type on devices that torch does not know.
-            with torch.no_grad():
-                ragged = runs_ragged(model)
-                if device.type == "cpu":
-                    pack_linears(model)
+            with _loading:
+                return self._read_alone()
         except Exception as error:
+            let_go(error)
             raise ModelError(
                 f'transformers could not load "{self.model}" ({type(error).__name__}). Check the name, that the Hub '
                 "can be reached or the checkpoint is complete, and that there is memory for it; checkpoints with code "
                 "of their own (trust_remote_code) are not supported."
             ) from error
+
+    def _read_alone(self) -> _Loaded:
+        import torch
+
+        found = torch.accelerator.is_available() and torch.accelerator.current_accelerator()
+        device = torch.device(self._device or found or "cpu")
+        dtype = self._dtype or ("float32" if device.type == "cpu" else "float16" if self._gguf_file else "auto")
+        if self._gguf_file is None:
+            model, tokenizer = from_pretrained(self._checkpoint, dtype=dtype)
+        else:
+            model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
+        model = model.eval().to(device)
+        vocabulary: int = model.get_output_embeddings().weight.shape[0]
+        # In inference mode the trial could not give weights another type on devices that torch does not know.
+        with torch.no_grad():
+            ragged = runs_ragged(model)
+            if device.type == "cpu":
+                pack_linears(model)
         if not ragged:
             logger.info('"%s" cannot be run in ragged passes: requests wait for each other.', self.model)
         limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
@@ -266,6 +280,6 @@ class _Loaded:
     context_tokens: int
     batcher: Batcher
 
-    def generation(self, job: Job, samples: Sequence[Sample]) -> Generation:
-        read = [self.format.read(sample, job.ids, job.answers.options) for sample in samples]
-        return Generation(samples=tuple(read), input_tokens=len(job.ids))
+    def generation(self, ids: Sequence[int], options: SamplingOptions, samples: Sequence[Sample]) -> Generation:
+        read = [self.format.read(sample, ids, options) for sample in samples]
+        return Generation(samples=tuple(read), input_tokens=len(ids))
