@@ -107,6 +107,46 @@ def test_a_failing_request_is_a_broken_law(capsys: pytest.CaptureFixture[str]) -
     assert whys[-1] == "It knows no stop strings."
 
 
+class Unspaced(Copies):
+    """Writes without spaces, or next to nothing."""
+
+    def __init__(self, story: str) -> None:
+        self.story = story
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        if any(country in str(messages[-1]["content"]) for country in FACTS):
+            return super().generate(messages, n=n, options=options)
+        text = self.story[: options.max_tokens]
+        cut = next((text.index(stop) for stop in options.stop if stop in text), len(text))
+        return Generation(samples=(Sample(text=text[:cut], output_tokens=cut),) * n, input_tokens=9)
+
+
+@pytest.mark.parametrize(("story", "kept"), [("むかしむかし狐がいました。", True), ("", None)])
+def test_a_story_without_spaces_can_be_stopped(
+    story: str, kept: bool | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The law of stop strings is tried on whatever there is to stop, and untried where there is nothing."""
+    _, document = checked(Unspaced(story), capsys)
+    (outcome,) = (each for each in document["laws"] if "stop" in each["law"])
+    assert outcome["kept"] is kept, outcome
+
+
+class Raw(Copies):
+    """An engine that lets errors of its own out."""
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        raise KeyError(str(messages))
+
+
+def test_an_error_that_is_none_of_ours_is_a_broken_law(capsys: pytest.CaptureFixture[str]) -> None:
+    """The check goes on to the next law, and does not tell what the error quotes."""
+    code, document = checked(Raw(), capsys)
+    assert code == 1
+    told = [outcome["why"] for outcome in document["laws"] if outcome["kept"] is False]
+    assert any("KeyError" in why for why in told)
+    assert not any("content" in why for why in told)
+
+
 @pytest.mark.parametrize(
     ("edge", "error"), [("no-such-model", ConfigurationError), ("http://127.0.0.1:9/v1#m", ModelError)]
 )

@@ -6,6 +6,8 @@ import asyncio
 import copy
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -220,3 +222,37 @@ def test_only_this_object_may_ask(engine: LlamaCppEngine) -> None:
             urllib.request.urlopen(engine._server.listening_address + path)  # noqa: S310 - it is http
         assert refused.value.code == 401
         refused.value.close()
+
+
+_FORKING = """
+import gc, os, sys
+from confroute import SamplingOptions
+from confroute.edge.llamacpp import LlamaCppEngine
+
+engine = LlamaCppEngine(sys.argv[1], context_tokens=256, parallel=2, threads=1)
+asking = {"messages": [{"role": "user", "content": "Hello"}], "n": 1, "options": SamplingOptions(max_tokens=2)}
+assert engine.generate(**asking).samples
+child = os.fork()
+if child:
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert engine.generate(**asking).samples
+    sys.exit(code)
+assert engine.generate(**asking).samples
+del engine
+gc.collect()
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+def test_a_forked_process_is_answered_by_its_parent(engine: LlamaCppEngine) -> None:
+    """It may drop its engine without waiting for threads that are the parent's, and the parent goes on."""
+    command = [sys.executable, "-W", "ignore", "-c", _FORKING, str(engine.path)]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_a_pickle_has_no_key(engine: LlamaCppEngine) -> None:
+    """Whoever reads it could ask the server."""
+    engine.load()
+    assert engine._key.encode() not in pickle.dumps(engine)

