@@ -75,20 +75,23 @@ class RaggedPrompt:
         keys, values = keys[:, first:end], values[:, first:end]
         # Heads that share keys stand one after the other, as more queries: nothing is repeated for each.
         shared = query.reshape(len(keys), -1, query.shape[-1])
-        mask = self._mask(first, end, window, len(query) // len(keys), query.device)
+        mask = self._mask(first, end, window, query, len(query) // len(keys))
         seen = torch.nn.functional.scaled_dot_product_attention(
             shared[None], keys[None], values[None], attn_mask=mask, scale=scaling
         )[0]
         return seen.reshape(*query.shape[:2], -1)
 
-    def _mask(self, first: int, end: int, window: int, groups: int, device: Any) -> Tensor:
-        """Which of the keys *first* to *end* each new token sees, the same in all layers of a pass."""
+    def _mask(self, first: int, end: int, window: int, query: Tensor, groups: int) -> Tensor:
+        """0 for the keys from *first* to *end* that a new token sees, the same in all layers of a pass; true and false
+        would be made into these numbers in each of them."""
         import torch
 
         wanted = (first, self.read, end, window)
         if self._masked is None or self._masked[0] != wanted:
-            at, seen = torch.arange(self.read, end, device=device), torch.arange(first, end, device=device)
-            self._masked = wanted, seen_by(at, seen, window).repeat(groups, 1)
+            at, keys = (torch.arange(begin, end, device=query.device) for begin in (self.read, first))
+            unseen = ~seen_by(at, keys, window)
+            mask: Tensor = torch.zeros(unseen.shape, dtype=query.dtype, device=query.device)
+            self._masked = wanted, mask.masked_fill_(unseen, -torch.inf).repeat(groups, 1)
         return self._masked[1]
 
 
