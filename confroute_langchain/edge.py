@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
 
-from confroute.edge.borrowed import BorrowedModel
+from confroute.edge.borrowed import BorrowedModel, cut_short
 from confroute.edge.choices import read_choice
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions
@@ -30,29 +30,29 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
             raise ConfigurationError(
                 f"edge must be a chat model, an engine, or a model's name, not {type(chat_model).__name__}."
             )
-        super().__init__(chat_model, cloud_name(model))
-        self._arguments = bound_arguments(model)
+        super().__init__(chat_model, cloud_name(model), bound_arguments(model))
 
-    def ask(self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
+    def ask(
+        self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
+    ) -> tuple[Sample, int]:
         with tracing_context(enabled=False):
-            answer = model.invoke(_written(messages), _UNSEEN, **self._with_tools(model, options))
+            answer = model.invoke(_written(messages), _UNSEEN, **{**arguments, **self._tools(model, options)})
             return _read(answer, options.alternatives)
 
     async def aask(
-        self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions
+        self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> tuple[Sample, int]:
         with tracing_context(enabled=False):
-            answer = await model.ainvoke(_written(messages), _UNSEEN, **self._with_tools(model, options))
+            answer = await model.ainvoke(_written(messages), _UNSEEN, **{**arguments, **self._tools(model, options)})
             return _read(answer, options.alternatives)
 
-    def _with_tools(self, model: BaseChatModel, options: SamplingOptions) -> dict[str, Any]:
-        """The arguments bound to the model, with the tools in the form that it takes them in."""
+    def _tools(self, model: BaseChatModel, options: SamplingOptions) -> dict[str, Any]:
+        """The arguments that offer the tools in the form that the model takes them in."""
         if not options.tools:
-            return self._arguments
+            return {}
         choice = {"tool_choice": "any"} if options.must_call else {}
         try:
-            bound = model.bind_tools([dict(tool) for tool in options.tools], **choice)
-            return {**self._arguments, **bound_arguments(bound)}
+            return bound_arguments(model.bind_tools([dict(tool) for tool in options.tools], **choice))
         except NotImplementedError as error:
             raise UnsupportedRequestError(f'"{self.model}" calls no tools.') from error
 
@@ -75,13 +75,14 @@ def _read(message: AIMessage, alternatives: int) -> tuple[Sample, int]:
     tokens: Any = cast("dict[str, Any]", told).get("content") if isinstance(told, dict) else told
     usage = message.usage_metadata
     calls: list[Any] = [*message.tool_calls, *message.invalid_tool_calls]
+    reason: Any = metadata.get("finish_reason") or metadata.get("done_reason")
     choice = {
         "message": {
             "content": message.text,
             "tool_calls": [{"function": {**call, "arguments": call["args"]}} for call in calls],
         },
         "logprobs": {"content": tokens},
-        "finish_reason": metadata.get("finish_reason") or metadata.get("done_reason"),
+        "finish_reason": "length" if cut_short(reason, metadata.get("stop_reason")) else reason,
     }
     sample = read_choice(choice, alternatives=alternatives, output_tokens=usage["output_tokens"] if usage else 0)
     return sample, usage["input_tokens"] if usage else 0

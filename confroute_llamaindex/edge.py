@@ -12,7 +12,7 @@ from llama_index.core.llms import LLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 
-from confroute.edge.borrowed import BorrowedModel
+from confroute.edge.borrowed import BorrowedModel, cut_short
 from confroute.edge.choices import read_choice
 from confroute.errors import UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions
@@ -30,19 +30,23 @@ class LLMEdge(BorrowedModel[LLM]):
     def __init__(self, llm: LLM) -> None:
         super().__init__(llm, model_name(llm))
 
-    def ask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
+    def ask(
+        self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
+    ) -> tuple[Sample, int]:
         history = [_written(message) for message in messages]
         if not options.tools:
-            return _read(model.chat(history), options)
+            return _read(model.chat(history, **arguments), options)
         calling = self._calling(model)
-        return _read(calling.chat_with_tools(**_offer(history, options)), options, calling)
+        return _read(calling.chat_with_tools(**_offer(history, options), **arguments), options, calling)
 
-    async def aask(self, model: LLM, messages: Sequence[Message], options: SamplingOptions) -> tuple[Sample, int]:
+    async def aask(
+        self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
+    ) -> tuple[Sample, int]:
         history = [_written(message) for message in messages]
         if not options.tools:
-            return _read(await model.achat(history), options)
+            return _read(await model.achat(history, **arguments), options)
         calling = self._calling(model)
-        return _read(await calling.achat_with_tools(**_offer(history, options)), options, calling)
+        return _read(await calling.achat_with_tools(**_offer(history, options), **arguments), options, calling)
 
     def _calling(self, model: LLM) -> FunctionCallingLLM:
         if isinstance(model, FunctionCallingLLM) and model.metadata.is_function_calling_model:
@@ -125,13 +129,14 @@ def _read(
     told: Any = choices[0] if choices else None
     logprobs: Any = field_of(told, "logprobs")
     input_tokens, output_tokens = token_counts(raw)
+    reason: Any = field_of(told, "finish_reason") or field_of(raw, "done_reason")
     choice = {
         "message": {
             "content": response.message.content,
             "tool_calls": [{"function": call} for call in (_calls(response, calling) if calling else ())],
         },
         "logprobs": logprobs.model_dump() if hasattr(logprobs, "model_dump") else logprobs,
-        "finish_reason": field_of(told, "finish_reason") or field_of(raw, "done_reason"),
+        "finish_reason": "length" if cut_short(reason, field_of(raw, "stop_reason")) else reason,
     }
     sample = read_choice(choice, alternatives=options.alternatives, output_tokens=output_tokens or 0)
     return sample, input_tokens or 0

@@ -98,5 +98,5 @@ class AtOnce:
         limit: Callable[[Sample], int],
     ) -> list[Generation]:
         served = self.generate(messages, n=1, options=options)
-        most = min(sampling.max_tokens, limit(served.samples[0]))
+        most = min(sampling.max_tokens, max(1, limit(served.samples[0])))
         return [served, self.generate(messages, n=n, options=replace(sampling, max_tokens=most))]

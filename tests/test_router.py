@@ -171,6 +171,13 @@ def test_options_reach_the_edge() -> None:
     assert edge.requests[1][2] == SamplingOptions(temperature=0.7, top_p=0.5, max_tokens=3, stop=("\n",), seed=7)
 
 
+def test_a_drawn_answer_is_not_drawn_again_as_its_sample() -> None:
+    """With the seed of the answer, the first sample would be a copy of it."""
+    edge = engine()
+    Router(edge, samples=2).decide(ASK, SamplingOptions(temperature=0.7, seed=7))
+    assert [options.seed for _, _, options in edge.requests] == [7, 8]
+
+
 @decides
 @pytest.mark.parametrize("kind", [Miscounting, MiscountingSamples])
 def test_wrong_number_of_samples_escalates(decide: Decide, kind: type[ScriptedEngine]) -> None:

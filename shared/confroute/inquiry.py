@@ -32,7 +32,8 @@ _LEAST_SAMPLE_TOKENS = 32
 class Inquiry:
     """One request's questions to the edge and what came back so far, also where a later one failed.
 
-    The methods are flows (see `steps`). Samples continue the request's own seed, so that those drawn in waves differ.
+    The methods are flows (see `steps`). Samples continue the request's own seed, so that those drawn in waves
+    differ, also from an answer that was drawn itself.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Inquiry:
             temperature=temperature,
             top_p=min(options.top_p, top_p),
             max_tokens=min(options.max_tokens, max_tokens),
-            seed=None if options.seed is None else options.seed + len(self.samples),
+            seed=None if options.seed is None else options.seed + len(self.samples) + (options.temperature > 0),
         )
 
     def follow_up(self, questions: Mapping[str, FollowUp]) -> Flow[None]:

@@ -1,0 +1,237 @@
+"""Samples of a LangChain chat model differ wherever the model itself can, whatever the caller set on it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel, SimpleChatModel
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from pydantic import Field
+
+from confroute import ConfigurationError, Generation, SamplingOptions
+from confroute_langchain import ConfidenceRoutedChatModel
+from confroute_langchain.edge import ChatModelEdge
+from tests.edge.scripted_ollama import ollama
+from tests.edge.scripted_server import ScriptedServer, completion, serving
+from tests.langchain.scripted import ScriptedCloud
+from tests.langchain.test_edge import chat
+
+langchain_ollama = pytest.importorskip("langchain_ollama")
+
+ASK = [{"role": "user", "content": "Capital of Peru?"}]
+DRAWN = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8)
+GREEDY = SamplingOptions(max_tokens=8)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with serving(lambda request: completion(["Lima"])) as server:
+        yield server
+
+
+class Scripted(SimpleChatModel):
+    """Says what *answer* makes of the number of the call, and has no field for anything of sampling."""
+
+    answer: Callable[[int], str]
+    seen: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _call(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> str:
+        self.seen.append({"stop": stop, **kwargs} if stop else kwargs)
+        return self.answer(len(self.seen))
+
+
+def asked(edge: ChatModelEdge, n: int, options: SamplingOptions) -> Generation:
+    return edge.generate(ASK, n=n, options=options)
+
+
+def awaited(edge: ChatModelEdge, n: int, options: SamplingOptions) -> Generation:
+    return asyncio.run(edge.agenerate(ASK, n=n, options=options))
+
+
+@pytest.mark.parametrize(
+    ("given", "bound"),
+    [({"seed": 42}, {}), ({}, {"seed": 42}), ({"seed": 3}, {"seed": 42}), ({"seed": 42}, {"temperature": 0})],
+    ids=["field", "bound", "both", "with_temperature"],
+)
+def test_a_seed_of_the_models_own_makes_no_copies(
+    server: ScriptedServer, given: dict[str, Any], bound: dict[str, Any]
+) -> None:
+    """No two samples have a seed in common, in one wave or in two, nor one with the served answer, whose seed it is."""
+    edge = ChatModelEdge(chat(server.url, **given).bind(**bound))
+    for n, options in ((1, GREEDY), (3, DRAWN), (1, DRAWN), (2, DRAWN)):
+        edge.generate(ASK, n=n, options=options)
+    seeds = [request["seed"] for request in server.asked]
+    assert seeds[0] == 42
+    assert len(set(seeds)) == 7
+
+
+def test_a_seed_of_the_models_own_repeats_the_run(server: ScriptedServer) -> None:
+    """Two edges made alike, asked alike, ask with the same seeds: that is what a caller sets one for."""
+    for _ in range(2):
+        ChatModelEdge(chat(server.url, seed=42)).generate(ASK, n=3, options=DRAWN)
+    seeds = [request["seed"] for request in server.asked]
+    assert sorted(seeds[:3]) == sorted(seeds[3:])
+
+
+@pytest.mark.parametrize("given", [{"seed": 42}, {"extra_body": {"seed": 42, "top_k": 9}}, {}])
+def test_the_requests_seed_prevails(server: ScriptedServer, given: dict[str, Any]) -> None:
+    """Where the options have one, each sample's is counted from it."""
+    options = SamplingOptions(temperature=0.7, seed=5)
+    ChatModelEdge(chat(server.url, **given)).generate(ASK, n=3, options=options)
+    assert sorted(request["seed"] for request in server.asked) == [5, 6, 7]
+    assert [request.get("top_k") for request in server.asked] == [9 if "extra_body" in given else None] * 3
+
+
+def test_a_model_without_a_seed_is_sent_none(server: ScriptedServer) -> None:
+    """Some servers refuse one."""
+    ChatModelEdge(chat(server.url)).generate(ASK, n=2, options=DRAWN)
+    assert ["seed" in request for request in server.asked] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": 42},
+        {"options": {"seed": 42, "temperature": 0, "num_predict": 99}},
+        {"options": {"seed": 42, "num_ctx": 99}},
+    ],
+)
+def test_ollamas_seed_makes_no_copies(options: dict[str, Any]) -> None:
+    """Nor does that of Ollama, on the model or among the options bound to it."""
+    with ollama() as server:
+        model = langchain_ollama.ChatOllama(model="small", base_url=server.url)
+        edge = ChatModelEdge(model.bind(**options) if "options" in options else model.model_copy(update=options))
+        for _ in range(2):
+            edge.generate(ASK, n=2, options=DRAWN)
+        asked = server.sampling
+    assert len({each["seed"] for each in asked} - {42}) == 4
+    assert {(each["temperature"], each["num_predict"]) for each in asked} == {(0.7, 8)}
+
+
+def test_bound_arguments_do_not_override_the_sampling(server: ScriptedServer) -> None:
+    """What is bound holds for the model's answers to its caller; how the edge samples, the router says."""
+    bound = {"temperature": 0, "top_p": 0.1, "max_tokens": 99, "stop": ["\n"], "seed": 1, "n": 3, "user": "somebody"}
+    options = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8, stop=("END",), seed=5)
+    ChatModelEdge(chat(server.url, n=4).bind(**bound)).generate(ASK, n=2, options=options)
+    for request in server.asked:
+        assert (request["temperature"], request["top_p"], request["stop"]) == (0.7, 0.9, ["END"])
+        assert request.get("max_tokens", request.get("max_completion_tokens")) == 8
+        assert (request.get("n", 1), request["user"]) == (1, "somebody")
+    assert sorted(request["seed"] for request in server.asked) == [5, 6]
+
+
+def test_bound_arguments_hold_where_the_request_says_nothing(server: ScriptedServer) -> None:
+    """A bound stop string stays if the request has none."""
+    ChatModelEdge(chat(server.url).bind(stop=["\n"])).generate(ASK, n=1, options=DRAWN)
+    assert server.asked[0]["stop"] == ["\n"]
+
+
+def test_a_model_may_take_the_sampling_as_arguments_only() -> None:
+    """What a model has no field for is said where the caller said it, by the same name."""
+    model = Scripted(answer=lambda call: "Lima")
+    edge = ChatModelEdge(model.bind(temperature=0, num_predict=99, random_seed=42, top_k=9))
+    edge.generate(ASK, n=2, options=DRAWN)
+    seeds = {seen.pop("random_seed") for seen in model.seen}
+    assert model.seen == [{"temperature": 0.7, "num_predict": 8, "top_k": 9}] * 2
+    assert len(seeds - {42}) == 2
+
+
+@pytest.mark.parametrize("ask", [asked, awaited])
+def test_a_model_that_cannot_draw_is_refused(ask: Callable[..., Generation]) -> None:
+    """Its samples would agree whatever it knows. It is found out once, and its single answers are none of that."""
+    model = Scripted(answer=lambda call: "Lima")
+    edge = ChatModelEdge(model)
+    assert ask(edge, 1, DRAWN).samples[0].text == "Lima"
+    assert len(ask(edge, 2, GREEDY).samples) == 2
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match='"Scripted" has no temperature'):
+            ask(edge, 2, DRAWN)
+    assert len(model.seen) == 3 + 4
+
+
+def test_a_routed_model_tells_that_its_edge_cannot_draw() -> None:
+    """It does not escalate everything in silence, nor serve everything."""
+    routed = ConfidenceRoutedChatModel(edge=Scripted(answer=lambda call: "Lima"), cloud=ScriptedCloud())
+    with pytest.raises(ConfigurationError, match="has no temperature"):
+        routed.invoke("Capital of Peru?")
+
+
+@pytest.mark.parametrize("ask", [asked, awaited])
+def test_a_model_that_draws_by_itself_is_an_edge(ask: Callable[..., Generation]) -> None:
+    """Without a field for the temperature, but with a mind of its own: it is tried once."""
+    model = Scripted(answer=lambda call: f"Lima {call}")
+    edge = ChatModelEdge(model)
+    assert {len(ask(edge, 3, DRAWN).samples) for _ in range(2)} == {3}
+    assert len(model.seen) == 4 + 6
+
+
+class Hanging(Scripted):
+    """Its fourth call does what *last* does; all wait for *go*, and *ended* has those that waited enough."""
+
+    temperature: float = 1.0
+    last: Callable[[], None]
+    go: Any = Field(default_factory=threading.Event)
+    ended: list[str] = Field(default_factory=list[str])
+
+    def _call(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> str:
+        said = super()._call(messages, stop, run_manager, **kwargs)
+        if said == "4":
+            self.last()
+        self.go.wait(20)
+        self.ended.append(said)
+        return said
+
+
+def fail() -> None:
+    raise LookupError
+
+
+def interrupt() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@pytest.mark.parametrize(("last", "error"), [(fail, LookupError), (interrupt, KeyboardInterrupt)])
+def test_it_waits_for_no_other_samples(last: Callable[[], None], error: type[BaseException]) -> None:
+    """After the first error, or Ctrl-C, nobody wants the other samples, which may take minutes."""
+    model = Hanging(answer=str, last=last)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(error):
+            ChatModelEdge(model).generate(ASK, n=4, options=DRAWN)
+        assert model.ended == []
+    finally:
+        signal.signal(signal.SIGINT, before)
+        model.go.set()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"finish_reason": "length"},
+        {"done_reason": "length"},
+        {"finish_reason": "MAX_TOKENS"},
+        {"stop_reason": "max_tokens"},
+    ],
+    ids=["openai", "ollama", "gemini", "anthropic"],
+)
+def test_an_answer_cut_short_says_so(metadata: dict[str, Any]) -> None:
+    """By whatever name its maker calls it: calls of a tool that are cut short are told from broken ones by it."""
+    model: BaseChatModel = GenericFakeChatModel(
+        messages=iter([AIMessage(content="Li", response_metadata=metadata), AIMessage(content="Lima")])
+    )
+    edge = ChatModelEdge(model)
+    assert [asked(edge, 1, GREEDY).samples[0].finish_reason for _ in range(2)] == ["length", "stop"]

@@ -1,0 +1,146 @@
+"""Samples of a LlamaIndex LLM differ wherever the LLM itself can, whatever the caller set on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.bridge.pydantic import Field
+from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata, MockLLM
+from llama_index.llms.ollama import Ollama
+
+from confroute import ConfigurationError, Generation, SamplingOptions
+from confroute_llamaindex import ConfidenceRoutedLLM
+from confroute_llamaindex.edge import LLMEdge
+from tests.edge.scripted_ollama import ollama
+from tests.edge.scripted_server import completion, serving
+from tests.llamaindex.test_edge import llm
+
+ASK = [{"role": "user", "content": "Capital of Peru?"}]
+DRAWN = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8)
+GREEDY = SamplingOptions(max_tokens=8)
+
+
+class Mine(CustomLLM):
+    """As those that LlamaIndex's guide shows how to write: nowhere to put any parameter of a request."""
+
+    answer: Callable[[int], str]
+    count: list[int] = Field(default_factory=list[int])
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(model_name="mine")
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        self.count.append(1)
+        return CompletionResponse(text=self.answer(len(self.count)))
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+class Generating(Mine):
+    """As HuggingFaceLLM, which takes them all in one mapping; remembers it."""
+
+    generate_kwargs: dict[str, Any]
+    seen: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        self.seen.append(self.generate_kwargs)
+        return super().complete(prompt, formatted, **kwargs)
+
+
+class Cut(Mine):
+    """Its answers are cut short as *told*."""
+
+    told: dict[str, Any]
+
+    def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+        return ChatResponse(message=ChatMessage(role="assistant", content="Li"), raw=self.told)
+
+
+def asked(edge: LLMEdge, n: int, options: SamplingOptions) -> Generation:
+    return edge.generate(ASK, n=n, options=options)
+
+
+def awaited(edge: LLMEdge, n: int, options: SamplingOptions) -> Generation:
+    return asyncio.run(edge.agenerate(ASK, n=n, options=options))
+
+
+ways = pytest.mark.parametrize("ask", [asked, awaited])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"seed": 42, "temperature": 0}, {"extra_body": {"seed": 42, "temperature": 0}, "user": "somebody"}],
+    ids=["further", "body"],
+)
+def test_a_seed_of_the_llms_own_makes_no_copies(given: dict[str, Any]) -> None:
+    """A seed or a temperature among the further parameters does not outlive the request's, and the LLM keeps it."""
+    with serving(lambda request: completion(["Lima"])) as server:
+        model = llm(server.url, additional_kwargs=given)
+        edge = LLMEdge(model)
+        for n, options in ((1, GREEDY), (3, DRAWN), (2, DRAWN)):
+            edge.generate(ASK, n=n, options=options)
+        assert len({request["seed"] for request in server.asked}) == 6
+        assert [request["temperature"] for request in server.asked] == [0] + [0.7] * 5
+        assert {request.get("user") for request in server.asked} == {given.get("user")}
+    assert model.additional_kwargs == given
+
+
+def test_ollamas_seed_makes_no_copies() -> None:
+    """Nor does that of Ollama, whose only place for one is its further parameters."""
+    with ollama() as server:
+        edge = LLMEdge(Ollama(model="small", base_url=server.url, additional_kwargs={"seed": 42, "num_predict": 99}))
+        for _ in range(2):
+            edge.generate(ASK, n=2, options=DRAWN)
+        assert len({each["seed"] for each in server.sampling} - {42}) == 4
+        assert {(each["temperature"], each["num_predict"]) for each in server.sampling} == {(0.7, 8)}
+
+
+@ways
+def test_an_llm_without_further_parameters_is_an_edge(ask: Callable[..., Generation]) -> None:
+    """If it draws by itself, which is tried once."""
+    edge = LLMEdge(Mine(answer=lambda call: f"Lima {call}"))
+    assert ask(edge, 1, GREEDY).samples[0].text == "Lima 1"
+    assert len({sample.text for sample in ask(edge, 3, DRAWN).samples}) == 3
+
+
+@ways
+@pytest.mark.parametrize("model", [Mine(answer=lambda call: "Lima"), MockLLM()], ids=["mine", "mock"])
+def test_an_llm_that_cannot_draw_is_refused(ask: Callable[..., Generation], model: Any) -> None:
+    """Its samples would agree whatever it knows; its single answers are welcome."""
+    edge = LLMEdge(model)
+    assert ask(edge, 1, GREEDY).samples
+    with pytest.raises(ConfigurationError, match="has no temperature"):
+        ask(edge, 2, DRAWN)
+
+
+def test_a_routed_llm_tells_that_its_edge_cannot_draw() -> None:
+    """It does not escalate everything in silence, nor serve everything."""
+    with pytest.raises(ConfigurationError, match="has no temperature"):
+        ConfidenceRoutedLLM(edge=MockLLM(), cloud=MockLLM()).complete("Capital of Peru?")
+
+
+def test_what_is_set_for_transformers_is_replaced_there() -> None:
+    """A temperature among the generate_kwargs is the request's, and drawing turned on or off with it."""
+    model = Generating(answer=str, generate_kwargs={"do_sample": False, "temperature": 0.1, "top_k": 9})
+    edge = LLMEdge(model)
+    edge.generate(ASK, n=1, options=GREEDY)
+    edge.generate(ASK, n=1, options=DRAWN)
+    assert model.seen == [
+        {"do_sample": False, "temperature": 0.0, "top_k": 9},
+        {"do_sample": True, "temperature": 0.7, "top_k": 9},
+    ]
+
+
+@pytest.mark.parametrize(
+    "told", [{"stop_reason": "max_tokens"}, {"done_reason": "length"}], ids=["anthropic", "ollama"]
+)
+def test_an_answer_cut_short_says_so(told: dict[str, Any]) -> None:
+    """By whatever name its maker calls it."""
+    edge = LLMEdge(Cut(answer=str, told=told))
+    assert asked(edge, 1, GREEDY).samples[0].finish_reason == "length"
