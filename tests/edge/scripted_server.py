@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
-from confroute.edge.protocol import CALLED, PROBE
+from confroute.edge.probing import CALLED, PROBE
 
 TOOL_PROBE = list(CALLED["messages"])
 
@@ -91,6 +91,10 @@ class BreakOff(Exception):  # noqa: N818
     """Raised by a reply: close the connection in the middle of the answer."""
 
 
+class Trickle(Exception):  # noqa: N818
+    """Raised by a reply: send white space, a little at a time, until the client leaves."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: ScriptedServer  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -99,7 +103,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"object": "list", "data": [{"id": "other-model", "object": "model"}]})
 
     def do_POST(self) -> None:
-        request = cast("Request", json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True  # the client left while it asked
+            return
+        request = cast("Request", json.loads(body))
         self.server.asked.append(request)
         self.server.headers.append(dict(self.headers))
         try:
@@ -112,6 +121,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.hanging.set()
             while not (select.select([self.connection], [], [], 0.02)[0] and not self._peek()):
                 pass
+            self.server.broken_off.set()
+            self.close_connection = True
+        except Trickle:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            while not (select.select([self.connection], [], [], 0.02)[0] and not self._peek()):
+                self.wfile.write(b" ")
             self.server.broken_off.set()
             self.close_connection = True
         except BreakOff:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
 
-from confroute import ConfigurationError, MeanLogprob, Router, SamplingOptions, UnsupportedRequestError
+from confroute import ConfigurationError, MeanLogprob, ModelError, Router, SamplingOptions, UnsupportedRequestError
 from confroute.edge.protocol import Capabilities
 from confroute.edge.server import ServerEngine
 from confroute.records import Message, ToolCall
-from tests.edge.scripted_server import Reply, Request, completion, holds_schema, serving, takes_all
+from tests.edge.scripted_server import Hang, Reply, Request, completion, holds_schema, serving, takes_all
 
 pytest.importorskip("openai")
 
@@ -124,3 +129,153 @@ def test_without_logprobs_there_is_no_signal_from_them(connect: Connect, reply: 
         assert engine.capabilities() == replace(ALL, logprobs=False, alternatives=False)
         assert Router(engine, estimator=MeanLogprob()).decide(ASK).record.reason == "no_signal"
         assert Router(engine, threshold=0.0, samples=4, curtail=False).decide(ASK).record.samples == 4
+
+
+def thinks(tokens: int, *, shown: bool, draws: bool = True) -> Callable[[Request], Reply]:
+    """As vLLM with a parser of thoughts, or Ollama: the first *tokens* of a reply are thoughts, for which there is
+    no content. The rest answers as `holds_schema` and `calls_tools` do."""
+    asked = count()
+
+    def reply(request: Request) -> Reply:
+        answered = "tools" in request or "response_format" in request
+        status, body = calls_tools(request) if "tools" in request else holds_schema(request)
+        for told in body["choices"]:
+            message = told["message"]
+            if request["max_tokens"] <= tokens:
+                message |= {"content": None, "tool_calls": None}
+                told |= {"finish_reason": "length", "logprobs": None}
+            elif not answered:
+                message["content"] = f"Boat {next(asked) if draws else ''}"
+            if shown:
+                message["reasoning_content"] = f"Okay, a name, maybe {next(asked) if draws else ''}"
+        return status, body
+
+    return reply
+
+
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("tokens", [20, 200])
+def test_a_model_that_thinks_first_is_waited_for(connect: Connect, shown: bool, tokens: int) -> None:
+    """To say nothing is not to say the same: its thoughts differ, or what it says after them; and only then is there a
+    place for JSON or a call."""
+    with serving(thinks(tokens, shown=shown), draws=False) as server:
+        can = connect(server).capabilities()
+        assert (can.draws, can.json_schema, can.tools) == (True, True, True)
+        assert max(request["max_tokens"] for request in server.asked) == (64 if tokens < 64 else 512)
+
+
+def test_thoughts_that_are_always_the_same_are_found_out(connect: Connect) -> None:
+    """A model that thinks has to draw like any other."""
+    for shown in (True, False):
+        with serving(thinks(20, shown=shown, draws=False), draws=False) as server:
+            assert not connect(server).capabilities().draws
+
+
+def test_a_model_that_never_says_anything_is_not_judged(connect: Connect) -> None:
+    """Nor is anything remembered of it: the router escalates, and asks again later."""
+    with serving(thinks(10**6, shown=False), draws=False) as server:
+        engine = connect(server)
+        assert Router(engine).decide(ASK).record.reason == "edge_error"
+        server.reply, server.draws = takes_all, True
+        assert engine.capabilities() == ALL
+
+
+def test_the_logprobs_of_thoughts_are_logprobs(connect: Connect) -> None:
+    """In the few tokens of a probe there are no others."""
+
+    def reply(request: Request) -> Reply:
+        status, body = takes_all(request)
+        for i, told in enumerate(body["choices"]):
+            told["message"] = {"content": None, "reasoning": f"Okay {i}"}
+        return status, body
+
+    with serving(reply, draws=False) as server:
+        assert connect(server).capabilities() == ALL
+
+
+def breaks_on(word: str, status: int) -> Callable[[Request], Reply]:
+    return lambda request: (status, {"error": {"message": "no"}}) if word in request else takes_all(request)
+
+
+@pytest.mark.parametrize("word", ["tools", "response_format"])
+def test_a_server_that_breaks_on_a_probe_can_do_the_rest(connect: Connect, word: str) -> None:
+    """As llama-server without --jinja, which has an internal error for tools."""
+    with serving(breaks_on(word, 500)) as server:
+        engine = connect(server)
+        assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
+        assert engine.capabilities() == ALL
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_server_that_is_busy_is_not_judged(connect: Connect, status: int) -> None:
+    """What it cannot do now it may do later."""
+    with serving(breaks_on("tools", status)) as server:
+        engine = connect(server)
+        with pytest.raises(ModelError, match=f"status {status}"):
+            engine.capabilities()
+        server.reply = calls_tools
+        assert engine.capabilities().tools
+
+
+def test_a_server_that_refuses_everything_is_not_judged(connect: Connect) -> None:
+    """As LM Studio while a model is loaded anew: the router escalates until it is well again."""
+    with serving(lambda _: (400, {"error": "The model has crashed without additional information."})) as server:
+        engine = connect(server)
+        assert Router(engine).decide(ASK).record.reason == "edge_error"
+        server.reply = takes_all
+        assert engine.capabilities() == ALL
+
+
+def test_first_requests_that_come_together_share_the_probe(connect: Connect) -> None:
+    """Its failure is told to all of them, and the next ones try again."""
+    well = False
+    meeting = threading.Event()
+
+    def reply(request: Request) -> Reply:
+        meeting.wait(5)
+        return takes_all(request) if well else (503, {})
+
+    def ask(engine: ServerEngine) -> str:
+        try:
+            return engine.generate(ASK, n=1, options=OPTIONS).samples[0].text
+        except ModelError as error:
+            return type(error).__name__
+
+    with serving(reply) as server, ThreadPoolExecutor(16) as pool:
+        engine = connect(server)
+        for well, expected, requests in ((False, "ModelError", 1), (True, "answer 0", 1 + 4 + 16)):  # noqa: B007
+            meeting.clear()
+            told = [pool.submit(ask, engine) for _ in range(16)]
+            time.sleep(0.3)
+            meeting.set()
+            assert [each.result(10) for each in told] == [expected] * 16
+            assert len(server.asked) == requests
+
+
+def test_who_leaves_during_the_probe_does_not_end_it_for_others(connect: Connect) -> None:
+    """But the last one does."""
+    held = threading.Event()
+
+    def reply(request: Request) -> Reply:
+        if not held.is_set():
+            raise Hang
+        return takes_all(request)
+
+    async def leave(engine: ServerEngine, *, all_of_them: bool) -> None:
+        tasks = [asyncio.create_task(engine.agenerate(ASK, n=1, options=OPTIONS)) for _ in range(3)]
+        await asyncio.to_thread(server.hanging.wait, 5)
+        for task in tasks if all_of_them else tasks[1:]:
+            task.cancel()
+        await asyncio.sleep(0.2)
+        assert server.broken_off.is_set() == all_of_them
+        tasks[0].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    for all_of_them in (False, True):
+        with serving(reply) as server:
+            engine = connect(server)
+            asyncio.run(leave(engine, all_of_them=all_of_them))
+            assert server.broken_off.wait(5)
+            held.set()
+            assert engine.capabilities() == ALL
+            held.clear()

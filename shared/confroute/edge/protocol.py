@@ -4,48 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-from confroute.edge.choices import read_choice, response_format
+from confroute.edge.context_limits import shortage
+from confroute.edge.replies import read_reply
 from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError
 from confroute.records import Sample
 
 T = TypeVar("T")
-
-_CONTEXT = re.compile(r"context (?:length|size|window)\D*?(\d+)", re.IGNORECASE)
-_PROMPT = re.compile(
-    r"(\d+) (?:in the messages|input tokens|tokens in the (?:messages|prompt))|"
-    r"(?:input|prompt)(?: contains| has)?(?: at least)? \(?(\d+)",
-    re.IGNORECASE,
-)
-
-
-PROBE = ({"role": "user", "content": "Make up a name for a boat."},)
-# No model says that unless it is held to it.
-_HELD = {"response_format": response_format({"enum": ["zanzibarland"]}), "temperature": 0.0}
-# No server has a tool called for this that does not show its model the tools; some take no other choice than "auto".
-CALLED: Mapping[str, Any] = {
-    "messages": ({"role": "user", "content": "What is the weather in Paris now? Look it up."},),
-    "tools": [
-        {
-            "type": "function",
-            "function": {
-                "name": "get_weather",
-                "description": "Look up what the weather in a city is now.",
-                "parameters": {
-                    "type": "object",
-                    "properties": {"city": {"type": "string"}},
-                    "required": ["city"],
-                },
-            },
-        }
-    ],
-    "temperature": 0.0,
-    "max_tokens": 64,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +40,31 @@ class RefusedError(ModelError):
     """The server takes no such request."""
 
 
-class Connection:
-    """A client of one server and model, whose errors are confroute's. Belongs to one event loop."""
+class BrokenError(ModelError):
+    """The server broke on this request, as some do on what they do not know."""
 
-    def __init__(self, client: Any, model: str, host: str, extra: Mapping[str, Any]) -> None:
+
+class OverdueError(ModelError):
+    """The server was too slow."""
+
+
+class FullError(ModelError):
+    """The samples under way together outgrew the context that they share."""
+
+
+class Connection:
+    """A client of one server and model, whose errors are confroute's. At most *most* requests are under way at the same
+    time, each for at most *seconds*, its retries included. Belongs to one event loop."""
+
+    def __init__(
+        self, client: Any, model: str, host: str, extra: Mapping[str, Any], *, most: int, seconds: float
+    ) -> None:
         self._client = client
         self._model = model
         self._host = host
         self._extra = extra
+        self._turns = asyncio.Semaphore(most)
+        self._seconds = seconds
 
     async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The raw reply to a chat completion *request*.
@@ -87,76 +73,56 @@ class Connection:
             ConfigurationError: the server refused the key or does not have the model.
             ContextLengthError: the prompt does not fit.
             RefusedError: it refused the request for another reason.
-            ModelError: it failed, was too slow or out of reach, or replied with something else.
+            BrokenError: it answered with an internal error.
+            OverdueError: it was too slow.
+            FullError: the samples do not fit together.
+            ModelError: it failed, was out of reach, or replied with something else.
         """
         openai: Any = import_module("openai")
-        try:
-            raw = await self._client.chat.completions.with_raw_response.create(
-                model=self._model, **request, extra_body=self._extra
-            )
-            reply: Any = raw.http_response.json()
-        except openai.APIStatusError as error:
-            raise await self._explained(error, int(request["max_tokens"])) from error
-        except openai.APITimeoutError as error:
-            raise ModelError(
-                f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.'
-            ) from error
-        except openai.APIConnectionError as error:
-            raise ModelError(f"The server at {self._host} cannot be reached, or broke off. Is it running?") from error
-        except ValueError as error:
-            raise self._strange() from error
-        if not isinstance(reply, dict) or not cast("dict[str, Any]", reply).get("choices"):
+        asked = self._client.chat.completions.with_raw_response.create
+        reply: Any = None
+        # Raised below, not there: what the SDK's errors hold, and show as a cause, quotes prompts and keys.
+        failure: ConfrouteError | None = None
+        async with self._turns:
+            try:
+                raw = await asyncio.wait_for(asked(model=self._model, **request, extra_body=self._extra), self._seconds)
+                reply = raw.http_response.json()
+            except openai.APIStatusError as error:
+                failure = await self._explained(error, int(request["max_tokens"]))
+            except (openai.APITimeoutError, asyncio.TimeoutError):
+                failure = OverdueError(
+                    f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.'
+                )
+            except openai.APIConnectionError as error:
+                failure = ModelError(
+                    f"The server at {self._host} cannot be reached, or broke off "
+                    f"({type(error.__cause__ or error).__name__}). Is it running?"
+                )
+            except ValueError:
+                failure = self._strange()
+        if failure is not None:
+            raise failure
+        choices: Any = cast("dict[str, Any]", reply).get("choices") if isinstance(reply, dict) else None
+        if not choices or not isinstance(choices, list):
             raise self._strange()
         return cast("dict[str, Any]", reply)
 
     async def samples(self, request: Mapping[str, Any], *, alternatives: int) -> tuple[list[Sample], int]:
         """The samples in the reply to *request*, as many as the server gave, and the prompt's tokens."""
         reply = await self.create(request)
-        choices: list[dict[str, Any]] = reply["choices"]
-        usage: dict[str, Any] = reply.get("usage") or {}
-        # Without logprobs only the sum is known, which is shared out.
-        total = int(usage.get("completion_tokens") or 0)
-        shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
         stop: Sequence[str] = request.get("stop", ())
-        try:
-            samples = [
-                _before(stop, read_choice(choice, alternatives=alternatives, output_tokens=share))
-                for choice, share in zip(choices, shares, strict=True)
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._strange() from error
-        return samples, int(usage.get("prompt_tokens") or 0)
+        return self.understood(lambda: read_samples(reply, alternatives=alternatives, stop=stop))
 
-    async def capabilities(self) -> Capabilities:
-        """Asks for two short samples with all that there is; if that is refused, for the parts."""
-        several, telling = {"n": 2}, {"logprobs": True, "top_logprobs": 2}
+    def understood(self, read: Callable[[], T]) -> T:
+        """What *read* makes of a reply of the server, which may be JSON of any kind."""
         try:
-            many = told = await self._probe({**several, **telling})
-        except RefusedError:
-            many, told = await self._try(several), await self._try(telling)
-        again, held, called = await together([self._try({}), self._try(_HELD), self._try(CALLED)])
-        return Capabilities(
-            n=len(many) > 1,
-            logprobs=any(sample.token_logprobs for sample in told),
-            alternatives=any(sample.alternatives for sample in told),
-            draws=len({sample.text for sample in (*many, *told, *again)}) > 1,
-            json_schema=any(sample.text.startswith('"zan') for sample in held),
-            tools=any(sample.tool_calls for sample in called),
-        )
+            return read()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            failure = self._strange()
+        raise failure
 
     async def close(self) -> None:
         await self._client.close()
-
-    async def _probe(self, part: Mapping[str, Any]) -> list[Sample]:
-        request = {"messages": PROBE, "max_tokens": 8, "temperature": 2.0, "top_p": 1.0, **part}
-        samples, _ = await self.samples(request, alternatives=2)
-        return samples
-
-    async def _try(self, part: Mapping[str, Any]) -> list[Sample]:
-        try:
-            return await self._probe(part)
-        except RefusedError:
-            return []
 
     async def _explained(self, error: Any, max_tokens: int) -> ConfrouteError:
         """What an error status means. The server's own text may quote the prompt and is left out."""
@@ -165,20 +131,30 @@ class Connection:
             return ConfigurationError(f"The server at {self._host} refused the api_key.")
         body: Any = error.body
         details = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        text = next((given for key in ("message", "detail") if isinstance(given := details.get(key), str)), "")
+        # TGI and LM Studio have nothing but the text.
+        told: tuple[Any, ...] = error.body, *(details.get(key) for key in ("message", "detail", "error"))
+        text = next((given for given in told if isinstance(given, str)), "")
         if status == 404 or (status == 400 and await self._misnamed(text)):
             return ConfigurationError(
                 f'The server at {self._host} has no model "{self._model}", or its API begins at another base_url. '
                 f"{await self._served()}"
             )
-        context = details.get("n_ctx") or _number(_CONTEXT, text)
-        prompt = details.get("n_prompt_tokens") or _number(_PROMPT, text)
-        if context and prompt:
-            return ContextLengthError(prompt, max_tokens, context, at_least=f"at least {prompt}" in text)
+        if status >= 500 and text.startswith("Context size has been exceeded"):
+            return FullError(
+                f'The context of "{self._model}" on the server at {self._host}, which requests under way together '
+                "share, is full. Give the server a larger one, or ask it fewer things at a time."
+            )
+        short = shortage(details, text)
+        if short is not None and short.prompt and short.context:
+            return ContextLengthError(short.prompt, max_tokens, short.context, at_least=short.at_least)
+        what = f'a request to "{self._model}" (status {status})'
         if status in (400, 413, 422):
-            what = "the prompt may be too long for its context" if context else f"status {status}"
-            return RefusedError(f'The server at {self._host} refused a request to "{self._model}" ({what}).')
-        return ModelError(f'The server at {self._host} failed on a request to "{self._model}" (status {status}).')
+            if short is not None:
+                return ModelError(f"The server at {self._host} refused {what}: the prompt does not fit its context.")
+            return RefusedError(f"The server at {self._host} refused {what}.")
+        # The others from 500 on are said for a server that is busy, starting or not there.
+        kind = BrokenError if status in (500, 501) else ModelError
+        return kind(f"The server at {self._host} failed on {what}.")
 
     async def _misnamed(self, text: str) -> bool:
         """Whether a refusal is one of the model's name. transformers serve, started for one model, has no status for
@@ -192,7 +168,7 @@ class Connection:
 
     async def _names(self) -> list[str]:
         try:
-            return [model.id async for model in self._client.models.list()]
+            return [model.id for model in (await asyncio.wait_for(self._client.models.list(), self._seconds)).data]
         except Exception:
             # They complete an error, which says what is wrong without them.
             return []
@@ -213,14 +189,44 @@ async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         raise
 
 
+class Shared(Generic[T]):
+    """A coroutine that is run once for all who wait for its result at the same time, and ends when the last of them
+    leaves. Belongs to one event loop."""
+
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._begin = begin
+        self._task: asyncio.Future[T] | None = None
+        self._waiting = 0
+
+    async def result(self) -> T:
+        task = self._task = self._task or asyncio.ensure_future(self._begin())
+        self._waiting += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                task.cancel()
+                self._task = None
+
+
+def read_samples(reply: Mapping[str, Any], *, alternatives: int, stop: Sequence[str] = ()) -> tuple[list[Sample], int]:
+    """The samples in a raw *reply*, and the prompt's tokens."""
+    choices: list[dict[str, Any]] = reply["choices"]
+    usage: dict[str, Any] = reply.get("usage") or {}
+    # Without logprobs only the sum is known, which is shared out.
+    total = int(usage.get("completion_tokens") or 0)
+    shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
+    samples = [
+        _before(stop, read_reply(choice, alternatives=alternatives, output_tokens=share))
+        for choice, share in zip(choices, shares, strict=True)
+    ]
+    return samples, int(usage.get("prompt_tokens") or 0)
+
+
 def _before(stop: Sequence[str], sample: Sample) -> Sample:
     """The sample up to the first of the *stop* strings, which transformers serve leaves at the end of the text."""
     cut = min((at for at in (sample.text.find(string) for string in stop if string) if at >= 0), default=None)
     if cut is None:
         return sample
     return replace(sample, text=sample.text[:cut].strip(), finish_reason="stop")
-
-
-def _number(pattern: re.Pattern[str], text: str) -> int | None:
-    found = pattern.search(text)
-    return int(next(group for group in found.groups() if group)) if found else None

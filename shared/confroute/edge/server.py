@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from confroute.edge.background import BackgroundLoop
 from confroute.edge.choices import request_for_tools, response_format
-from confroute.edge.protocol import Capabilities, Connection, RefusedError, together
+from confroute.edge.forks import RenewedLock
+from confroute.edge.probing import probed
+from confroute.edge.protocol import Capabilities, Connection, FullError, RefusedError, Shared, together
 from confroute.errors import ConfigurationError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import are_wanted
@@ -20,22 +23,32 @@ from confroute.tools import are_wanted
 Request: TypeAlias = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What an engine opens at its first request and `ServerEngine.close` closes."""
+
+    loop: BackgroundLoop
+    connection: Connection
+    probe: Shared[Capabilities]
+    hang_up: Callable[[], Any]
+
+
 class ServerEngine:
     """An edge model on vLLM, SGLang, llama-server, Ollama, LM Studio, TGI, or a fleet behind one URL.
 
     All samples of a prompt are one request where the server takes ``n``, and concurrent requests where it does not;
     which of the two, whether there are logprobs, whether it holds an answer to a JSON schema and whether its model
-    calls tools is found out by up to six short requests at first use. The requests of all threads and event loops go
-    out from one loop of the engine's own, so that they share connections; cancelling the caller's task cancels the
-    request, which most servers answer by stopping to generate.
+    calls tools is found out by up to six short requests at first use, and longer ones where a model thinks first. The
+    requests of all threads and event loops go out from one loop of the engine's own, so that they share connections;
+    cancelling the caller's task cancels the request, which most servers answer by stopping to generate.
 
     Args:
         model: the name that the server knows the model by.
         base_url: where its API begins, such as ``http://localhost:8000/v1``.
         api_key: where the server wants one. OPENAI_API_KEY is not read: it is the cloud's.
-        timeout_seconds: for one request, all its samples together.
+        timeout_seconds: for one request to the server from its beginning to its end, retries included.
         retries: how often a request is made again where the server is busy or out of reach.
-        connections: how many requests are under way at the same time; more wait.
+        connections: how many requests are under way at the same time; more wait, which is not counted as their time.
         extra: further parameters of each request that only this server knows, such as ``{"top_k": 0}``.
     """
 
@@ -54,9 +67,7 @@ class ServerEngine:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         require("openai", extra="server", wanted_by="An edge model behind a server")
-        address = urlsplit(base_url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ConfigurationError("base_url must be like http://localhost:8000/v1, with http or https and a host.")
+        address, self._host = _address(base_url)
         if not model:
             raise ConfigurationError("model must be the name that the server knows the model by, not empty.")
         if not timeout_seconds > 0 or retries < 0 or connections < 1:
@@ -65,89 +76,107 @@ class ServerEngine:
                 f"{timeout_seconds}, {retries} and {connections}."
             )
         self.model = model
-        self._host = address.hostname + (f":{address.port}" if address.port else "")
-        self._base_url = base_url
-        self._api_key = api_key
+        # In the URL it would be logged with each request.
+        self._login = (unquote(address.username or ""), unquote(address.password or ""))
+        self._base_url = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+        self._api_key = _key(api_key)
         self._timeout_seconds = timeout_seconds
         self._retries = retries
         self._connections = connections
         self._extra = dict(extra or {})
         self._can: Capabilities | None = None
         self._most = sys.maxsize  # samples that the server takes in one request, as far as known
-        self._line: tuple[BackgroundLoop, Connection] | None = None
-        self._lock = threading.Lock()
+        self._line: _Line | None = None
+        self._lock = RenewedLock()
 
     def __repr__(self) -> str:
         # The URL may hold a password.
         return f"ServerEngine({self.model!r} on {self._host})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_line": None, "_hang_up": None, "_lock": None}
+        return {**self.__dict__, "_line": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Lock()
+        self._lock = RenewedLock()
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        loop, connection = self._connected()
-        return loop.wait(self._generate(connection, messages, n, options))
+        line = self._connected()
+        return line.loop.wait(self._generate(line, messages, n, options))
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        loop, connection = self._connected()
-        return await loop.relay(self._generate(connection, messages, n, options))
+        line = self._connected()
+        return await line.loop.relay(self._generate(line, messages, n, options))
 
     def capabilities(self) -> Capabilities:
         """What the server can do, asked at first use and remembered. Errors are those of a request."""
-        loop, connection = self._connected()
-        return loop.wait(self._capabilities(connection))
+        line = self._connected()
+        return line.loop.wait(self._capabilities(line))
 
     def close(self) -> None:
-        """Close the connections and end the engine's thread, as its garbage collection does, too. The next request
-        opens them again."""
+        """Close the connections and end the engine's thread, as its garbage collection does, too. What is under way
+        fails with a ModelError; the next request opens them again."""
         with self._lock:
             line, self._line = self._line, None
         if line is not None:
-            self._hang_up()
+            line.hang_up()
 
-    def _connected(self) -> tuple[BackgroundLoop, Connection]:
+    def _connected(self) -> _Line:
         with self._lock:
-            if self._line is None or not self._line[0].alive:
-                openai: Any = import_module("openai")
-                client: Any = openai.AsyncOpenAI(
-                    api_key=self._api_key or "none",
-                    base_url=self._base_url,
-                    timeout=self._timeout_seconds,
-                    max_retries=self._retries,
-                    # The SDK would read the cloud's from the environment.
-                    default_headers={"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()},
-                    http_client=openai.DefaultAsyncHttpxClient(
-                        limits=import_module("httpx").Limits(max_connections=self._connections)
-                    ),
-                )
+            if self._line is None or not self._line.loop.alive:
                 loop = BackgroundLoop("confroute-edge")
-                connection = Connection(client, self.model, self._host, self._extra)
-                self._line = loop, connection
-                self._hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
+                connection = Connection(
+                    self._client(),
+                    self.model,
+                    self._host,
+                    self._extra,
+                    most=self._connections,
+                    seconds=self._timeout_seconds,
+                )
+                hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
+                self._line = _Line(loop, connection, Shared(lambda: probed(connection)), hang_up)
             return self._line
 
-    async def _generate(
-        self, connection: Connection, messages: Sequence[Message], n: int, options: SamplingOptions
-    ) -> Generation:
-        can = await self._capabilities(connection)
+    def _client(self) -> Any:
+        openai: Any = import_module("openai")
+        # The SDK would send the cloud's from the environment.
+        custom = [line.split(":")[0].strip() for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")]
+        foreign = {name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project", *custom)}
+        key = self._api_key or "none"
+        return openai.AsyncOpenAI(
+            api_key=key,
+            base_url=self._base_url,
+            timeout=self._timeout_seconds,
+            max_retries=self._retries,
+            default_headers={**foreign, "Authorization": f"Bearer {key}"},
+            http_client=openai.DefaultAsyncHttpxClient(
+                auth=self._login if any(self._login) else None,
+                limits=import_module("httpx").Limits(max_connections=self._connections),
+            ),
+        )
+
+    async def _generate(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> Generation:
+        can = await self._capabilities(line)
         request = self._request(can, messages, n, options)
         samples: list[Sample] = []
         input_tokens = 0
         limit = self._most
+        room = sys.maxsize  # samples that this prompt's context has place for; those of other requests may be shorter
         while left := n - len(samples):
-            most = min(left, limit) if can.n else 1
-            parts: list[dict[str, Any]] = []
-            for begin in range(0, left, most):
-                seed = {} if options.seed is None else {"seed": options.seed + len(samples) + begin}
-                parts.append({**request, **seed, "n": min(most, left - begin)})
+            most = min(left, limit, room) if can.n else 1
+            parts = _parts(request, left, most, None if options.seed is None else options.seed + len(samples))
+            if room < sys.maxsize:
+                # Under way together, they would share the context, too.
+                parts = parts[:1]
             try:
                 replies = await together(
-                    [connection.samples(part, alternatives=options.alternatives) for part in parts]
+                    [line.connection.samples(part, alternatives=options.alternatives) for part in parts]
                 )
+            except FullError:
+                if most == 1 and len(parts) == 1:
+                    raise
+                room = max(1, most // 2)
+                continue
             except RefusedError as error:
                 if most == 1 and options.json_schema is not None:
                     raise UnsupportedRequestError(f"{error} It may be the JSON schema.") from error
@@ -193,7 +222,38 @@ class ServerEngine:
             request["top_logprobs"] = max(1, options.alternatives)
         return request
 
-    async def _capabilities(self, connection: Connection) -> Capabilities:
-        # Requests that come together at first each ask; what they learn is the same.
-        self._can = self._can or await connection.capabilities()
+    async def _capabilities(self, line: _Line) -> Capabilities:
+        if self._can is None:
+            self._can = await line.probe.result()
         return self._can
+
+
+def _parts(request: Request, n: int, most: int, seed: int | None) -> list[Request]:
+    """The requests for *n* samples that ask for at most *most* each, with the seeds from *seed* on."""
+    return [
+        {**request, **({} if seed is None else {"seed": seed + begin}), "n": min(most, n - begin)}
+        for begin in range(0, n, most)
+    ]
+
+
+def _address(base_url: str) -> tuple[SplitResult, str]:
+    """The URL's parts, and the host and port to name it by."""
+    try:
+        address = urlsplit(base_url.strip())
+        port = address.port
+        (address.hostname or "").encode("idna")
+    except ValueError:
+        # Its text may quote a password.
+        address, port = SplitResult("", "", "", "", ""), None
+    if address.scheme not in ("http", "https") or not address.hostname or not address.geturl().isprintable():
+        raise ConfigurationError("base_url must be like http://localhost:8000/v1, with http or https and a host.")
+    host = f"[{address.hostname}]" if ":" in address.hostname else address.hostname
+    return address, host + (f":{port}" if port else "")
+
+
+def _key(given: str | None) -> str:
+    """An api_key as it was read from a file, perhaps. What a header cannot hold would be quoted in an error."""
+    key = (given or "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise ConfigurationError("api_key must be printable ASCII characters on one line, as sent in a header.")
+    return key

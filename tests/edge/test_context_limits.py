@@ -1,0 +1,126 @@
+"""A prompt that does not fit, in the words of the servers that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from confroute import ContextLengthError, ModelError, SamplingOptions
+from confroute.edge.context_limits import shortage
+from confroute.edge.server import ServerEngine
+from confroute.records import Message
+from tests.edge.scripted_server import serving, takes_all
+
+pytest.importorskip("openai")
+
+ASK: list[Message] = [{"role": "user", "content": "Capital of Peru?"}]
+
+TOLD: dict[str, tuple[Any, int, int]] = {
+    "SGLang, all": (
+        {
+            "message": "Requested token count exceeds the model's maximum context length of 2048 tokens. You requested "
+            "a total of 2100 tokens: 2000 tokens from the input messages and 100 tokens for the completion."
+        },
+        2000,
+        2048,
+    ),
+    "SGLang, the input": (
+        {"message": "The input (2100 tokens) is longer than the model's context length (2048 tokens)."},
+        2100,
+        2048,
+    ),
+    "TGI, all": (
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
+        5000,
+        4096,
+    ),
+    "TGI, the input": (
+        "Input validation error: `inputs` must have less than 1024 tokens. Given: 1030",
+        1030,
+        1024,
+    ),
+    "LM Studio": (
+        "Trying to keep the first 5000 tokens when context the overflows. Loaded with context length of only 4096.",
+        5000,
+        4096,
+    ),
+    "OpenAI": (
+        {
+            "message": "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 "
+            "tokens.",
+            "code": "context_length_exceeded",
+        },
+        5000,
+        4096,
+    ),
+    "vLLM, the model's": (
+        {"message": "The decoder prompt (length 3000) is longer than the maximum model length of 2048."},
+        3000,
+        2048,
+    ),
+    "vLLM, the answer's": (
+        {
+            "message": "'max_tokens' or 'max_completion_tokens' is too large: 100. This model's maximum context length "
+            "is 2048 tokens and your request has 2000 input tokens (100 > 2048 - 2000)."
+        },
+        2000,
+        2048,
+    ),
+    "llama-server": (
+        {"message": "request (3000 tokens) exceeds the available context size (2048 tokens), try increasing it"},
+        3000,
+        2048,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_it_is_told_with_its_numbers_and_asked_once(connect: Callable[..., ServerEngine], name: str) -> None:
+    """Fewer samples at a time would not make the prompt shorter."""
+    error, prompt, context = TOLD[name]
+    status = 422 if name.startswith("TGI") else 400
+    with serving(
+        lambda request: (status, {"error": error}) if request["messages"] == ASK else takes_all(request)
+    ) as server:
+        with pytest.raises(ContextLengthError) as caught:
+            connect(server).generate(ASK, n=10, options=SamplingOptions(max_tokens=100))
+        assert (caught.value.prompt_tokens, caught.value.max_tokens, caught.value.context_tokens) == (
+            prompt,
+            100,
+            context,
+        )
+        assert len(server.answered) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "the request exceeds the available context size. try increasing the context size"},
+        {"message": "Too long.", "code": "context_length_exceeded"},
+    ],
+)
+def test_without_numbers_it_is_an_error_all_the_same(connect: Callable[..., ServerEngine], error: Any) -> None:
+    """Asked once, too, and never shown as one that has numbers."""
+    with serving(
+        lambda request: (400, {"error": error}) if request["messages"] == ASK else takes_all(request)
+    ) as server:
+        with pytest.raises(ModelError, match="does not fit its context") as caught:
+            connect(server).generate(ASK, n=10, options=SamplingOptions(max_tokens=100))
+        assert not isinstance(caught.value, ContextLengthError)
+        assert len(server.answered) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n_cmpl cannot be greater than the number of slots, please increase -np",
+        "logprobs is not supported with the maximum of 20 alternatives",
+        "The model does not support tools.",
+        "",
+    ],
+)
+def test_other_refusals_are_about_something_else(text: str) -> None:
+    """They may be worth a smaller request."""
+    assert shortage({}, text) is None

@@ -1,0 +1,125 @@
+"""What a choice says: the answer without thoughts, from any JSON that a server may send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from confroute import ModelError, SamplingOptions
+from confroute.edge.replies import read_reply, read_whole
+from confroute.edge.server import ServerEngine
+from confroute.records import Message
+from tests.edge.scripted_server import serving, takes_all
+
+pytest.importorskip("openai")
+
+ASK: list[Message] = [{"role": "user", "content": "Capital of Peru?"}]
+
+
+def told(tokens: Sequence[str]) -> dict[str, Any]:
+    """Logprobs of these tokens, each its own place's."""
+    return {
+        "content": [
+            {"token": token, "logprob": -float(i), "top_logprobs": [{"token": token, "logprob": -float(i)}]}
+            for i, token in enumerate(tokens)
+        ]
+    }
+
+
+THOUGHT = ["<think>", "\n", "Hm", "m", "</think>", "\n\n", "Li", "ma"]
+
+
+@pytest.mark.parametrize(
+    ("message", "tokens"),
+    [
+        ({"content": "".join(THOUGHT)}, THOUGHT),
+        ({"content": "Hmm\n</think>\n\nLima"}, ["Hmm", "\n", "</th", "ink>", "\n\n", "Li", "ma"]),
+        ({"content": "Lima", "reasoning_content": "Hmm"}, THOUGHT),
+        ({"content": "\n\nLima", "reasoning": "Hmm"}, ["Hmm", "</think>", "\n\n", "Li", "ma"]),
+        ({"content": "Lima", "reasoning_content": "Hmm"}, ["Li", "ma"]),
+    ],
+)
+def test_thoughts_are_no_part_of_the_answer(message: dict[str, Any], tokens: list[str]) -> None:
+    """Neither in its text nor in its logprobs, which would measure them; they are paid for all the same."""
+    choice = {"message": message, "logprobs": told(tokens), "finish_reason": "stop"}
+    sample = read_reply(choice, alternatives=1, output_tokens=0)
+    assert sample.text == "Lima"
+    assert sample.tokens is not None
+    assert "".join(sample.tokens).strip() == "Lima"
+    kept = len(sample.tokens)
+    assert sample.token_logprobs == tuple(-float(i) for i in range(len(tokens)))[-kept:]
+    assert sample.alternatives == tuple(((tokens[i], -float(i)),) for i in range(len(tokens)))[-kept:]
+    assert sample.output_tokens == len(tokens)
+    assert len(read_whole(choice, alternatives=1).tokens or ()) == len(tokens)
+
+
+@pytest.mark.parametrize(
+    ("message", "tokens"),
+    [
+        ({"content": "Lima", "reasoning": "Hmm"}, ["<|channel|>", "Hmm", "<|channel|>", "final", "Lima"]),
+        ({"content": "Lima", "reasoning_content": "Hmm"}, ["Hmm", "Lima"]),
+        ({"content": "<think>Hmm, Lim"}, ["<think>", "Hmm", ", Lim"]),
+        ({"content": None, "reasoning_content": "Hmm"}, ["Hmm"]),
+        ({"content": "<think>Hmm</think>"}, ["<think>", "Hmm", "</think>"]),
+    ],
+)
+def test_tokens_that_do_not_spell_the_answer_are_not_its_own(message: dict[str, Any], tokens: list[str]) -> None:
+    """Their logprobs are unknown then, and a thought that was cut short is no answer."""
+    sample = read_reply({"message": message, "logprobs": told(tokens)}, alternatives=1, output_tokens=0)
+    assert sample.text in ("", "Lima")
+    assert (sample.tokens, sample.token_logprobs, sample.alternatives) == (None, None, None)
+    assert sample.output_tokens == len(tokens)
+
+
+@pytest.mark.parametrize(
+    "text", ["Write <think> first.", "It ends with </think>.", "Use `<think>` and\n</think>\nin it", "a\n</think> b"]
+)
+def test_an_answer_about_thoughts_is_left_whole(text: str) -> None:
+    """Only a leading thought is one."""
+    assert read_reply({"message": {"content": text}}, alternatives=0, output_tokens=0).text == text
+
+
+def said(**more: Any) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": "Lima"}, "finish_reason": "stop", **more}
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "content of parts without text": {"choices": [{"message": {"content": [{"type": "text"}]}}]},
+    "content a number": {"choices": [{"message": {"content": 7}}]},
+    "message null": {"choices": [{"message": None}]},
+    "choice null": {"choices": [None]},
+    "choices a dict": {"choices": {"a": 1}},
+    "choices a text": {"choices": "Lima"},
+    "logprobs a list": {"choices": [said(logprobs=[-0.1])]},
+    "logprobs of numbers": {"choices": [said(logprobs={"content": [-0.1]})]},
+    "usage a text": {"choices": [said()], "usage": "n/a"},
+    "tokens a text": {"choices": [said()], "usage": {"prompt_tokens": "7?"}},
+    "tokens infinite": {"choices": [said()], "usage": {"completion_tokens": float("inf")}},
+    "tool calls of nothing": {"choices": [{"message": {"content": None, "tool_calls": [None]}}]},
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("at_probe", [False, True])
+def test_what_is_no_completion_is_an_error_of_the_model(
+    connect: Callable[..., ServerEngine], name: str, at_probe: bool
+) -> None:
+    """Whatever else the JSON is: the router escalates."""
+
+    def reply(request: dict[str, Any]) -> tuple[int, Any]:
+        return (200, BODIES[name]) if at_probe or request["messages"] == ASK else takes_all(request)
+
+    with serving(reply, draws=False) as server, pytest.raises(ModelError, match="did not reply with a chat completion"):
+        connect(server).generate(ASK, n=1, options=SamplingOptions(max_tokens=8))
+
+
+def test_a_content_of_parts_is_their_text() -> None:
+    """In one piece; what is no text is none of it."""
+    parts: list[dict[str, Any]] = [
+        {"type": "thinking", "thinking": []},
+        {"type": "text", "text": "Li"},
+        {"type": "text", "text": "ma"},
+    ]
+    assert read_reply({"message": {"content": parts}}, alternatives=0, output_tokens=0).text == "Lima"
