@@ -315,6 +315,14 @@ from dataclasses import replace
 engine = TransformersEngine(sys.argv[1], device="cpu")
 one = replace(SAMPLING, max_tokens=1)
 when = sys.argv[2]
+
+
+def go_on_as_child():
+    child = os.fork()
+    if child:
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
 if when == "loading":
     def hold():
         with engine._lock:
@@ -322,9 +330,7 @@ if when == "loading":
 
     threading.Thread(target=hold, daemon=True).start()
     time.sleep(0.3)
-    child = os.fork()
-    if child:
-        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    go_on_as_child()
     with passes_seen(engine) as seen:
         assert engine.generate(user("child"), n=1, options=one).samples
 else:
@@ -334,9 +340,7 @@ else:
         busy.daemon = True
         busy.start()
         time.sleep(0.3)
-        child = os.fork()
-        if child:
-            os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        go_on_as_child()
         with passes_seen(engine) as seen:
             assert engine.generate(user("child"), n=1, options=one).samples
 assert len(seen) == 1, seen

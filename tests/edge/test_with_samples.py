@@ -104,7 +104,7 @@ def test_an_answer_that_needs_no_samples_ends_them(tiny: Tiny) -> None:
     ("text", "sampling", "error"),
     [
         ("a" * 200, SAMPLING, ContextLengthError),
-        ("a", replace(SAMPLING, max_tokens=0), ConfigurationError),
+        ("a", replace(SAMPLING, hidden_layer=99), ConfigurationError),
         ("bb????bb", SAMPLING, ModelError),
     ],
 )

@@ -183,8 +183,8 @@ class TransformersEngine:
         return [first, second]
 
     def _job(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Job:
-        if n < 1 or options.max_tokens < 1:
-            raise ConfigurationError(f"n and max_tokens must be at least 1, not {n} and {options.max_tokens}.")
+        if n < 1:
+            raise ConfigurationError(f"n must be at least 1, not {n}.")
         loaded = self._ready()
         if options.hidden_layer is not None and not -loaded.layers <= options.hidden_layer < loaded.layers:
             raise ConfigurationError(
