@@ -42,12 +42,23 @@ Tiny = Callable[..., TransformersEngine]
 def ask_together(engine: TransformersEngine, requests: Sequence[tuple[str, int, SamplingOptions]]) -> list[Generation]:
     """All at once: none is admitted before the last one waits."""
     assert engine._loaded is not None
-    gate = engine._loaded.batcher._lock
-    with ThreadPoolExecutor(len(requests)) as pool:
-        with gate:
+    batcher = engine._loaded.batcher
+    submit, jobs, all_there = batcher.submit, list[Any](), threading.Event()
+
+    def gather(job: Any) -> None:
+        jobs.append(job)
+        if len(jobs) == len(requests):
+            submit(*jobs)
+            all_there.set()
+        all_there.wait(30)
+
+    batcher.submit = gather
+    try:
+        with ThreadPoolExecutor(len(requests)) as pool:
             asked = [pool.submit(engine.generate, user(text), n=n, options=o) for text, n, o in requests]
-            time.sleep(0.05)
-        return [future.result() for future in asked]
+            return [future.result() for future in asked]
+    finally:
+        batcher.submit = submit
 
 
 def assert_own(engine: TransformersEngine, text: str, samples: Sequence[Sample]) -> None:
