@@ -1,4 +1,5 @@
-"""The nouns that pass between engines, estimators, the router and the adapters: frozen, typed, no behaviour.
+"""The nouns that pass between engines, estimators, the router and the adapters: frozen, typed, no behaviour but
+that options are checked.
 
 Quantities carry their unit in their name. Token logprobs are natural logarithms.
 """
@@ -40,7 +41,7 @@ class SamplingOptions:
     functions in OpenAI's form, with an engine that has ``tools = True``, and has to where *must_call*; only one of
     them at a time where not *parallel_calls*, which the engine need not know: the answer is looked at. *hidden_layer*
     asks for the hidden states after that layer, 0 being the embeddings and -1 the last, normed, in
-    `Sample.hidden_states`."""
+    `Sample.hidden_states`. ConfigurationError where a number cannot be."""
 
     temperature: float = 0.0
     top_p: float = 1.0

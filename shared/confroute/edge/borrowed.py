@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Generation, Message, Sample, SamplingOptions
@@ -37,7 +38,6 @@ _MEANING: Mapping[str, str] = {name: meaning for meaning, names in _NAMES.items(
 # Not every model takes them: they are replaced where the caller set them.
 _IF_SET = ("do_sample", "n")
 _WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
-_TRIAL: Sequence[Message] = ({"role": "user", "content": "Make up a name for a boat."},)
 _TRIALS = 4
 
 
@@ -83,12 +83,12 @@ class BorrowedModel(ABC, Generic[Model]):
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         if self._is_to_be_tried(n, options):
-            self._judge(self._asked(_TRIAL, _TRIALS, _TRIED))
+            self._judge(self._asked(PROBE, _TRIALS, _TRIED))
         return self._generation(self._asked(messages, n, options), options)
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         if self._is_to_be_tried(n, options):
-            self._judge(await self._aasked(_TRIAL, _TRIALS, _TRIED))
+            self._judge(await self._aasked(PROBE, _TRIALS, _TRIED))
         return self._generation(await self._aasked(messages, n, options), options)
 
     def _asked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[tuple[Sample, int]]:

@@ -13,8 +13,7 @@ _renewed: list[weakref.WeakMethod[Callable[[], Any]]] = []
 
 def renew_after_fork(renew: Callable[[], Any]) -> None:
     """Have the bound method *renew* called in each process forked from now on, as long as its object lives."""
-    _renewed[:] = [each for each in _renewed if each() is not None]
-    _renewed.append(weakref.WeakMethod(renew))
+    _renewed.append(weakref.WeakMethod(renew, _renewed.remove))
 
 
 class RenewedLock:
@@ -36,7 +35,7 @@ class RenewedLock:
 
 
 def _forked() -> None:
-    for each in _renewed:
+    for each in tuple(_renewed):
         renew = each()
         if renew is not None:
             renew()
