@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from confroute import Sample
+from confroute import ModelError, Sample
 from confroute.edge.choices import read_choice
 
 
@@ -57,3 +57,11 @@ def test_alternatives_are_all_there_or_absent() -> None:
     assert read_choice(raw).alternatives is None
     raw["logprobs"]["content"][1]["top_logprobs"] = None
     assert read_choice(raw, alternatives=1).alternatives is None
+
+
+@pytest.mark.parametrize("reason", ["abort", "error", "content_filter"])
+def test_an_answer_that_was_broken_off_is_none(reason: str) -> None:
+    """vLLM and SGLang abort requests, others break on them or withhold the rest; what is there is no whole answer."""
+    with pytest.raises(ModelError, match=f'broken off, "{reason}"') as caught:
+        read_choice({**choice(("Par", -0.5), content="Par"), "finish_reason": reason})
+    assert "Par" not in str(caught.value)

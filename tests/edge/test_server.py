@@ -195,7 +195,7 @@ def test_a_server_that_dies_in_its_answer_is_an_error(connect: Connect) -> None:
         with pytest.raises(ModelError, match="broke off"):
             engine.generate(ASK, n=2, options=OPTIONS)
     record = Router(engine).decide(ASK).record
-    assert (record.route, record.reason, record.error) == ("cloud", "edge_error", "ModelError")
+    assert (record.route, record.reason, record.error) == ("cloud", "edge_error", "LostError")
 
 
 def test_a_server_that_is_not_there_is_asked_again_later(connect: Connect) -> None:
@@ -206,6 +206,30 @@ def test_a_server_that_is_not_there_is_asked_again_later(connect: Connect) -> No
     for _ in range(2):
         with pytest.raises(ModelError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
             engine.generate(ASK, n=1, options=OPTIONS)
+
+
+def test_a_server_that_was_gone_is_asked_anew_what_it_can(connect: Connect) -> None:
+    """Another may have come up at its address: here one that takes no n, holds to no schema and tells no logprobs."""
+    now: Callable[[Request], Reply] = takes_all
+
+    def away(_: Request) -> Reply:
+        raise BreakOff
+
+    def poorer(request: Request) -> Reply:
+        if request.keys() & {"n", "logprobs", "response_format"} - ({"n"} if request.get("n") == 1 else set()):
+            return 400, {"error": {"message": "Unknown parameter."}}
+        return takes_all(request)
+
+    with serving(lambda request: now(request)) as server:
+        engine = connect(server)
+        assert engine.capabilities().n
+        now = away
+        with pytest.raises(ModelError, match="broke off"):
+            engine.generate(ASK, n=2, options=OPTIONS)
+        now = poorer
+        assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
+        can = engine.capabilities()
+        assert (can.n, can.logprobs, can.json_schema) == (False, False, False)
 
 
 def test_a_slow_server_runs_into_the_timeout(connect: Connect) -> None:

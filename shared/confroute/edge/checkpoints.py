@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from confroute.edge.failures import is_out_of_memory
 
 logger = logging.getLogger("confroute")
 
@@ -27,7 +30,16 @@ def from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
     """The file's model from the cache, put there first if need be: converting takes ten times as long as loading."""
     folder = cache_folder() / f"{file.stem}-{_fingerprint(file)}-{dtype}"
     if folder.is_dir():
-        return from_pretrained(str(folder), dtype=dtype)
+        try:
+            return from_pretrained(str(folder), dtype=dtype)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            # It was complete once, but disks fill up and files are half copied.
+            logger.warning(
+                'The cached weights of "%s" cannot be read (%s); they are made again.', file.stem, type(error).__name__
+            )
+            shutil.rmtree(folder, ignore_errors=True)
 
     import transformers
     from safetensors import SafetensorError

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from confroute.errors import ModelError
 from confroute.records import Alternatives, Sample, SamplingOptions
 from confroute.tools import read_call
+
+_BROKEN_OFF = ("abort", "error", "content_filter")
 
 
 def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_tokens: int = 0) -> Sample:
     """The sample, with this many *alternatives* of each token where the choice tells them. A choice without token
-    logprobs, or with null ones, has None for them, and *output_tokens* is what it is counted as."""
+    logprobs, or with null ones, has None for them, and *output_tokens* is what it is counted as. One that is not all
+    that the model would have said, for another reason than its length, is a ModelError."""
+    reason: Any = choice.get("finish_reason") or "stop"
+    if reason in _BROKEN_OFF:
+        raise ModelError(f'The edge model\'s answer was broken off, "{reason}" is told as the reason.')
     logprobs: Mapping[str, Any] = choice.get("logprobs") or {}
     tokens: list[dict[str, Any]] = logprobs.get("content") or []
     if any(token.get("logprob") is None for token in tokens):
@@ -29,7 +36,7 @@ def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_toke
         if alternatives and tokens and all(token.get("top_logprobs") for token in tokens)
         else None,
         output_tokens=len(tokens) or output_tokens,
-        finish_reason=choice.get("finish_reason") or "stop",
+        finish_reason=reason,
     )
 
 

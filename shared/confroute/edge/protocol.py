@@ -48,6 +48,10 @@ class OverdueError(ModelError):
     """The server was too slow."""
 
 
+class LostError(ModelError):
+    """The server is out of reach, or broke off: the next at its address may be another."""
+
+
 class FullError(ModelError):
     """The samples under way together outgrew the context that they share."""
 
@@ -75,8 +79,9 @@ class Connection:
             RefusedError: it refused the request for another reason.
             BrokenError: it answered with an internal error.
             OverdueError: it was too slow.
+            LostError: it was out of reach, or broke off.
             FullError: the samples do not fit together.
-            ModelError: it failed, was out of reach, or replied with something else.
+            ModelError: it failed, or replied with something else.
         """
         openai: Any = import_module("openai")
         asked = self._client.chat.completions.with_raw_response.create
@@ -94,7 +99,7 @@ class Connection:
                     f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.'
                 )
             except openai.APIConnectionError as error:
-                failure = ModelError(
+                failure = LostError(
                     f"The server at {self._host} cannot be reached, or broke off "
                     f"({type(error.__cause__ or error).__name__}). Is it running?"
                 )

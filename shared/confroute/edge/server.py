@@ -15,7 +15,7 @@ from confroute.edge.background import BackgroundLoop
 from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.forks import RenewedLock
 from confroute.edge.probing import probed
-from confroute.edge.protocol import Capabilities, Connection, FullError, RefusedError, Shared, together
+from confroute.edge.protocol import Capabilities, Connection, FullError, LostError, RefusedError, Shared, together
 from confroute.errors import ConfigurationError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import are_wanted
@@ -109,7 +109,8 @@ class ServerEngine:
         return await line.loop.relay(self._generate(line, messages, n, options))
 
     def capabilities(self) -> Capabilities:
-        """What the server can do, asked at first use and remembered. Errors are those of a request."""
+        """What the server can do, asked at first use and remembered until it is out of reach. Errors are those of a
+        request."""
         line = self._connected()
         return line.loop.wait(self._capabilities(line))
 
@@ -169,9 +170,7 @@ class ServerEngine:
                 # Under way together, they would share the context, too.
                 parts = parts[:1]
             try:
-                replies = await together(
-                    [line.connection.samples(part, alternatives=options.alternatives) for part in parts]
-                )
+                replies = await self._replies(line, parts, options.alternatives)
             except FullError:
                 if most == 1 and len(parts) == 1:
                     raise
@@ -192,6 +191,16 @@ class ServerEngine:
                 samples += given[: part["n"]]
                 input_tokens = tokens or input_tokens
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
+
+    async def _replies(
+        self, line: _Line, parts: Sequence[Request], alternatives: int
+    ) -> list[tuple[list[Sample], int]]:
+        """The samples of each part, and its prompt's tokens."""
+        try:
+            return await together([line.connection.samples(part, alternatives=alternatives) for part in parts])
+        except LostError:
+            self._can, self._most = None, sys.maxsize
+            raise
 
     def _request(self, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions) -> Request:
         """What of the request all its parts have in common."""
