@@ -11,17 +11,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from confroute.edge.cores import on_all_cores
 from confroute.edge.passes import Tensor
 
 logger = logging.getLogger("confroute")
 
+# Layers of one module that are given the same inputs, one after the other, as most models name them.
+_SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 # How many rows the layout is made for; it serves others as well, but those for a single one are slow for more.
 _ROWS = 16
 
 
 def pack_linears(model: Any) -> int:
     """Lay out the weights of the linear layers of *model*, which is on a CPU, and drop the others; how many there were:
-    none where torch was built without oneDNN, or does not know these operations.
+    none where torch was built without oneDNN, or does not know these operations. Layers that are given the same inputs
+    become one, as handing work to the processor's cores takes long beside the work for a few rows.
 
     Of a model in float32, all layers in float32. Of one in bfloat16, where the processor multiplies that, all in
     bfloat16, or none; everything between them is then computed in float32.
@@ -31,16 +35,16 @@ def pack_linears(model: Any) -> int:
     if not torch.backends.mkldnn.is_available():
         return 0
     dtype = next(model.parameters()).dtype
-    layers = [each for each in model.modules() if type(each) is torch.nn.Linear and each.weight.dtype == dtype]
+    families = _families(model, dtype)
     packed = 0
     try:
         if dtype == torch.float32:
-            for layer in layers:
-                _replace(layer, _packed(layer, _forward, rounding=1e-4))
-                packed += 1
+            for layers in families:
+                _replace(layers, _packed(layers, _forward, rounding=1e-4))
+                packed += len(layers)
         elif dtype == torch.bfloat16 and _operations()._is_mkldnn_bf16_supported():
-            _narrow(model, layers)
-            packed = len(layers)
+            _narrow(model, families)
+            packed = sum(map(len, families))
     except (AttributeError, RuntimeError) as error:
         logger.info("Linear layers are not packed (%s).", type(error).__name__)
     for parameter in model.parameters() if packed else ():
@@ -50,37 +54,88 @@ def pack_linears(model: Any) -> int:
     return packed
 
 
-def _narrow(model: Any, layers: Sequence[Any]) -> None:
+def _families(model: Any, dtype: Any) -> list[list[Any]]:
+    """The linear layers, those together that can be one."""
     import torch
 
-    forwards = [_packed(layer, _narrow_forward, rounding=2e-2) for layer in layers]
-    for layer, forward in zip(layers, forwards, strict=True):
-        _replace(layer, forward)
+    families: dict[Any, list[Any]] = {}
+    seen: set[int] = set()
+    for module in model.modules():
+        for name, layer in module.named_children():
+            if type(layer) is torch.nn.Linear and layer.weight.dtype == dtype and id(layer) not in seen:
+                seen.add(id(layer))
+                siblings = next((each for each in _SIBLINGS if name in each), name)
+                alike = layer.in_features, getattr(layer, "bias", None) is None
+                families.setdefault((id(module), siblings, alike), []).append(layer)
+    return list(families.values())
+
+
+def _narrow(model: Any, families: Sequence[Sequence[Any]]) -> None:
+    import torch
+
+    forwards = [_packed(layers, _narrow_forward, rounding=2e-2) for layers in families]
+    for layers, own in zip(families, forwards, strict=True):
+        _replace(layers, own)
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.dtype == torch.bfloat16 and not tensor.is_meta:
             tensor.data = tensor.data.float()
 
 
-def _replace(layer: Any, forward: Any) -> None:
+def _replace(layers: Sequence[Any], forwards: Sequence[Callable[[Tensor], Tensor]]) -> None:
     import torch
 
-    setattr(layer, "forward", forward)  # noqa: B010 - it is a method to the type checker
-    # Its shape and type may be asked for. A weight shared with the embedding stays there.
-    layer.weight = torch.nn.Parameter(layer.weight.data.to("meta"), requires_grad=False)
+    for layer, forward in zip(layers, forwards, strict=True):
+        setattr(layer, "forward", forward)  # noqa: B010 - it is a method to the type checker
+        # Its shape and type may be asked for. A weight shared with the embedding stays there.
+        layer.weight = torch.nn.Parameter(layer.weight.data.to("meta"), requires_grad=False)
 
 
-def _packed(layer: Any, forward: Callable[..., Tensor], *, rounding: float) -> Callable[[Tensor], Tensor]:
-    """Raises RuntimeError where it gives something else than *layer* does, by more than this share."""
+def _packed(
+    layers: Sequence[Any], forward: Callable[..., Tensor], *, rounding: float
+) -> list[Callable[[Tensor], Tensor]]:
+    """What is to be each layer's forward. RuntimeError where they give something else than *layers* do, by more than
+    this share."""
     import torch
 
-    ours = partial(forward, _laid_out(layer.weight.data), layer.bias)
-    inputs = torch.linspace(-1, 1, 2 * layer.in_features).reshape(1, 2, -1)
-    bias = None if layer.bias is None else layer.bias.float()
-    theirs = torch.nn.functional.linear(inputs, layer.weight.float(), bias)
+    bias: Any = None if layers[0].bias is None else torch.cat([layer.bias.data for layer in layers])
+    ours = partial(forward, _laid_out(torch.cat([layer.weight.data for layer in layers])), bias)
+    inputs = torch.linspace(-1, 1, 2 * layers[0].in_features).reshape(1, 2, -1)
+    theirs = torch.cat([_plain(layer, inputs) for layer in layers], -1)
     error: Tensor = ours(inputs) - theirs
     if not error.square().sum() <= rounding**2 * theirs.square().sum():
-        raise RuntimeError("The packed layer gives another result.")
-    return ours
+        raise RuntimeError("The packed layers give another result.")
+    if len(layers) == 1:
+        return [ours]
+    shared = _Shared(ours, [layer.out_features for layer in layers])
+    return [partial(shared.part, i) for i in range(len(layers))]
+
+
+def _plain(layer: Any, inputs: Tensor) -> Tensor:
+    import torch
+
+    return torch.nn.functional.linear(inputs, layer.weight.float(), None if layer.bias is None else layer.bias.float())
+
+
+class _Shared:
+    """Several layers as one, whose *whole* result is parted among them. Each may be given any inputs; it saves time
+    where those after the first are given the very same."""
+
+    def __init__(self, whole: Callable[[Tensor], Tensor], sizes: Sequence[int]) -> None:
+        self._whole = whole
+        self._sizes = list(sizes)
+        self._inputs: Tensor = None
+        self._parts: dict[int, Tensor] = {}
+
+    def part(self, i: int, inputs: Tensor) -> Tensor:
+        if self._inputs is not inputs or i not in self._parts:
+            self._parts = {}
+            parts: list[Tensor] = list(self._whole(inputs).split(self._sizes, -1))
+            self._parts = dict(enumerate(parts))
+            self._inputs = inputs
+        part = self._parts.pop(i)
+        if not self._parts:
+            self._inputs = None
+        return part
 
 
 def _operations() -> Any:
@@ -94,7 +149,7 @@ def _laid_out(weight: Tensor) -> Tensor:
 
 
 def _forward(weight: Tensor, bias: Tensor | None, inputs: Tensor) -> Tensor:
-    return _operations()._linear_pointwise(inputs, weight, bias, "none", [], "")
+    return on_all_cores(_operations()._linear_pointwise, inputs, weight, bias, "none", [], "")
 
 
 def _narrow_forward(weight: Tensor, bias: Tensor | None, inputs: Tensor) -> Tensor:

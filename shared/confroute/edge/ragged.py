@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from confroute.edge.cores import one_core
 from confroute.edge.passes import Piece, Tensor, Unwanted
 from confroute.edge.ragged_beginnings import MOST, Beginnings, alike
 from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
@@ -25,6 +27,9 @@ from confroute.edge.ragged_slots import SlotPool
 from confroute.edge.replays import Replays
 
 ATTENTION = "confroute_ragged"
+# Up to so many numbers between the layers of a pass, and products of numbers in a layer's attention, one core computes
+# what is not a linear layer.
+_FEW_NUMBERS, _FEW_PRODUCTS = 2**16, 2**22
 _IDLE_SHARE = 16  # of a device's memory, one part is kept for the next passes like those that were recorded
 
 
@@ -56,6 +61,7 @@ class RaggedPasses:
         model.set_attn_implementation(ATTENTION)
         self._model = model
         self._chooses = False  # which tokens it computes logits for
+        self._width = 0  # of a token's queries, all heads together
         with torch.no_grad():
             self.shapes = self._measure()
         self.unbroken = 0
@@ -78,6 +84,7 @@ class RaggedPasses:
         given: Tensor = torch.tensor(_numbers([share]), device=self._model.device)
         reply = self._forward(given, [_Unit(measured, [], share)])
         self._chooses = reply.logits.shape[1] == 1
+        self._width = measured.width
         return Shapes(measured.layers)
 
     def prompt(self, ids: tuple[int, ...], known: Iterable[RaggedPrompt] = ()) -> RaggedPrompt:
@@ -150,7 +157,8 @@ class RaggedPasses:
         given: Tensor = torch.tensor(_numbers(shares), device=device)
         states: Tensor | None = None
         if self._replays is None or form is None or hidden:
-            reply = self._forward(given, units, wanted, output_hidden_states=hidden)
+            with one_core() if self._is_small(shares) else nullcontext():
+                reply = self._forward(given, units, wanted, output_hidden_states=hidden)
             logits: Tensor = reply.logits[0]
             if hidden:
                 chosen = given[-_rows(shares) :]
@@ -167,6 +175,10 @@ class RaggedPasses:
             if isinstance(each.who, Beginnings):
                 each.who.end()
         return units, logits.float(), states
+
+    def _is_small(self, shares: Sequence[Share]) -> bool:
+        seen = [position + 1 for share in shares for position in share.positions]
+        return len(seen) * self._width <= _FEW_NUMBERS and sum(seen) * self._width <= _FEW_PRODUCTS
 
     def _forward(
         self, given: Tensor, units: Sequence[_Unit], wanted: Callable[[], bool] = lambda: True, **options: Any
@@ -192,6 +204,7 @@ class _Measured:
 
     def __init__(self) -> None:
         self.layers: dict[int, Tensor] = {}
+        self.width = 0
 
     def begin(self, _facts: Tensor) -> None:
         """Nothing is to be done before the layers."""
@@ -200,6 +213,7 @@ class _Measured:
         if key.shape != value.shape:
             raise NotImplementedError(f"Ragged passes keep keys and values alike, not {key.shape} and {value.shape}.")
         self.layers[layer] = key[:, :1].clone()
+        self.width = query.shape[0] * query.shape[2]
         return query
 
 

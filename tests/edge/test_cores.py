@@ -1,0 +1,113 @@
+"""One core where there is little to compute, all where there is much, and only in the thread that said so."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from confroute.edge import cores, ragged
+from confroute.edge.cores import on_all_cores, one_core
+from confroute.edge.transformers import TransformersEngine
+from tests.edge.tiny_models import SAMPLING, copy_of, passes_of, user
+
+torch = pytest.importorskip("torch")
+needs_openmp = pytest.mark.skipif(cores._openmp() is None, reason="torch without OpenMP, or with one out of reach")
+
+
+@pytest.fixture
+def three() -> Generator[None]:
+    """Three threads for torch, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def in_thread(ask: Callable[[], Any]) -> Any:
+    """What *ask* gives in a thread of its own."""
+    told: list[Any] = []
+    thread = threading.Thread(target=lambda: told.append(ask()))
+    thread.start()
+    thread.join()
+    return told[0]
+
+
+@needs_openmp
+@pytest.mark.usefixtures("three")
+def test_what_is_told_is_told_to_the_calling_thread() -> None:
+    """Other threads, and this one afterwards, compute as ever; also after an error."""
+
+    def fail() -> None:
+        assert torch.get_num_threads() == 3
+        raise KeyError
+
+    with suppress(KeyError), one_core():
+        assert torch.get_num_threads() == 1
+        assert in_thread(torch.get_num_threads) == 3
+        assert on_all_cores(torch.get_num_threads) == 3
+        assert torch.get_num_threads() == 1
+        with one_core():  # in itself it is nothing
+            assert torch.get_num_threads() == 1
+        with suppress(KeyError):
+            on_all_cores(fail)
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 3
+    assert on_all_cores(torch.get_num_threads) == 3
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("library", [SimpleNamespace(), SimpleNamespace(omp_set_num_threads=lambda _: None), None])
+def test_where_openmp_is_out_of_reach_nothing_changes(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such function, that of another OpenMP than torch's, or a system that does not look one up without a name."""
+
+    def look_up(_: None) -> Any:
+        if library is None:
+            raise TypeError
+        return library
+
+    cores._openmp.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(ctypes, "CDLL", look_up)
+        assert cores._openmp() is None
+    with one_core():
+        assert torch.get_num_threads() == 3
+        assert on_all_cores(torch.get_num_threads) == 3
+    cores._openmp.cache_clear()
+
+
+@needs_openmp
+@pytest.mark.usefixtures("three")
+def test_only_small_passes_are_on_one_core(
+    tiny: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their linear layers are on all: small by the tokens evaluated, and by those that they see."""
+    engine = copy_of(tiny())
+    engine.load()
+    attention, linear = [], []
+
+    def attending(*args: Any, **options: Any) -> Any:
+        attention.append(torch.get_num_threads())
+        return attend(*args, **options)
+
+    def multiplying(module: Any, _: Any) -> None:
+        linear.append(on_all_cores(torch.get_num_threads))
+
+    from transformers import AttentionInterface
+
+    attend: Any = ragged._attention
+    monkeypatch.setitem(AttentionInterface._global_mapping, ragged.ATTENTION, attending)
+    passes_of(engine)._model.lm_head.register_forward_pre_hook(multiplying)
+    for numbers, products, expected in ((2**16, 2**22, 1), (60, 2**22, 3), (2**16, 600, 3)):
+        monkeypatch.setattr(ragged, "_FEW_NUMBERS", numbers)
+        monkeypatch.setattr(ragged, "_FEW_PRODUCTS", products)
+        attention.clear()
+        engine.generate(user(f"{numbers}, {products}"), n=2, options=SAMPLING)
+        assert set(attention) == {expected}
+    assert set(linear) == {3}
