@@ -249,16 +249,6 @@ def test_failing_hook_does_not_break_the_answer(deliver: Deliver, case: str, cap
 
 
 @delivers
-def test_failing_cloud_calls_no_hook(deliver: Deliver) -> None:
-    """Without an answer there is no final record."""
-    seen: list[ConfidenceRecord] = []
-    router = Router(engine(UNSURE), hooks=[seen.append])
-    with pytest.raises(TimeoutError):
-        deliver(router, Request(messages=ASK), ScriptedCloud(chunks=(), error=TimeoutError("busy")))
-    assert seen == []
-
-
-@delivers
 @pytest.mark.parametrize("case", DELIVERIES)
 def test_announcement_precedes_the_last_piece(deliver: Deliver, case: str) -> None:
     """The framework hears of the final record once, whoever answered."""

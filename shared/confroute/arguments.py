@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from confroute.errors import ConfigurationError
+from confroute.records import SamplingOptions
 from confroute.tools import offered
 
-_SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
+_SAMPLING = {  # in the core's names
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "stop": "stop",
+    "seed": "seed",
+}
 
 
 def options_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `SamplingOptions` that *arguments* set. What the edge cannot do of them is left out (see
     `obstacle`); what has no meaning to it is the cloud's alone."""
-    given = {name: arguments[name] for name in _SAMPLING if arguments.get(name) is not None}
+    given = {ours: arguments[name] for name, ours in _SAMPLING.items() if arguments.get(name) is not None}
     if isinstance(given.get("stop"), str):
         given["stop"] = [given["stop"]]
     given["stop"] = tuple(given.get("stop", ()))
@@ -31,8 +40,19 @@ def obstacle(arguments: Mapping[str, Any]) -> str | None:
         return "functions"
     if arguments.get("tools") and _tools(arguments) is None:
         return "tools that are no functions"
-    if arguments.get("response_format") and asked_schema(arguments["response_format"]) is None:
+    asked = arguments.get("response_format")
+    if asked and asked_schema(asked) is None and _mapping(asked).get("type") != "text":
         return "a response format that is no JSON schema"
+    if (arguments.get("n") or 1) != 1:
+        return "several answers"
+    if arguments.get("logprobs"):
+        return "logprobs"
+    if any(arguments.get(name) is not None for name in _SAMPLING):
+        try:
+            SamplingOptions(**options_of(arguments))
+        except (ConfigurationError, TypeError):
+            # The cloud may know what they mean, such as -1 for no limit of tokens.
+            return "sampling options of another kind"
     return None
 
 

@@ -22,6 +22,8 @@ class Request:
     messages: Sequence[Message]
     options: SamplingOptions = field(default_factory=SamplingOptions)
     unsupported: str | None = None
+    limited: bool = True
+    """Whether the caller set the limit of tokens. An answer that is cut short at any other is not served."""
     announce: Callable[[ConfidenceRecord], Call] | None = None
     """The step that tells the caller's framework of the final record, before the last piece is handed out."""
 

@@ -37,7 +37,13 @@ class Inquiry:
     """
 
     def __init__(
-        self, edge: EdgeEngine, messages: Sequence[Message], options: SamplingOptions, *, price: Price | None = None
+        self,
+        edge: EdgeEngine,
+        messages: Sequence[Message],
+        options: SamplingOptions,
+        *,
+        price: Price | None = None,
+        whole: bool = False,
     ) -> None:
         self.answer: Sample | None = None
         self.samples: tuple[Sample, ...] = ()
@@ -47,6 +53,7 @@ class Inquiry:
         self._question = question_of(messages)
         self._options = options
         self._price = price
+        self._whole = whole
         self._input_tokens = 0
         self._output_tokens = 0
         self._seconds = 0.0
@@ -81,7 +88,7 @@ class Inquiry:
         Raises:
             UnsupportedRequestError: a JSON schema or tools are asked for, which the engine does not know.
             ModelError: the answer is not of that schema, or its calls are none of those tools: cut short, or the
-                engine overlooked a part of it.
+                engine overlooked a part of it. Or it is cut short and was to be *whole*.
         """
         self._check_support()
         options = self._options
@@ -115,6 +122,8 @@ class Inquiry:
         problem = objection(answer, options)
         if options.json_schema is not None and not is_valid(answer.text, options.json_schema):
             problem = "is not of the JSON schema that was asked for"
+        if self._whole and answer.finish_reason == "length":
+            problem = f"is cut short at {answer.output_tokens} tokens"
         if problem is not None:
             raise ModelError(f'The answer of "{self._edge.model}" {problem}.')
         self.answer = answer

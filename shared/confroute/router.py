@@ -6,6 +6,7 @@ run these lines.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import time
@@ -66,7 +67,8 @@ class Router:
         task: the kind of question, which a certificate made for one is to be checked against.
         on_cloud_error: "raise" the cloud's error, or serve the "edge" answer with ``reason="cloud_error"``.
         edge_price, cloud_price: for the record's ``cost_usd``.
-        hooks: called with each final record. An exception in a hook is logged, not raised.
+        hooks: called with each final record, also where the cloud failed or its stream was given up (``error`` is the
+            class of what ended it then). An exception in a hook is logged, not raised.
     """
 
     def __init__(
@@ -124,6 +126,9 @@ class Router:
         self.edge_price = edge_price
         self.cloud_price = cloud_price
         self.hooks = tuple(hooks)
+        called = [getattr(hook, "__call__", None) for hook in self.hooks]  # noqa: B004 - it is looked at, not called
+        if any(map(inspect.iscoroutinefunction, (*self.hooks, *called))):
+            raise ConfigurationError("A hook is called, not awaited: give a plain function, which may start a task.")
 
     def _adopted(self, certificate: Certificate | str | Path, task: str | None) -> Certificate:
         """The certificate, its threshold taken over, if this is the setup that it is for."""
@@ -174,7 +179,9 @@ class Router:
 
         if uncertified := self._uncertified(request):
             return uncertified
-        inquiry = Inquiry(self.edge, request.messages, request.options, price=self.edge_price)
+        inquiry = Inquiry(
+            self.edge, request.messages, request.options, price=self.edge_price, whole=not request.limited
+        )
         try:
             settled = yield from self._inquire(inquiry)
         except ConfigurationError:
@@ -193,17 +200,15 @@ class Router:
         error_name: str | None = None
         try:
             estimate: Estimate = yield Call(lambda: self.estimator.estimate(inquiry.evidence))
+            if settled is not None:
+                estimate = replace(estimate, uncertainty=self._within(*settled, estimate.uncertainty))
+            confidence = self.confidence(estimate.uncertainty)
+            signal = math.isfinite(estimate.uncertainty) and math.isfinite(confidence)
+            serves = signal and self.policy.serves(confidence)
         except Exception as error:
             error_name = type(error).__name__
             logger.warning("The estimator %s failed (%s); escalating.", self.estimator.identity, error_name)
-            estimate = Estimate(uncertainty=math.nan)
-        else:
-            if settled is not None:
-                estimate = replace(estimate, uncertainty=self._within(*settled, estimate.uncertainty))
-
-        confidence = self.confidence(estimate.uncertainty)
-        signal = math.isfinite(estimate.uncertainty) and math.isfinite(confidence)
-        serves = signal and self.policy.serves(confidence)
+            estimate, confidence, signal, serves = Estimate(uncertainty=math.nan), math.nan, False, False
         record = ConfidenceRecord(
             route="edge" if serves else "cloud",
             reason="confident" if serves else "uncertain" if signal else "no_signal",
@@ -270,10 +275,10 @@ class Router:
             return None
         try:
             bounds = self.estimator.bounds(evidence, remaining)
+            if bounds is None or len({self.confidence(bound) >= threshold for bound in bounds}) == 2:
+                return None
         except Exception:
             # Its estimate will fail, too, which is where failures are told.
-            return None
-        if bounds is None or len({self.confidence(bound) >= threshold for bound in bounds}) == 2:
             return None
         return bounds
 
@@ -299,7 +304,7 @@ class Router:
         started = time.perf_counter()
         try:
             native: Native = yield cloud.invoke()
-        except Exception as error:
+        except BaseException as error:
             return (yield from self._after_cloud_error(request, decision, cloud, error, started))
         record = self._escalated(decision, cloud, cloud.tokens(native), started)
         return Answer(record=(yield from self._finish(request, record)), native=native)
@@ -323,8 +328,9 @@ class Router:
                 counts = cloud.tokens(chunk, counts)
                 begun = True
                 yield Emit(Answer(record=None, native=chunk))
-        except Exception as error:
+        except BaseException as error:
             if begun:
+                self._tell(self._escalated(decision, cloud, counts, started), error)
                 raise
             yield Emit((yield from self._after_cloud_error(request, decision, cloud, error, started)))
             return
@@ -347,10 +353,12 @@ class Router:
         return replace(decision.record, cloud=usage)
 
     def _after_cloud_error(
-        self, request: Request, decision: Decision, cloud: Cloud[Native], error: Exception, started: float
+        self, request: Request, decision: Decision, cloud: Cloud[Native], error: BaseException, started: float
     ) -> Flow[Answer[Native]]:
         """The edge's answer, flagged, where the caller chose it and there is one; else *error* is raised."""
-        if self.on_cloud_error == "raise" or decision.answer is None or decision.answer.is_empty:
+        rescued = self.on_cloud_error == "edge" and isinstance(error, Exception)
+        if not rescued or decision.answer is None or decision.answer.is_empty:
+            self._tell(self._escalated(decision, cloud, (None, None), started), error)
             raise error
         logger.warning("The cloud model failed (%s); serving the edge's answer.", type(error).__name__)
         usage = ModelUsage(model=cloud.model, seconds=time.perf_counter() - started)
@@ -359,14 +367,19 @@ class Router:
         return Answer(record=record, sample=decision.answer)
 
     def _finish(self, request: Request, record: ConfidenceRecord) -> Flow[ConfidenceRecord]:
+        self._tell(record)
+        if request.announce is not None:
+            yield request.announce(record)
+        return record
+
+    def _tell(self, record: ConfidenceRecord, error: BaseException | None = None) -> None:
+        """Have the hooks see the record, with the class of the *error* that ended the request."""
+        record = record if error is None else replace(record, error=type(error).__name__)
         for hook in self.hooks:
             try:
                 hook(record)
             except Exception:
                 logger.exception("A confroute hook failed; the answer is not affected.")
-        if request.announce is not None:
-            yield request.announce(record)
-        return record
 
 
 DEFAULT_THRESHOLD = 0.3

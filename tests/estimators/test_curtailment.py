@@ -74,6 +74,19 @@ def test_the_curtailed_decision_is_the_full_one(estimator: Estimator) -> None:
     assert taken <= 0.9 * N * draws
 
 
+@pytest.mark.parametrize("total", range(4, 13))
+def test_bounds_meet_the_estimate(total: int) -> None:
+    """Once all samples are drawn both bounds are the estimate to the last digit: thresholds of certificates are values
+    that estimates had, compared after a calibrator that rounds nothing."""
+    rng = random.Random(total)
+    for _ in range(200):
+        samples = tuple(says(rng.choice(TEXTS[:4]), -rng.random()) for _ in range(total))
+        evidence = Evidence(question="", answer=says("Paris", -0.1), samples=samples)
+        for estimator in (SemanticEntropy(), Disagreement(), VoteShare()):
+            uncertainty = estimator.estimate(evidence).uncertainty
+            assert estimator.bounds(evidence, 0) == (uncertainty, uncertainty)
+
+
 def test_an_answer_sure_by_itself_needs_no_sample() -> None:
     """In CoCoA a served answer whose own uncertainty is below the threshold is kept for free."""
     edge = ScriptedEngine({"q": (says("Paris", -0.1), ["Rome"])})

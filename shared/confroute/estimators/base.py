@@ -84,16 +84,17 @@ class Estimator(Identified, ABC):
         if math.isnan(uncertainty):
             return math.nan
         confidence = _CONFIDENCE[self.unit](uncertainty)
-        # Rounded, so that one agreeing sample of ten is 0.1 and reaches a threshold of 0.1; 1 - 0.9 is less.
-        return round(min(1.0, max(0.0, confidence)), 12)
+        # Rounded, so that one agreeing sample of ten is 0.1 and reaches a threshold of 0.1; 1 - 0.9 is less. By its
+        # digits, since those of long answers are small, and in order.
+        return float(f"{min(1.0, max(0.0, confidence)):.12g}")
 
 
 _CONFIDENCE: Final[dict[str, Callable[[float], float]]] = {
     "share": lambda u: 1.0 - u,
     "nats": lambda u: math.exp(-max(0.0, u)),
     "count": lambda u: 1.0 / max(1.0, u),
-    # Written with tanh, which does not overflow.
-    "score": lambda u: 0.5 * (1.0 - math.tanh(u / 2)),
+    # Two forms, so that neither overflows nor is 0 where another is less.
+    "score": lambda u: 1.0 / (1.0 + math.exp(u)) if u < 0 else math.exp(-u) / (1.0 + math.exp(-u)),
 }
 
 

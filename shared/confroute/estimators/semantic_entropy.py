@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -59,10 +59,9 @@ class SemanticEntropy(Estimator):
             return Estimate(uncertainty=math.nan)
         ids = cluster(texts, self.equivalence, question=evidence.question, match=self.match)
         if self.weighting == "discrete":
-            log_weights = [0.0] * len(texts)
-        else:
-            log_weights = [sample.mean_logprob for sample in evidence.samples]
-        masses = _masses(ids, log_weights)
+            # As the bounds are computed, to the last digit.
+            return Estimate(uncertainty=_entropy(sorted(Counter(ids).values())), clusters=len(set(ids)))
+        masses = _masses(ids, [sample.mean_logprob for sample in evidence.samples])
         if not masses:
             uncertainty = math.nan
         elif self.weighting == "cluster_mean":

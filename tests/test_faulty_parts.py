@@ -1,0 +1,95 @@
+"""A part of the caller's own that fails, or an answer that ends too early, escalates: no request is lost by it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from confroute import Disagreement, Estimate, Evidence, Router, SamplingOptions
+from confroute.contract import Request
+from confroute.policies import Threshold
+from confroute.records import Sample
+from confroute.steps import run
+from confroute.testing import ScriptedEngine
+from tests.scripted import ASK, SECRET, SURE, engine
+
+
+def broken(*_: Any) -> Any:
+    raise ZeroDivisionError
+
+
+class Own(Disagreement):
+    """Disagreement with one method replaced."""
+
+    __slots__ = ("does",)
+
+    def __init__(self, **does: Any) -> None:
+        super().__init__()
+        object.__setattr__(self, "does", does)
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        return self.does.get("estimate", super().estimate)(evidence)
+
+    def confidence(self, uncertainty: float) -> float:
+        return self.does.get("confidence", super().confidence)(uncertainty)
+
+
+@pytest.mark.parametrize("curtail", [True, False])
+@pytest.mark.parametrize(
+    "does",
+    [
+        {"estimate": broken},
+        {"estimate": lambda _: None},
+        {"estimate": lambda _: 0.1},
+        {"estimate": lambda _: Estimate(uncertainty=None)},  # type: ignore[arg-type]
+        {"confidence": broken},
+        {"confidence": lambda _: "sure"},
+    ],
+    ids=["raises", "none", "a number", "no number in it", "confidence raises", "confidence no number"],
+)
+def test_an_estimator_that_fails_escalates(does: dict[str, Any], curtail: bool, caplog: Any) -> None:
+    """Whatever it gives or raises, and whether samples may be left out; the record has the error's class."""
+    record = Router(engine(SURE), estimator=Own(**does), samples=4, curtail=curtail).decide(ASK).record
+    assert (record.route, record.reason, record.confidence) == ("cloud", "no_signal", None)
+    assert record.error in ("ZeroDivisionError", "AttributeError", "TypeError")
+    assert SECRET not in caplog.text
+
+
+def test_a_policy_or_calibrator_that_fails_escalates() -> None:
+    """As an estimator does."""
+
+    class Broken(Threshold):
+        serves = broken
+
+    class Calibrator:
+        confidence = broken
+
+    for settings in ({"policy": Broken(0.5)}, {"calibrator": Calibrator()}):
+        record = Router(engine(SURE), samples=4, **settings).decide(ASK).record  # type: ignore[arg-type]
+        assert (record.route, record.reason, record.error) == ("cloud", "no_signal", "ZeroDivisionError")
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_an_answer_cut_short_is_served_only_at_the_callers_own_limit(limited: bool) -> None:
+    """Half a sentence is no answer, where nobody asked for less; and no sample is drawn for it."""
+    cut = Sample(text="Paris is the", output_tokens=3, finish_reason="length")
+    edge = ScriptedEngine({SECRET: (cut, [cut])})
+    request = Request(messages=ASK, options=SamplingOptions(max_tokens=3), limited=limited)
+    record = run(Router(edge, samples=4).decision(request)).record
+    assert (record.route, record.reason) == (("edge", "confident") if limited else ("cloud", "edge_error"))
+    if not limited:
+        assert len(edge.requests) == 1
+
+
+def test_confidences_of_long_answers_keep_their_order() -> None:
+    """Two hundred tokens have tens or hundreds of nats."""
+    from confroute.estimators import SAR, SequenceNLL
+
+    for estimator in (SequenceNLL(), SAR()):
+        confidences = [estimator.confidence(uncertainty) for uncertainty in (-9.0, 0.5, 20.0, 40.0, 60.0, 400.0, 700.0)]
+        if isinstance(estimator, SequenceNLL):
+            confidences = confidences[1:]
+        assert sorted(set(confidences), reverse=True) == confidences
+        assert math.isnan(estimator.confidence(math.nan))
