@@ -103,6 +103,16 @@ class _Login:
         self.url = server.url.replace("http://", f"http://{login}@")
 
 
+def test_a_server_on_this_machine_is_asked_past_any_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's proxy knows no localhost, and would be shown the prompts."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with serving() as server:
+        assert connect(server).generate(ASK, n=1, options=OPTIONS).samples
+
+
 def test_a_password_in_the_address_is_sent_and_not_logged(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     """As a header, and as it was before it was quoted for a URL."""
     caplog.set_level(logging.INFO)

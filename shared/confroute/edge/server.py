@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 import weakref
@@ -153,6 +154,8 @@ class ServerEngine:
             http_client=openai.DefaultAsyncHttpxClient(
                 auth=self._login if any(self._login) else None,
                 limits=import_module("httpx").Limits(max_connections=self._connections),
+                # A proxy of the environment would ask itself.
+                mounts=dict.fromkeys(("http://", "https://", "all://") if _is_here(self._base_url) else ()),
             ),
         )
 
@@ -258,6 +261,15 @@ def _address(base_url: str) -> tuple[SplitResult, str]:
         raise ConfigurationError("base_url must be like http://localhost:8000/v1, with http or https and a host.")
     host = f"[{address.hostname}]" if ":" in address.hostname else address.hostname
     return address, host + (f":{port}" if port else "")
+
+
+def _is_here(url: str) -> bool:
+    """Whether it is an address of this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _key(given: str | None) -> str:
