@@ -9,15 +9,19 @@ import pytest
 
 from confroute import (
     ConfigurationError,
+    ContextLengthError,
     Disagreement,
     Generation,
     InputError,
     MeanLogprob,
+    ModelError,
     Sample,
     SamplingOptions,
 )
 from confroute.calibration.collection import Collected, Collection
+from confroute.calibration.journal import Journal
 from confroute.calibration.prompts import Prompt
+from confroute.edge.protocol import LostError
 from confroute.estimators import Estimator, PTrue, TokenEntropy
 from confroute.records import Message
 from confroute.testing import ScriptedEngine, says
@@ -61,9 +65,9 @@ def test_all_samples_are_drawn_and_a_failure_is_no_end(tmp_path: Path) -> None:
 def test_read_back_it_is_the_same(tmp_path: Path) -> None:
     """What the file gives back equals what was handed out, alternatives, replies and usage included."""
     path = tmp_path / "answers.jsonl"
-    first = list(collection(Disagreement(), PTrue()).gather(PROMPTS, path))
+    first = list(collection(Disagreement(), PTrue()).gather(PROMPTS[:4], path))
     again = engine()
-    assert list(collection(Disagreement(), PTrue(), edge=again).gather(PROMPTS, path)) == first
+    assert list(collection(Disagreement(), PTrue(), edge=again).gather(PROMPTS[:4], path)) == first
     assert again.requests == []
     assert first[0].evidence is not None
     assert set(first[0].evidence.replies) == {"p_true"}
@@ -130,3 +134,53 @@ def test_a_prompt_that_comes_twice_is_asked_once(tmp_path: Path) -> None:
     assert isinstance(first, Collected)
     assert first == second
     assert [n for _, n, _ in edge.requests] == [1, 4]
+
+
+class Unreliable(Engine):
+    """Fails on the requests whose numbers are *down*, from 0 on."""
+
+    def __init__(self, down: range) -> None:
+        super().__init__(dict.fromkeys(QUESTIONS, (RICH, [RICH])))
+        self.down = down
+        self.asked = 0
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        self.asked += 1
+        if self.asked - 1 in self.down:
+            raise LostError("out of reach")
+        return super().generate(messages, n=n, options=options)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_edge_out_of_reach_ends_the_run(tmp_path: Path, before: int) -> None:
+    """A server that is down, from the first prompt on or later, is one error; what was answered is kept, and the same
+    run goes on once it is back."""
+    path = tmp_path / "answers.jsonl"
+    down = collection(edge=Unreliable(range(2 * before, 99)))
+    with pytest.raises(ModelError, match=r"failed 3 times in a row \(LostError\).*goes on"):
+        list(down.gather(PROMPTS, path))
+    back = Unreliable(range(0))
+    results = list(collection(edge=back).gather(PROMPTS, path))
+    assert [item.error for item in results] == [None] * len(PROMPTS)
+    assert back.asked == 2 * (len(PROMPTS) - before)
+
+
+def test_prompts_that_fail_one_after_the_other_are_no_end(tmp_path: Path) -> None:
+    """While the edge still answers what it has answered before, three failures are those of three prompts."""
+    results = list(collection(edge=Unreliable(range(2, 5))).gather(PROMPTS, tmp_path / "answers.jsonl"))
+    assert [item.error for item in results] == [None, *["LostError"] * 3, None]
+
+
+def test_only_errors_of_the_prompt_are_kept(tmp_path: Path) -> None:
+    """A prompt that does not fit is not asked again; one that failed otherwise is, even where a file of an older
+    version holds its failure."""
+    path = tmp_path / "answers.jsonl"
+    edge = Engine({"one": ContextLengthError(9, 9, 9), "two": LostError("away")})
+    list(collection(edge=edge).gather(PROMPTS[:2], path))
+    assert "LostError" not in path.read_text(encoding="utf-8")
+    with Journal(path, settings=collection().settings) as journal:
+        journal.add(PROMPTS[1].key, {"evidence": None, "usage": None, "error": "LostError"})
+    again = engine()
+    results = list(collection(edge=again).gather(PROMPTS[:2], path))
+    assert [item.error for item in results] == ["ContextLengthError", None]
+    assert {str(messages[-1]["content"]) for messages, _, _ in again.requests} == {"two"}

@@ -10,13 +10,25 @@ from typing import Any
 from confroute.calibration.journal import Journal
 from confroute.calibration.prompts import Prompt
 from confroute.edge import EdgeEngine
-from confroute.errors import ConfigurationError
+from confroute.errors import (
+    ConfigurationError,
+    ContextLengthError,
+    InputError,
+    ModelError,
+    UnsupportedRequestError,
+)
 from confroute.estimators import Estimator
 from confroute.inquiry import Inquiry
 from confroute.records import Evidence, ModelUsage, Sample, SamplingOptions
 from confroute.steps import Flow, run
 
 FORMAT = 1
+
+IN_A_ROW = 3
+"""After so many failures in a row it is tried whether the edge still answers what it has answered before."""
+
+# Errors of the prompt, which another run would meet again.
+_LASTING = frozenset(kind.__name__ for kind in (ContextLengthError, InputError, UnsupportedRequestError))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +76,40 @@ class Collection:
     def gather(self, prompts: Sequence[Prompt], path: Path) -> Iterator[Collected]:
         """What the edge says to each prompt, as it says it, in order; what *path* already holds is not asked again.
 
-        Each answer is in the file before it is handed out; see `Journal`.
+        Each answer is in the file before it is handed out; see `Journal`. A failure is only where it is the prompt's
+        own, so that another run asks the others again.
 
         Raises:
             InputError: *path* was made with other settings, or is no such file.
+            ModelError: the edge answers nothing any more.
         """
         with Journal(path, settings=self.settings) as journal:
+            failures = 0
             for prompt in prompts:
-                if prompt.key in journal.results:
-                    yield _read(prompt.key, journal.results[prompt.key])
-                else:
-                    collected = self.ask(prompt)
+                known = journal.results.get(prompt.key)
+                if known is not None and _lasts(known["error"]):
+                    yield _read(prompt.key, known)
+                    continue
+                collected = self.ask(prompt)
+                if _lasts(collected.error):
                     journal.add(prompt.key, asdict(collected))
-                    yield collected
+                    failures = 0
+                else:
+                    failures += 1
+                if failures == IN_A_ROW:
+                    self._check_alive(prompts, journal, collected.error)
+                    failures = 0
+                yield collected
+
+    def _check_alive(self, prompts: Sequence[Prompt], journal: Journal, error: str | None) -> None:
+        """Raises ModelError unless the edge answers again what it has answered before."""
+        found = (prompt for prompt in prompts if journal.results.get(prompt.key, {"error": ""})["error"] is None)
+        answered = next(found, None)
+        if answered is None or self.ask(answered).error is not None:
+            raise ModelError(
+                f"{self.edge.model} failed {IN_A_ROW} times in a row ({error}): it may be out of reach. What it has "
+                "answered is kept. See that it runs; the same command then goes on from here."
+            )
 
     def ask(self, prompt: Prompt) -> Collected:
         """What the edge says to one prompt, now."""
@@ -103,6 +136,10 @@ class Collection:
             yield from inquiry.follow_up(estimator.follow_ups(inquiry.evidence))
         if wanted and not inquiry.samples:
             yield from inquiry.draw(wanted, **sampling)
+
+
+def _lasts(error: str | None) -> bool:
+    return error is None or error in _LASTING
 
 
 def _read(key: str, item: dict[str, Any]) -> Collected:
