@@ -103,10 +103,13 @@ class _Login:
         self.url = server.url.replace("http://", f"http://{login}@")
 
 
-def test_a_server_on_this_machine_is_asked_past_any_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_a_server_on_this_machine_is_asked_past_any_proxy(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
     """A company's proxy knows no localhost, and would be shown the prompts."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name, proxy)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with serving() as server:

@@ -154,8 +154,8 @@ class ServerEngine:
             http_client=openai.DefaultAsyncHttpxClient(
                 auth=self._login if any(self._login) else None,
                 limits=import_module("httpx").Limits(max_connections=self._connections),
-                # A proxy of the environment would ask itself.
-                mounts=dict.fromkeys(("http://", "https://", "all://") if _is_here(self._base_url) else ()),
+                # A proxy of the environment would ask itself. Certificates of the environment are for https.
+                trust_env=not (self._base_url.startswith("http:") and _is_here(self._base_url)),
             ),
         )
 
