@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall, convert_to_openai_messages
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 
 from confroute.arguments import obstacle
 from confroute.contract import Answer
@@ -96,22 +96,48 @@ def message_chunk(answer: Answer[BaseMessage]) -> AIMessageChunk:
     numbers up, so it may stand in one chunk of a stream.
     """
     if answer.sample is not None:
-        whole = edge_message(answer.sample, cast("ConfidenceRecord", answer.record))
-        return AIMessageChunk(
-            content=whole.content,
-            tool_call_chunks=[
-                tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=i)
-                for i, call in enumerate(whole.tool_calls)
-            ],
-            response_metadata=whole.response_metadata,
-            usage_metadata=whole.usage_metadata,
-            chunk_position="last",
-        )
+        whole = _as_chunk(edge_message(answer.sample, cast("ConfidenceRecord", answer.record)))
+        return whole.model_copy(update={"chunk_position": "last"})
     if answer.native is None:
         record = cast("ConfidenceRecord", answer.record)
         return AIMessageChunk(content="", response_metadata={METADATA_KEY: record.to_dict()}, chunk_position="last")
-    chunk = cast("AIMessageChunk", answer.native)
-    return chunk.model_copy(update={"id": _own_id(chunk), "chunk_position": None})
+    chunk = _as_chunk(answer.native)
+    return chunk.model_copy(
+        update={
+            "id": _own_id(chunk),
+            "response_metadata": _without_record(chunk.response_metadata),
+            "chunk_position": None,
+        }
+    )
+
+
+def _as_chunk(message: BaseMessage) -> AIMessageChunk:
+    """*message* itself, or where the cloud does not stream its whole answer, which LangChain hands out as it is."""
+    if isinstance(message, AIMessageChunk):
+        return message
+    whole = cast("AIMessage", message)
+    calls: list[Any] = [*whole.tool_calls, *whole.invalid_tool_calls]
+    return AIMessageChunk(
+        content=whole.content,
+        additional_kwargs=whole.additional_kwargs,
+        response_metadata=whole.response_metadata,
+        usage_metadata=whole.usage_metadata,
+        name=whole.name,
+        id=whole.id,
+        tool_call_chunks=[_call_chunk(call, i) for i, call in enumerate(calls)],
+    )
+
+
+def _call_chunk(call: dict[str, Any], index: int) -> ToolCallChunk:
+    args = call["args"]
+    # Those of an invalid call are the words that the model wrote.
+    written = args if isinstance(args, str) or args is None else json.dumps(args)
+    return tool_call_chunk(name=call["name"], args=written, id=call["id"], index=index)
+
+
+def _without_record(metadata: dict[str, Any]) -> dict[str, Any]:
+    # The record of a cloud that is itself a routed model; LangChain cannot merge two of them.
+    return {key: value for key, value in metadata.items() if key != METADATA_KEY}
 
 
 def _own_id(message: BaseMessage) -> str | None:
