@@ -8,6 +8,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import LLM
+from llama_index.core.llms.structured_llm import StructuredLLM
 
 from confroute.contract import Tokens
 from confroute.steps import Call, Source
@@ -56,8 +57,14 @@ def token_counts(raw: Any) -> Tokens:
 
 
 def model_name(llm: LLM) -> str:
-    """The model's name, or its class where the integration leaves LlamaIndex's default name."""
-    name = llm.metadata.model_name
+    """The model's name, or its class where it has none or cannot tell. Its own field is looked at before its metadata,
+    for which some integrations ask their server.
+    """
+    try:
+        own = getattr(llm.llm if isinstance(llm, StructuredLLM) else llm, "model", None)
+        name = own if own and isinstance(own, str) else llm.metadata.model_name
+    except Exception:
+        name = "unknown"  # as LlamaIndex calls those without a name
     return llm.class_name() if name == "unknown" else name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from pathlib import Path
@@ -44,6 +45,7 @@ from confroute_llamaindex.messages import read_request
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _decorators: Any = callbacks
+logger = logging.getLogger("confroute")
 
 
 # LlamaIndex's decorators forget the type of what they decorate.
@@ -138,16 +140,33 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
         return "ConfidenceRoutedLLM"
 
     @property
+    def model(self) -> str:
+        """The names of both models."""
+        return f"confroute: {self._router.edge.model} → {model_name(self.cloud)}"
+
+    @property
     def metadata(self) -> LLMMetadata:
-        """Sizes and roles are the cloud's: a prompt too long for the edge is escalated, not cut."""
-        return self.cloud.metadata.model_copy(
+        """Sizes and roles are the cloud's: a prompt too long for the edge is escalated, not cut. They are LlamaIndex's
+        defaults where the cloud has to ask its server and cannot: what the edge is sure of needs no cloud.
+        """
+        calls = isinstance(self.cloud, FunctionCallingLLM)
+        try:
+            told = self.cloud.metadata
+        except Exception as error:
+            # The error's text may quote an address with a password.
+            logger.warning("The cloud LLM does not tell its metadata (%s); using defaults.", type(error).__name__)
+            told = LLMMetadata(is_function_calling_model=calls)
+        return told.model_copy(
             update={
                 "is_chat_model": True,
-                "is_function_calling_model": isinstance(self.cloud, FunctionCallingLLM)
-                and self.cloud.metadata.is_function_calling_model,
-                "model_name": f"confroute: {self._router.edge.model} → {model_name(self.cloud)}",
+                "is_function_calling_model": calls and told.is_function_calling_model,
+                "model_name": self.model,
             }
         )
+
+    def to_payload(self) -> dict[str, Any]:
+        # LlamaIndex wants it before each call, and would read all the metadata.
+        return {"class_name": self.class_name(), "model_name": self.model}
 
     def _exchange(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Exchange:
         return Exchange(
