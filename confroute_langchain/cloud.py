@@ -13,7 +13,8 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
 from confroute.contract import Tokens
 from confroute.errors import ConfigurationError, require
-from confroute.steps import Call, Source
+from confroute.steps import Call
+from confroute_langchain.ambient import NestedSource, nested
 from confroute_langchain.runs import Manager, Run
 
 
@@ -76,19 +77,21 @@ class CloudCall:
 
     def invoke(self) -> Call:
         model, arguments = self._bound()
-        return Call(
-            lambda: model.invoke(self._input(), self._config(CallbackManager), **arguments),
-            lambda: model.ainvoke(self._input(), self._config(AsyncCallbackManager), **arguments),
+        return nested(
+            Call(
+                lambda: model.invoke(self._input(), self._config(CallbackManager), **arguments),
+                lambda: model.ainvoke(self._input(), self._config(AsyncCallbackManager), **arguments),
+            )
         )
 
     def stream(self) -> Call:
         model, arguments = self._bound()
 
-        async def aopen() -> Source:
-            return Source(model.astream(self._input(), self._config(AsyncCallbackManager), **arguments))
+        async def aopen() -> NestedSource:
+            return NestedSource(model.astream(self._input(), self._config(AsyncCallbackManager), **arguments))
 
         return Call(
-            lambda: Source(model.stream(self._input(), self._config(CallbackManager), **arguments)),
+            lambda: NestedSource(model.stream(self._input(), self._config(CallbackManager), **arguments)),
             aopen,
         )
 

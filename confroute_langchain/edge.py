@@ -14,6 +14,7 @@ from confroute.edge.borrowed import BorrowedModel, cut_short
 from confroute.edge.choices import read_choice
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions
+from confroute_langchain.ambient import unheard
 from confroute_langchain.cloud import bound_arguments, chat_model_of, cloud_name
 
 
@@ -35,14 +36,14 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
     def ask(
         self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> tuple[Sample, int]:
-        with tracing_context(enabled=False):
+        with tracing_context(enabled=False), unheard(by_tracers=True):
             answer = model.invoke(_written(messages), _UNSEEN, **{**arguments, **self._tools(model, options)})
             return _read(answer, options.alternatives)
 
     async def aask(
         self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> tuple[Sample, int]:
-        with tracing_context(enabled=False):
+        with tracing_context(enabled=False), unheard(by_tracers=True):
             answer = await model.ainvoke(_written(messages), _UNSEEN, **{**arguments, **self._tools(model, options)})
             return _read(answer, options.alternatives)
 

@@ -19,11 +19,11 @@ from langchain_core.callbacks.manager import BaseRunManager, ahandle_event, hand
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
-from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 from langchain_core.utils.uuid import uuid7
 
 from confroute.records import ConfidenceRecord
 from confroute.steps import Call
+from confroute_langchain.ambient import TRACERS
 from confroute_langchain.messages import METADATA_KEY
 
 Manager = TypeVar("Manager", CallbackManager, AsyncCallbackManager)
@@ -34,7 +34,7 @@ class Run:
     """The routed model's run, as far as events and children need it.
 
     The cloud's run is a child for tracers only (LangSmith shows a tree). A plain handler given to both would see each
-    token and each use of tokens twice.
+    token and each use of tokens twice; see `ambient` for those that LangChain gives to both.
     """
 
     run_id: UUID
@@ -112,7 +112,7 @@ class Run:
 
     def child(self, tag: str, manager_class: type[Manager]) -> Manager:
         """A callback manager for a model called within this run."""
-        tracers = [h for h in self.inheritable_handlers if isinstance(h, (BaseTracer, AsyncBaseTracer))]
+        tracers = [handler for handler in self.inheritable_handlers if isinstance(handler, TRACERS)]
         # "ls_" keys describe our model (provider, name, limits) and would mislabel the child's run.
         metadata = {k: v for k, v in self.metadata.items() if not k.startswith("ls_")}
         manager = manager_class(
