@@ -45,6 +45,15 @@ from confroute_llamaindex.messages import read_request
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _decorators: Any = callbacks
+# Where the caller gave none, prompts are made as the cloud makes its own, and what is shown of us has none of them.
+_INHERITED = (
+    "system_prompt",
+    "query_wrapper_prompt",
+    "messages_to_prompt",
+    "completion_to_prompt",
+    "output_parser",
+    "pydantic_program_mode",
+)
 logger = logging.getLogger("confroute")
 
 
@@ -70,6 +79,8 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
     they come. Images go to the cloud without asking the edge, and so do ``tools`` where its model was not made for
     them, and a JSON schema as ``response_format`` where its engine does not hold answers to one. It calls functions,
     by ``chat_with_tools`` or in a ``FunctionAgent``, where *cloud* is an LLM that does.
+
+    *system_prompt* and all else that LlamaIndex makes prompts with is the cloud's where you give none.
 
     *max_tokens* and *temperature* are the edge's, where a call does not give its own; all other settings are those of
     `Router`, with its defaults. Settings cannot be changed after construction. `to_dict` describes the LLM and has no
@@ -105,6 +116,7 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
 
     _router: Router = PrivateAttr()
     _options: SamplingOptions = PrivateAttr()
+    _inherited: set[str] = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
@@ -113,6 +125,11 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
                 f"cloud must be a LlamaIndex LLM, not {type(self.cloud).__name__}. Pass the LLM that you used so far, "
                 'for example cloud=OpenAI(model="gpt-4o-mini").'
             )
+        self._inherited = {
+            name for name in _INHERITED if name not in self.model_fields_set or getattr(self, name) is None
+        }
+        for name in self._inherited:
+            setattr(self, name, getattr(self.cloud, name))
         given = self._given(signature(Router).parameters)
         if isinstance(self.edge, LLM):
             given["edge"] = LLMEdge(self.edge)
@@ -126,6 +143,9 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
     @field_serializer("edge")
     def _edge_name(self, _edge: Any) -> str:
         return self._router.edge.model
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [each for each in super().__repr_args__() if each[0] not in _INHERITED]
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()

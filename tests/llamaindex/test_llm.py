@@ -188,7 +188,7 @@ def test_tool_turns_are_read(arguments: Any, besides: dict[str, Any]) -> None:
     ]
 
 
-@pytest.mark.parametrize("kwargs", [{"tools": None}, {"tools": []}, {"response_format": None}, {"logprobs": True}])
+@pytest.mark.parametrize("kwargs", [{"tools": None}, {"tools": []}, {"response_format": None}])
 def test_empty_kwargs_ask_for_nothing(kwargs: dict[str, Any]) -> None:
     """Agents pass ``tools=[]`` for no tools; that must not make each request an escalation."""
     assert read_request([USER], kwargs, SamplingOptions()).unsupported is None
