@@ -191,7 +191,9 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
     def _exchange(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Exchange:
         return Exchange(
             router=self._router,
-            request=read_request(messages, kwargs, self._options),
+            request=read_request(
+                messages, kwargs, self._options, cloud=self.cloud, limited=self.max_tokens is not None
+            ),
             cloud=LlamaIndexCloud(self.cloud, messages, kwargs),
         )
 

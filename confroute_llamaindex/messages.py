@@ -15,11 +15,13 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from llama_index.core.llms import LLM
 
 from confroute.arguments import obstacle, options_of
 from confroute.contract import Request
 from confroute.records import Message, SamplingOptions, ToolCall
 from confroute.tools import as_openai
+from confroute_llamaindex.form import asked_arguments, form_obstacle
 
 _ROLES = {
     MessageRole.SYSTEM: "system",
@@ -32,14 +34,35 @@ _ROLES = {
 }
 # A thought of an earlier turn and a cache mark are no part of what was said: chat templates leave them out, too.
 _READ_OVER = (TextBlock, ToolCallBlock, ThinkingBlock, CachePoint)
+_UNREAD: Message = {"role": "user", "content": ""}
 
 
-def read_request(messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], options: SamplingOptions) -> Request:
-    """What the edge is asked: text, calls and roles of *messages*; *options*, overridden by the call's own *kwargs*."""
+def read_request(
+    messages: Sequence[ChatMessage],
+    kwargs: Mapping[str, Any],
+    options: SamplingOptions,
+    *,
+    cloud: LLM,
+    limited: bool = False,
+) -> Request:
+    """What the edge is asked: text, calls and roles of *messages*; *options*, whose max_tokens the caller set where
+    *limited*, overridden by the call's own *kwargs*; and the form of answer that *cloud* is asked for.
+    """
+    asked = asked_arguments(cloud, kwargs)
+    unread = obstacle(asked) or form_obstacle(cloud, asked)
+    try:
+        read = [read_message(message) for message in messages]
+        unread = unread or next(_obstacles(messages), None)
+    except Exception:
+        # The cloud's integration may know better.
+        read = [_UNREAD for _ in messages]
+        unread = unread or "a message of another kind"
+    own = {} if unread else options_of(asked)
     return Request(
-        messages=[read_message(message) for message in messages],
-        options=replace(options, **options_of(kwargs)),
-        unsupported=obstacle(kwargs) or next(_obstacles(messages), None),
+        messages=read,
+        options=replace(options, **own),
+        unsupported=unread,
+        limited=limited or "max_tokens" in own,
     )
 
 

@@ -153,7 +153,7 @@ ADD = {
 )
 def test_beyond_the_edge(message: ChatMessage, kwargs: dict[str, Any], named: str, routed: Any, cloud: Any) -> None:
     """What the edge cannot do goes to the cloud as it is, without the edge being asked, and is named."""
-    assert read_request([message], kwargs, SamplingOptions()).unsupported == named
+    assert read_request([message], kwargs, SamplingOptions(), cloud=MockLLM()).unsupported == named
     llm = routed("edge")
     response = llm.chat([message, USER], **kwargs)
     assert response.additional_kwargs["confidence_routing"]["reason"] == "unsupported"
@@ -164,7 +164,9 @@ def test_beyond_the_edge(message: ChatMessage, kwargs: dict[str, Any], named: st
 def test_a_json_schema_is_for_the_edge_too() -> None:
     """As ``response_format``: what is asked of the edge has it, and it is nothing that goes beyond the edge."""
     schema = {"type": "object"}
-    request = read_request([USER], {"response_format": response_format(schema)}, SamplingOptions(max_tokens=5))
+    request = read_request(
+        [USER], {"response_format": response_format(schema)}, SamplingOptions(max_tokens=5), cloud=MockLLM()
+    )
     assert (request.unsupported, request.options) == (None, SamplingOptions(max_tokens=5, json_schema=schema))
 
 
@@ -175,7 +177,7 @@ def test_tool_turns_are_read(arguments: Any, besides: dict[str, Any]) -> None:
     call = ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs=arguments)
     result = ChatMessage(role="tool", content="4", additional_kwargs={"tool_call_id": "1"})
     turn = ChatMessage(role="assistant", blocks=[call], additional_kwargs=besides)
-    request = read_request([turn, result], {}, SamplingOptions())
+    request = read_request([turn, result], {}, SamplingOptions(), cloud=MockLLM())
     function = {"name": "add", "arguments": '{"a": 3}'}
     assert request.unsupported is None
     assert request.messages == [
@@ -191,7 +193,7 @@ def test_tool_turns_are_read(arguments: Any, besides: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kwargs", [{"tools": None}, {"tools": []}, {"response_format": None}])
 def test_empty_kwargs_ask_for_nothing(kwargs: dict[str, Any]) -> None:
     """Agents pass ``tools=[]`` for no tools; that must not make each request an escalation."""
-    assert read_request([USER], kwargs, SamplingOptions()).unsupported is None
+    assert read_request([USER], kwargs, SamplingOptions(), cloud=MockLLM()).unsupported is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_empty_kwargs_ask_for_nothing(kwargs: dict[str, Any]) -> None:
 )
 def test_reading_a_message(message: ChatMessage, expected: dict[str, str]) -> None:
     """Role and text are read, and past thoughts and cache marks read over."""
-    request = read_request([message], {}, SamplingOptions())
+    request = read_request([message], {}, SamplingOptions(), cloud=MockLLM())
     assert (request.messages, request.unsupported) == ([expected], None)
 
 

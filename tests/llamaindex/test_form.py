@@ -1,0 +1,114 @@
+"""Answers that have to be of some form are never served from an edge that was not told so."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
+from llama_index.core.llms import LLM
+from llama_index.llms.ollama import Ollama
+from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai_like import OpenAILike
+from pydantic import BaseModel
+
+from confroute import SamplingOptions
+from confroute.contract import Request
+from confroute.edge.choices import response_format
+from confroute_llamaindex import ConfidenceRoutedLLM
+from confroute_llamaindex.messages import read_request
+from tests.llamaindex.conftest import ScriptedCloud
+
+USER = ChatMessage(role="user", content="Capital?")
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+
+
+SCHEMA = City.model_json_schema()
+
+
+def openai(**settings: Any) -> LLM:
+    return OpenAI(model="gpt-4o-mini", api_key="none", **settings)
+
+
+def read(cloud: LLM, **kwargs: Any) -> Request:
+    return read_request([USER], kwargs, SamplingOptions(), cloud=cloud)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "kwargs", "named"),
+    [
+        (openai(additional_kwargs={"response_format": {"type": "json_object"}}), {}, "response format"),
+        (openai(additional_kwargs={"extra_body": {"guided_json": SCHEMA}}), {}, "guided_json"),
+        (OpenAILike(model="m", additional_kwargs={"guided_choice": ["a", "b"]}), {}, "guided_choice"),
+        (Ollama(model="m", json_mode=True), {}, "json_mode"),
+        (Ollama(model="m"), {"format": "json"}, "format"),
+        (openai(), {"extra_body": {"response_format": {"type": "json_object"}}}, "response_format"),
+        (openai(), {"generation_config": {"response_mime_type": "application/json"}}, "response_mime_type"),
+        (openai().as_structured_llm(City), {}, "objects"),
+        (Ollama(model="m").as_structured_llm(City), {}, "objects"),
+    ],
+)
+def test_a_form_that_only_the_cloud_knows(cloud: LLM, kwargs: dict[str, Any], named: str, confident: Any) -> None:
+    """The cloud's own setting or a call's: such a request is not for the edge, nor through two routers."""
+    assert named in (read(cloud, **kwargs).unsupported or "")
+    nested = ConfidenceRoutedLLM(edge=confident, cloud=cloud)
+    assert named in (read(nested, **kwargs).unsupported or "")
+
+
+@pytest.mark.parametrize(
+    ("cloud", "kwargs"),
+    [
+        (openai(additional_kwargs={"response_format": response_format(SCHEMA)}), {}),
+        (openai(), {"response_format": response_format(SCHEMA)}),
+        (Ollama(model="m"), {"format": SCHEMA}),
+    ],
+)
+def test_a_schema_in_any_words_is_the_edges_too(cloud: LLM, kwargs: dict[str, Any]) -> None:
+    """The edge is held to a JSON schema that the cloud is always asked for, or by Ollama's word."""
+    request = read(cloud, **kwargs)
+    assert (request.unsupported, request.options.json_schema) == (None, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "kwargs"),
+    [
+        (openai(additional_kwargs={"user": "somebody", "seed": 1, "extra_body": {"top_k": 4}}), {}),
+        (openai(), {"format": None}),
+        (openai(), {"format": ""}),
+        (openai(additional_kwargs={"response_format": {"type": "text"}}), {}),
+        (openai(additional_kwargs={"response_format": {"type": "json_object"}}), {"response_format": None}),
+        (Ollama(model="m", additional_kwargs={"seed": 1, "temperature": 0.1}), {}),
+    ],
+)
+def test_free_words(cloud: LLM, kwargs: dict[str, Any]) -> None:
+    """What says nothing of an answer's form is no obstacle, and the cloud's way of sampling is not the edge's."""
+    request = read(cloud, **kwargs)
+    assert (request.unsupported, request.options) == (None, SamplingOptions())
+
+
+def test_the_edges_prose_is_not_served_for_json(routed: Any) -> None:
+    """The caller gets what the cloud, in JSON mode, says."""
+    cloud = ScriptedCloud(answer='{"name": "Paris"}')
+    assert routed("edge", cloud=cloud).complete("Capital, in JSON?", format="json").text == cloud.answer
+
+
+def test_a_limit_of_tokens_is_the_callers_or_not() -> None:
+    """The router serves an answer that is cut short only at the caller's own limit."""
+    for kwargs, limited in (({}, False), ({"max_tokens": 9}, True), ({"max_completion_tokens": 9}, True)):
+        assert read(openai(max_tokens=50), **kwargs).limited is limited
+    assert read_request([USER], {}, SamplingOptions(max_tokens=9), cloud=openai(), limited=True).limited
+
+
+def test_a_message_that_cannot_be_read_is_no_error(routed: Any, cloud: Any) -> None:
+    """The cloud may know what to do with it."""
+    call = ToolCallBlock(tool_call_id="1", tool_name="on", tool_kwargs={"day": dt.date(2024, 1, 1)})
+    history = [USER, ChatMessage(role="assistant", blocks=[call]), ChatMessage(role="tool", content="x")]
+    response = routed("edge").chat(history)
+    assert response.additional_kwargs["confidence_routing"]["reason"] == "unsupported"
+    assert cloud.received[0][0] == history
