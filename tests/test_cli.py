@@ -50,11 +50,11 @@ def test_demo_prints_one_json_document() -> None:
 @pytest.mark.real_model
 def test_ask_without_a_key_stays_on_this_machine() -> None:
     """An answer that would have been escalated is shown as such, with its record."""
-    done = confroute("ask", "What is the capital of France?", "--json", "--samples", "4", "--threshold", "1.5")
+    done = confroute("ask", "Who was mayor of Oslo in 1937?", "--json", "--samples", "16", "--threshold", "1")
 
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert "Paris" in answer["answer"]
+    assert answer["answer"]
     assert (answer["record"]["route"], answer["record"]["cloud"]) == ("cloud", None)
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from confroute import __version__
@@ -21,7 +24,7 @@ from confroute.calibration.command import calibrate
 from confroute.conformance.command import check
 from confroute.contract import Decision
 from confroute.edge import EdgeEngine, resolve_edge
-from confroute.environment import has_openai_key, openai_model
+from confroute.environment import cloud_errors, has_openai_key, openai_access, openai_model
 from confroute.errors import ConfrouteError, InputError, require
 from confroute.records import SamplingOptions
 from confroute.router import Router
@@ -44,12 +47,16 @@ class Engine(str, Enum):
 
 
 ThresholdOption = Annotated[
-    float | None, typer.Option(min=0.0, help="Least confidence with which the edge's answer is served, 0 to 1.")
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="Least confidence with which the edge's answer is served, 0 to 1."),
 ]
 SamplesOption = Annotated[int, typer.Option(min=2, max=256, help="Answers sampled to measure the uncertainty.")]
 EngineOption = Annotated[Engine | None, typer.Option(help="What runs the edge model; llama.cpp for a GGUF file.")]
 EdgeOption = Annotated[str, typer.Option(help="Edge model: a name, a .gguf file, a folder or a Hub checkpoint.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+_ADVICE = "See what OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL are set to."
 
 
 @app.callback(invoke_without_command=True)
@@ -88,39 +95,48 @@ def demo(
 def run_demo(
     engine: EdgeEngine, *, threshold: float | None, samples: int, as_json: bool, svg: Path | None = None
 ) -> None:
-    """The demo on any engine. Ctrl-C ends it with the outcome so far and exit code 130."""
+    """The demo on any engine. Ctrl-C ends it with the outcome so far and exit code 130; so does an error, with its
+    own."""
     from confroute.demo.experiment import MAX_TOKENS, Row, WatchedEdge, ask_all, summarise
     from confroute.demo.questions import load_questions
     from confroute.demo.report import show
     from confroute_langchain import ConfidenceRoutedChatModel
 
+    if svg is not None and not os.access(svg if svg.exists() else svg.parent, os.W_OK):
+        raise InputError(f'The picture "{svg}" cannot be written. Name a file in a folder that exists.')
     questions = load_questions("demo")
     watched = WatchedEdge(_loaded(engine))
     rows: list[Row] = []
     interrupted = False
+    failure: ConfrouteError | None = None
     with _demo_cloud({q.question: q.accepted[0] for q in questions}) as (cloud, note), _progress() as progress:
         model = ConfidenceRoutedChatModel(
             edge=watched, cloud=cloud, threshold=threshold, samples=samples, max_tokens=MAX_TOKENS
         )
         bar = progress.add_task("routing", total=len(questions), edge=0, cloud=0)
         try:
-            for row in ask_all(model, watched, questions, cloud=cloud):
-                rows.append(row)
-                escalated = sum(row.escalated for row in rows)
-                progress.update(bar, advance=1, edge=len(rows) - escalated, cloud=escalated)
+            with cloud_errors(cloud.model_name, _ADVICE):
+                for row in ask_all(model, watched, questions, cloud=cloud):
+                    rows.append(row)
+                    escalated = sum(row.escalated for row in rows)
+                    progress.update(bar, advance=1, edge=len(rows) - escalated, cloud=escalated)
         except KeyboardInterrupt:
             interrupted = True
+        except ConfrouteError as error:
+            failure = error
     if rows:
         summary = summarise(rows)
         if as_json:
             document = {"summary": summary.to_dict(), "cloud": note, "rows": [asdict(row) for row in rows]}
-            typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+            _print_json(document, indent=1)
         else:
             show(_console(), rows, summary, cloud_note=note)
         if svg is not None:
             picture = Console(record=True, width=132, file=io.StringIO())
             show(picture, rows, summary, cloud_note=note, most=12)
             picture.save_svg(str(svg), title="confroute demo")
+    if failure is not None:
+        raise failure
     if interrupted:
         Console(stderr=True).print(f"Interrupted after {len(rows)} of {len(questions)} questions.", style="yellow")
         raise typer.Exit(130)
@@ -150,17 +166,19 @@ def ask(
     if has_openai_key():
         from confroute_langchain import ConfidenceRoutedChatModel
 
+        cloud = _openai_cloud()
         model = ConfidenceRoutedChatModel(
-            edge=engine_object, cloud=_openai_cloud(), threshold=threshold, samples=samples, max_tokens=max_tokens
+            edge=engine_object, cloud=cloud, threshold=threshold, samples=samples, max_tokens=max_tokens
         )
-        message = model.invoke(messages)
+        with cloud_errors(cloud.model_name, _ADVICE):
+            message = model.invoke(messages)
         text, record, note = message.text, message.response_metadata["confidence_routing"], ""
     else:
         router = Router(engine_object, threshold=threshold, samples=samples)
         decision = router.decide(messages, SamplingOptions(max_tokens=max_tokens))
         text, record, note = _undelivered(decision)
     if as_json:
-        typer.echo(json.dumps({"answer": text, "record": record}, ensure_ascii=False))
+        _print_json({"answer": text, "record": record})
         return
     console = _console()
     console.print(text, markup=False, highlight=False, style="bold")
@@ -170,6 +188,7 @@ def ask(
         f"{record['route']} ({record['reason']}): {confidence}{threshold_shown}, {record['estimator']}, "
         f"{record['samples']} samples",
         style="dim",
+        markup=False,
     )
     if note:
         console.print(note, style="yellow")
@@ -192,15 +211,13 @@ def _loaded(engine: EdgeEngine) -> EdgeEngine:
     """Load the weights now where the engine can, so that the first question's seconds are those of answering it."""
     load = getattr(engine, "load", None)
     if load is not None:
-        with Console(stderr=True).status(f"Loading {engine.model} …"):
+        with Console(stderr=True).status(f"Loading {escape(engine.model)} …"):
             load()
     return engine
 
 
 @contextmanager
 def _demo_cloud(answers: dict[str, str]) -> Generator[tuple[Any, str]]:
-    from langchain_openai import ChatOpenAI
-
     from confroute.demo.stand_in import MODEL, stand_in_cloud
 
     if has_openai_key():
@@ -212,15 +229,32 @@ def _demo_cloud(answers: dict[str, str]) -> Generator[tuple[Any, str]]:
             "The cloud was a STAND-IN: a small server on this machine that was told the demo's answers, so its "
             "accuracy and tokens say nothing. Set OPENAI_API_KEY to route to a real model."
         )
-        # Words, not a key: the stand-in asks for none, and the client wants one.
-        yield ChatOpenAI(model=MODEL, base_url=base_url, api_key="not-needed", max_retries=0), note  # pyright: ignore[reportArgumentType]
+        # Through the environment's proxy, this machine may be out of reach.
+        httpx: Any = import_module("httpx")
+        with httpx.Client(trust_env=False) as client:
+            # Words, not a key: the stand-in asks for none, and the client wants one.
+            yield (
+                _client(
+                    model=MODEL,
+                    base_url=base_url,
+                    api_key="not-needed",
+                    max_retries=0,
+                    http_client=client,
+                    http_async_client=httpx.AsyncClient(trust_env=False),
+                ),
+                note,
+            )
 
 
 def _openai_cloud() -> Any:
     require("langchain_openai", extra="demo", wanted_by="OPENAI_API_KEY as the cloud")
-    from langchain_openai import ChatOpenAI
+    access = openai_access()
+    with cloud_errors(openai_model(), _ADVICE):
+        return _client(model=openai_model(), **access)
 
-    return ChatOpenAI(model=openai_model())
+
+def _client(**settings: Any) -> Any:
+    return import_module("langchain_openai").ChatOpenAI(**settings)
 
 
 def _progress() -> Progress:
@@ -234,6 +268,15 @@ def _progress() -> Progress:
     )
 
 
+def _print_json(document: Any, *, indent: int | None = None) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=indent)
+    typer.echo(text)
+
+
 def _console() -> Console:
     # Into a file or a pipe the table gets room for its questions rather than rich's 80 columns.
     return Console() if sys.stdout.isatty() else Console(width=132)
@@ -241,6 +284,9 @@ def _console() -> Console:
 
 def main() -> None:
     """Run the command line; a confroute error becomes one line on stderr and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that its encoding lacks must not end the work of an hour.
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except ConfrouteError as error:

@@ -21,8 +21,8 @@ from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by
 from confroute.calibration.prompts import Prompt, read_prompts
 from confroute.edge import resolve_edge
 from confroute.edge.naming import ENGINES
-from confroute.environment import has_openai_key, openai_model
-from confroute.errors import ConfigurationError, InputError, ModelError, require
+from confroute.environment import cloud_errors, has_openai_key, openai_access, openai_model
+from confroute.errors import ConfigurationError, InputError, require
 from confroute.estimators.naming import ESTIMATOR_NAMES, named_estimator
 from confroute.records import Message, SamplingOptions
 
@@ -165,19 +165,16 @@ def _cloud(target: Target, labels: Labels, prompts: Sequence[Prompt]) -> CloudMo
             "OPENAI_BASE_URL for another server), so that the cloud's answers can label them."
         )
     require("openai", extra="train", wanted_by="Labels of the cloud")
-    client: Any = import_module("openai").OpenAI()
+    access = openai_access()
+    kept = "What was answered so far is kept: the same command goes on from here."
+    with cloud_errors(openai_model(), kept):
+        client: Any = import_module("openai").OpenAI(**access)
 
     def ask(messages: Sequence[Message]) -> str:
-        given = [dict(message) for message in messages]
-        try:
+        with cloud_errors(openai_model(), kept):
+            given = [dict(message) for message in messages]
             reply = client.chat.completions.create(model=openai_model(), messages=given)
-        except Exception as error:
-            # Its text may quote the prompt; its class does not.
-            raise ModelError(
-                f"The cloud model {openai_model()} failed ({type(error).__name__}). What was answered so far is kept: "
-                "the same command goes on from here."
-            ) from error
-        return reply.choices[0].message.content or ""
+            return reply.choices[0].message.content or ""
 
     return CloudModel(name=openai_model(), ask=ask)
 

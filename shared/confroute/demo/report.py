@@ -18,7 +18,7 @@ def show(console: Console, rows: Sequence[Row], summary: Summary, *, cloud_note:
     if most is not None and most < len(rows):
         console.print(f"… and {len(rows) - most} more", style="dim", highlight=False)
     console.print(_tiers(summary))
-    console.print(cloud_note, style="yellow")
+    console.print(cloud_note, style="yellow", markup=False)
 
 
 def _answers(rows: Sequence[Row]) -> Table:
