@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -42,15 +41,19 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def demo(engine: Unsure | None = None, **given: Any) -> None:
-    cli.run_demo(engine or Unsure(), **{"threshold": None, "samples": 2, "as_json": True, **given})
+def demo(engine: Unsure | None = None, *, svg: Path | None = None) -> None:
+    cli.run_demo(engine or Unsure(), threshold=None, samples=2, as_json=True, svg=svg)
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, engine: Unsure) -> None:
+    def resolved(*_: object, **__: object) -> Unsure:
+        return engine
+
+    monkeypatch.setattr(cli, "resolve_edge", resolved)
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, *arguments: str, engine: Unsure | None = None) -> Result:
-    def resolved(*_: object, **__: object) -> Unsure:
-        return engine or Unsure()
-
-    monkeypatch.setattr(cli, "resolve_edge", resolved)
+    resolving(monkeypatch, engine or Unsure())
     return CliRunner().invoke(cli.app, ["ask", *arguments])
 
 
@@ -120,7 +123,7 @@ def test_an_encoding_that_lacks_a_character(
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
     monkeypatch.setattr(sys, "argv", ["confroute", *arguments])
-    monkeypatch.setattr(cli, "resolve_edge", lambda *_, **__: Unsure("Łódź ✓ \ud800"))  # pyright: ignore[reportUnknownLambdaType]
+    resolving(monkeypatch, Unsure("Łódź ✓ \ud800"))
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     sys.stdout.flush()

@@ -111,7 +111,10 @@ def test_who_reads_while_it_is_saved_reads_a_whole_certificate(tmp_path: Path) -
         assert Certificate.from_dict(json.load(reader)) == made()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '"certificate"', "{}", '{"format": 2}', "\x00\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", '"certificate"', "{}", '{"format": 2}', "\x00\xff", pytest.param("[" * 200_000, id="deep")],
+)
 def test_what_is_no_certificate_is_refused(text: str, tmp_path: Path) -> None:
     """Broken JSON, other JSON, another format: a configuration error that names the file."""
     path = tmp_path / "c.json"

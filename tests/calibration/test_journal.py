@@ -77,7 +77,15 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["no json\n", "[]\n", "{}\n", '{"settings": 3}\n', '{"settings": {}}\n{"text": "x"}\n']
+    "text",
+    [
+        "no json\n",
+        pytest.param("[" * 200_000 + "\n", id="deep"),
+        "[]\n",
+        "{}\n",
+        '{"settings": 3}\n',
+        '{"settings": {}}\n{"text": "x"}\n',
+    ],
 )
 def test_no_journal(tmp_path: Path, text: str) -> None:
     """Another file is refused and left as it is."""
@@ -86,6 +94,25 @@ def test_no_journal(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError), Journal(path, settings={}):
         pass
     assert path.read_text(encoding="utf-8") == text
+
+
+def test_two_runs_that_began_together(tmp_path: Path) -> None:
+    """Both have written the settings; what either has answered counts."""
+    path = tmp_path / "results.jsonl"
+    write(path, "a")
+    path.write_text(2 * (path.read_text(encoding="utf-8").split("\n")[0] + "\n"), encoding="utf-8")
+    write(path, "b", "c")
+    with Journal(path, settings=SETTINGS) as journal:
+        assert list(journal.results) == ["b", "c"]
+
+
+def test_half_a_character_is_kept(tmp_path: Path) -> None:
+    """A model may end in the middle of one, which UTF-8 cannot write."""
+    path = tmp_path / "results.jsonl"
+    with Journal(path, settings=SETTINGS) as journal:
+        journal.add("a", {"text": "\ud83d ü \U0001f600"})
+    with Journal(path, settings=SETTINGS) as journal:
+        assert journal.results == {"a": {"text": "\ud83d ü \U0001f600"}}
 
 
 def test_closed_it_takes_nothing(tmp_path: Path) -> None:

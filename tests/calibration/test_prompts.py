@@ -61,6 +61,8 @@ def test_system_goes_before_prompts_without_one(tmp_path: Path) -> None:
         ({"messages": [{"role": "user"}]}, "needs a text"),
         ({"question": SECRET, "references": {"a": 1}}, "references"),
         ({"question": SECRET, "references": [[SECRET]]}, "references"),
+        (f'{{"question": "{SECRET}\\ud800"}}', "half a character"),
+        pytest.param("[" * 200_000, "is not JSON", id="deep"),
     ],
 )
 def test_what_is_no_prompt(tmp_path: Path, line: Any, why: str) -> None:
@@ -69,6 +71,28 @@ def test_what_is_no_prompt(tmp_path: Path, line: Any, why: str) -> None:
         read(tmp_path, {"question": "fine"}, line)
     assert "Line 2" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["one\u2028two", "one\u0085two", "one\x1ctwo", "one\u2029two"])
+def test_a_line_ends_where_json_lines_do(tmp_path: Path, text: str) -> None:
+    """Other characters that end a line somewhere are a text's own."""
+    written = json.dumps({"question": text}, ensure_ascii=False)
+    asked = read(tmp_path, written, written)
+    assert [prompt.messages[0]["content"] for prompt in asked] == [text, text]
+
+
+def test_files_of_windows(tmp_path: Path) -> None:
+    """A byte order mark and CRLF are no part of what is asked."""
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"question": "a"}\r\n{"question": "b"}\r\n')
+    assert [prompt.messages[0]["content"] for prompt in read_prompts(path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("references", [[], "", [" ", ""], None])
+def test_no_references_are_none(tmp_path: Path, references: Any) -> None:
+    """What is empty or blank accepts no answer, and would call all of them wrong; beside others it does not count."""
+    assert read(tmp_path, {"question": "a", "references": references})[0].references is None
+    assert read(tmp_path, {"question": "a", "references": ["x", " "]})[0].references == ("x",)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00"])

@@ -138,7 +138,7 @@ class Certificate:
             values: Any = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigurationError(f"The certificate {path} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"{path} is no certificate: it is not JSON ({type(error).__name__}).") from error
         if not isinstance(values, dict):
             raise ConfigurationError(f"{path} is no certificate: it holds no JSON object.")

@@ -36,7 +36,8 @@ class Journal:
         self._read()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-        self._file = open(descriptor, "a", encoding="utf-8")  # noqa: PTH123
+        # Half a character, which models may say, is written as the JSON escape that it is read from again.
+        self._file = open(descriptor, "a", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123
         if not self.path.stat().st_size:
             self._write({"settings": self.settings})
         return self
@@ -65,8 +66,9 @@ class Journal:
         try:
             first, *others = [json.loads(line) for line in lines] or [{"settings": self.settings}]
             settings = dict(first["settings"])
-            self.results = {line.pop("key"): line for line in others}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # Two runs that began together have both written the first line.
+            self.results = {line.pop("key"): line for line in others if line != first}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f'"{self.path.name}" is not a file of results to go on from ({type(error).__name__}). Name another '
                 "place for them, or remove the file to begin anew."

@@ -31,14 +31,16 @@ def read_prompts(path: Path, *, system: str | None = None) -> list[Prompt]:
     """The prompts in a JSON-lines file, in its order.
 
     Each line is an object with "question" (or "prompt"), a text, or "messages", a list of objects with "role" and
-    "content"; and, if there are any, "references" (or "reference", "answers", "answer"), a text or a list of texts.
+    "content"; and, if there are any, "references" (or "reference", "answers", "answer"), a text or a list of texts,
+    of which blank ones do not count.
     *system* is put before the messages of each line that has no system message of its own.
 
     Raises:
         InputError: the file cannot be read, has no prompts, or a line is none; the message has the line's number.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Texts in JSON may hold what else `splitlines` takes for the end of a line.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f'The prompts in "{path.name}" cannot be read: {reason}.') from None
@@ -56,7 +58,7 @@ def _prompt(path: Path, number: int, line: str, system: str | None) -> Prompt:
 
     try:
         given: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise refuse("is not JSON") from None
     if not isinstance(given, dict):
         raise refuse('is not a JSON object, such as {"question": "…"}')
@@ -67,13 +69,25 @@ def _prompt(path: Path, number: int, line: str, system: str | None) -> Prompt:
         raise refuse('needs either "question" or "messages"')
     if not _are_messages(messages):
         raise refuse('needs a text for its question, or messages that each have a text for "role" and for "content"')
+    if not _is_text(messages):
+        raise refuse("has half a character, an escape from \\ud800 to \\udfff without its other half")
     if system is not None and all(message["role"] != "system" for message in messages):
         messages = [{"role": "system", "content": system}, *messages]
     references = next((item[name] for name in _REFERENCES if item.get(name) is not None), None)
     listed: list[Any] = [references] if isinstance(references, (str, int, float)) else references or []
     if not isinstance(listed, list) or not all(isinstance(one, (str, int, float)) for one in listed):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refuse("has references that are neither a text nor a list of texts")
-    return Prompt(messages=tuple(messages), references=None if references is None else tuple(map(str, listed)))
+    # Nothing is no answer to compare with.
+    accepted = tuple(text for text in map(str, listed) if text.strip())
+    return Prompt(messages=tuple(messages), references=accepted or None)
+
+
+def _is_text(messages: Any) -> bool:
+    try:
+        json.dumps(messages, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _are_messages(messages: Any) -> bool:
