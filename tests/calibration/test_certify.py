@@ -56,7 +56,7 @@ def test_a_certificate_says_all_it_is_for() -> None:
     assert certificate.certified
     assert certificate.threshold == 0.7  # with six of ten, all of the 18 answers are wrong: more than 5 % of 200
     assert (certificate.edge, certificate.engine) == ("scripted-edge", "ScriptedEngine")
-    assert (certificate.estimator, certificate.samples) == ("disagreement@1(structured@1(text@1))", 10)
+    assert (certificate.estimator, certificate.samples) == (Disagreement().identity, 10)
     assert certificate.sampling == {"temperature": 0.7, "top_p": 0.9}
     assert (certificate.labels, certificate.task, certificate.n) == ("gold", "capitals", N)
     assert certificate.auroc == 1.0
@@ -156,6 +156,12 @@ def test_one_system_message_for_all() -> None:
             ANSWERS,
             Target(kind="cost", value=0.5),
         )
+
+
+def test_the_same_prompt_twice_is_not_two() -> None:
+    """A promise counts the independent items it rests on; copies are refused, saying how many."""
+    with pytest.raises(ConfigurationError, match="199 of the 200 prompts repeat another"):
+        certify(COLLECTION, Disagreement(), [PROMPTS[0]] * N, ANSWERS, Target(kind="cost", value=0.5))
 
 
 def router(certificate: Certificate | Path, **given: Any) -> Router:

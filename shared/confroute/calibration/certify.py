@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -14,8 +15,8 @@ from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.labels import LabelKind
 from confroute.calibration.probability import Beta, Calibrator, Isotonic, Platt, cross_fitted
 from confroute.calibration.prompts import Prompt
-from confroute.calibration.thresholds import Cut, cost_cut, error_cut, harm_cut
-from confroute.errors import CalibrationError, ConfigurationError
+from confroute.calibration.thresholds import Cut, check_promise, cost_cut, error_cut, harm_cut
+from confroute.errors import CalibrationError, ConfigurationError, require
 from confroute.estimators import Estimator
 from confroute.evaluation import auroc, bootstrap_interval
 
@@ -47,7 +48,48 @@ class Certified:
     confidences: list[float]
     held_out: list[float]
     """Each confidence as a calibrator fitted on the other items gives it, which is what to judge the calibrator by; the
-    same as *confidences* without one."""
+    same as *confidences* without one, and where the items are too few, or too much alike, to fit it without some."""
+
+
+def check_plan(
+    prompts: Sequence[Prompt], target: Target, *, labelled: bool, compared: bool, calibrator: CalibratorKind = "none"
+) -> None:
+    """Raises what `certify` would raise whatever the edge answers: ask before it works for hours.
+
+    *labelled* is whether there will be labels of the edge's answers, *compared* whether there will be those of the
+    cloud's, too.
+    """
+    check_promise("The target", target.value, target.delta)
+    templates = {template_hash(prompt.messages) for prompt in prompts}
+    if len(templates) != 1:
+        raise ConfigurationError(
+            f"The prompts have {len(templates)} different system prompts; a certificate is for one. Calibrate each "
+            "kind of prompt on its own."
+        )
+    if repeated := len(prompts) - len({prompt.key for prompt in prompts}):
+        raise ConfigurationError(
+            f"{repeated} of the {len(prompts)} prompts repeat another. A promise counts how many different ones it "
+            "rests on: give each once."
+        )
+    if target.needs_labels and not labelled:
+        raise ConfigurationError(
+            f"A target for {target.kind} needs labels: references in the prompts, or a cloud model to agree with or "
+            "to judge. Only a target for cost needs none."
+        )
+    if target.kind == "regret" and not compared:
+        raise ConfigurationError("A regret needs to know where the cloud is right: references and a cloud model.")
+    if target.kind == "error" and target.delta is None:
+        raise ConfigurationError("The error among kept answers cannot be promised on average; give a delta.")
+    if calibrator == "none":
+        return
+    if not labelled:
+        raise ConfigurationError("A calibrator needs labels. Give the prompts references, or leave the calibrator out.")
+    if calibrator == "isotonic" and target.kind == "error":
+        raise ConfigurationError(
+            "An isotonic calibrator draws its steps by looking at the labels, which the test of the error among kept "
+            "answers must not. Use platt or beta, or another target."
+        )
+    require("sklearn", extra="train", wanted_by="Fitting a calibrator")
 
 
 def certify(
@@ -70,23 +112,23 @@ def certify(
     fitted on the same items, which costs the promise nothing (see `confroute.calibration.thresholds`).
 
     Raises:
-        ConfigurationError: labels are missing for this target, the prompts have different system messages, or an
-            isotonic calibrator is combined with a target on the error among kept answers.
+        ConfigurationError: labels are missing for this target, the prompts have different system messages or repeat
+            each other, or an isotonic calibrator is combined with a target on the error among kept answers.
         CalibrationError: the calibrator cannot be fitted to these labels.
     """
     if not len(prompts) == len(collected) == len(acceptable if acceptable is not None else prompts):
         raise CalibrationError("There must be as many prompts as collected answers and labels.")
-    templates = {template_hash(prompt.messages) for prompt in prompts}
-    if len(templates) != 1:
-        raise ConfigurationError(
-            f"The prompts have {len(templates)} different system prompts; a certificate is for one. Calibrate each "
-            "kind of prompt on its own."
-        )
+    labelled, compared = acceptable is not None, cloud_right is not None
+    check_plan(prompts, target, labelled=labelled, compared=compared, calibrator=calibrator)
     uncertainties = [estimator.estimate(item.evidence).uncertainty if item.evidence else math.nan for item in collected]
-    fit = _fit(calibrator, estimator, acceptable, target)
+    fit = _fit(calibrator, estimator)
     fitted = fit and fit(uncertainties, acceptable or [])
-    held_out = fit and cross_fitted(fit, uncertainties, acceptable or [])
     confidences = [(fitted or estimator).confidence(uncertainty) for uncertainty in uncertainties]
+    held_out = confidences
+    if fit is not None:
+        # Of very few answers of one kind there may be none in a fold; the promise does not rest on this.
+        with suppress(CalibrationError):
+            held_out = cross_fitted(fit, uncertainties, acceptable or [])
     cut = _cut(target, confidences, acceptable, cloud_right)
     area, interval, advice = _signal(collection.edge.model, uncertainties, acceptable)
     if not cut.certified:
@@ -110,7 +152,7 @@ def certify(
         samples=collection.samples if estimator.needs_samples else 0,
         sampling={"temperature": collection.sampling_temperature, "top_p": collection.sampling_top_p},
         answers=answer_settings(collection.options),
-        template=templates.pop(),
+        template=template_hash(prompts[0].messages),
         task=task,
         stopping="exact curtailment",
         calibrator=fitted and fitted.to_dict(),
@@ -125,22 +167,13 @@ def certify(
         cut=cut,
         uncertainties=uncertainties,
         confidences=confidences,
-        held_out=held_out or confidences,
+        held_out=held_out,
     )
 
 
-def _fit(
-    kind: CalibratorKind, estimator: Estimator, acceptable: Sequence[bool] | None, target: Target
-) -> Callable[[Sequence[float], Sequence[bool]], Calibrator] | None:
+def _fit(kind: CalibratorKind, estimator: Estimator) -> Callable[[Sequence[float], Sequence[bool]], Calibrator] | None:
     if kind == "none":
         return None
-    if acceptable is None:
-        raise ConfigurationError("A calibrator needs labels. Give the prompts references, or leave the calibrator out.")
-    if kind == "isotonic" and target.kind == "error":
-        raise ConfigurationError(
-            "An isotonic calibrator draws its steps by looking at the labels, which the test of the error among kept "
-            "answers must not. Use platt or beta, or another target."
-        )
     unit: Literal["nats", "share"] = "share" if estimator.unit == "share" else "nats"
     return {"platt": Platt.fit, "beta": partial(Beta.fit, unit=unit), "isotonic": Isotonic.fit}[kind]
 
@@ -153,20 +186,11 @@ def _cut(
 ) -> Cut:
     if target.kind == "cost":
         return cost_cut(confidences, target.value, target.delta)
-    if acceptable is None:
-        raise ConfigurationError(
-            f"A target for {target.kind} needs labels: references in the prompts, or a cloud model to agree with or "
-            "to judge. Only a target for cost needs none."
-        )
-    losses = [not good for good in acceptable]
-    if target.kind == "error":
-        if target.delta is None:
-            raise ConfigurationError("The error among kept answers cannot be promised on average; give a delta.")
+    losses = [not good for good in acceptable or ()]
+    if target.kind == "error" and target.delta is not None:
         return error_cut(confidences, losses, target.value, target.delta)
     if target.kind == "regret":
-        if cloud_right is None:
-            raise ConfigurationError("A regret needs to know where the cloud is right: references and a cloud model.")
-        losses = [lossy and right for lossy, right in zip(losses, cloud_right, strict=True)]
+        losses = [lossy and right for lossy, right in zip(losses, cloud_right or (), strict=True)]
     if target.delta is None:
         return harm_cut(confidences, losses, target.value, method="crc")
     return harm_cut(confidences, losses, target.value, target.delta)

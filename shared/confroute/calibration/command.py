@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from confroute.calibration.certificate import Certificate, Kind
-from confroute.calibration.certify import Certified, Target, certify
+from confroute.calibration.certify import Certified, Target, certify, check_plan
 from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by_references
 from confroute.calibration.prompts import Prompt, read_prompts
@@ -92,7 +94,12 @@ def calibrate(
     """
     require("scipy", extra="train", wanted_by="confroute calibrate")
     wanted = _target(target, delta)
-    asked = read_prompts(prompts, system=system)
+    asked = _distinct(read_prompts(prompts, system=system))
+    cloud = _cloud(wanted, labels, asked)
+    labelled = cloud is not None or _are_gold(labels, asked)
+    check_plan(asked, wanted, labelled=labelled, compared=cloud is not None, calibrator=calibrator.value)
+    if labelled:
+        require("matplotlib", extra="train", wanted_by="The plots of confroute calibrate")
     measure = named_estimator(estimator)
     collection = Collection(
         edge=resolve_edge(edge, engine=engine),
@@ -101,10 +108,11 @@ def calibrate(
         # The same prompts give the same certificate again.
         options=SamplingOptions(max_tokens=max_tokens, seed=0),
     )
-    cloud = _cloud(wanted, labels, asked)
     try:
-        collected = _watched("asking the edge", collection.gather(asked, out / "answers.jsonl"), asked, quiet=as_json)
-        acceptable, cloud_right, kind = _labelled(labels, wanted, asked, collected, cloud, out, quiet=as_json)
+        with _written(out):
+            answers = collection.gather(asked, out / "answers.jsonl")
+            collected = _watched("asking the edge", answers, asked, quiet=as_json)
+            acceptable, cloud_right, kind = _labelled(labels, wanted, asked, collected, cloud, out, quiet=as_json)
     except KeyboardInterrupt:
         Console(stderr=True).print("Interrupted. The same command goes on from here.", style="yellow")
         raise typer.Exit(130) from None
@@ -121,15 +129,37 @@ def calibrate(
         task=task,
     )
     path = out / "certificate.json"
-    made.certificate.save(path)
-    plots = _plots(made, acceptable, cloud_right, out)
+    with _written(out):
+        made.certificate.save(path)
+        plots = _plots(made, acceptable, cloud_right, out)
     if as_json:
         typer.echo(json.dumps(made.certificate.to_dict(), indent=1))
         return
     _show(made.certificate, acceptable, collected)
     console = Console()
-    console.print(f"Written: {path}" + "".join(f", {plot.name}" for plot in plots), highlight=False)
-    console.print(f'Use it: Router(certificate="{path}"), or certificate= of the LangChain or LlamaIndex model.\n')
+    console.print(f"Written: {escape(str(path))}" + "".join(f", {plot.name}" for plot in plots), highlight=False)
+    use = f'Use it: Router(certificate="{path}"), or certificate= of the LangChain or LlamaIndex model.\n'
+    console.print(escape(use))
+
+
+@contextmanager
+def _written(out: Path) -> Generator[None]:
+    """Says so where the folder takes no files. What models raise is no OSError here any more."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f'The folder "{out}" cannot be written to: {error.strerror}.') from None
+
+
+def _distinct(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Each prompt once: asked again, the same one adds nothing that a promise could rest on."""
+    first: dict[str, Prompt] = {}
+    for prompt in prompts:
+        first.setdefault(prompt.key, prompt)
+    if repeated := len(prompts) - len(first):
+        told = f"{repeated} of {len(prompts)} prompts repeat another and are left out."
+        Console(stderr=True).print(told, style="yellow", highlight=False)
+    return list(first.values())
 
 
 def _target(text: str, delta: float) -> Target:
@@ -179,6 +209,12 @@ def _cloud(target: Target, labels: Labels, prompts: Sequence[Prompt]) -> CloudMo
     return CloudModel(name=openai_model(), ask=ask)
 
 
+def _are_gold(labels: Labels, prompts: Sequence[Prompt]) -> bool:
+    """Whether the labels come from the references."""
+    referenced = all(prompt.references is not None for prompt in prompts)
+    return labels is Labels.gold or (labels is Labels.auto and referenced)
+
+
 def _labelled(
     labels: Labels,
     target: Target,
@@ -190,10 +226,9 @@ def _labelled(
     quiet: bool,
 ) -> tuple[list[bool] | None, list[bool] | None, Any]:
     """Whether each of the edge's answers is acceptable, whether the cloud's is right, and the kind of the labels."""
-    referenced = all(prompt.references is not None for prompt in prompts)
-    kind = labels
-    if labels is Labels.auto:
-        kind = Labels.gold if referenced else Labels.agreement
+    kind = Labels.agreement if labels is Labels.auto else labels
+    if _are_gold(labels, prompts):
+        kind = Labels.gold
     answers: list[str] | None = None
     if cloud is not None and (kind is Labels.agreement or target.kind == "regret"):
         shadow = cloud.answers(prompts, out / "cloud.jsonl")
@@ -230,7 +265,6 @@ def _plots(
 ) -> list[Path]:
     if acceptable is None or len(set(acceptable)) < 2:
         return []
-    require("matplotlib", extra="train", wanted_by="The plots of confroute calibrate")
     from confroute.calibration.plots import plot_cost_quality, plot_reliability, plot_risk_coverage
 
     paths = [out / name for name in ("cost_quality.svg", "reliability.svg", "risk_coverage.svg")]
@@ -253,7 +287,11 @@ def _show(certificate: Certificate, acceptable: Sequence[bool] | None, collected
     table = Table(
         title="Certificate" if certificate.certified else "NOT certified", title_justify="left", show_header=False
     )
-    add: Callable[[str, str], None] = table.add_row
+
+    def add(name: str, value: str) -> None:
+        # A name may hold brackets, which are no markup.
+        table.add_row(name, escape(value))
+
     add("promise", f"{risks[certificate.kind]} at most {certificate.target:.1%}")
     sure = "on average" if certificate.delta is None else f"with probability {1 - certificate.delta:.0%}"
     add("bound", f"{certificate.bound:.1%} {sure} ({certificate.method}, n = {certificate.n})")
@@ -277,4 +315,4 @@ def _show(certificate: Certificate, acceptable: Sequence[bool] | None, collected
     console = Console()
     console.print(table)
     if certificate.advice:
-        console.print(certificate.advice, style="yellow", highlight=False)
+        console.print(certificate.advice, style="yellow", highlight=False, markup=False)

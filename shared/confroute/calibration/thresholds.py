@@ -70,7 +70,7 @@ def cost_cut(confidences: Sequence[float], budget: float, delta: float | None = 
     >>> cost_cut([i / 100 for i in range(100)], budget=0.3, delta=None).threshold
     0.29
     """
-    _check("budget", budget, delta)
+    check_promise("budget", budget, delta)
     require("scipy", extra="train", wanted_by="Calibration")
     n = len(confidences)
     ordered = sorted(_ranked(confidences))
@@ -121,7 +121,7 @@ def harm_cut(
     """
     if method not in ("rcps", "crc"):
         raise ConfigurationError(f'method must be "rcps" or "crc", not {method!r}.')
-    _check("target", target, delta)
+    check_promise("target", target, delta)
     require("scipy", extra="train", wanted_by="Calibration")
     level = delta if method == "rcps" else None
     n, allowed = len(confidences), _allowed(len(confidences), target, level)
@@ -169,7 +169,7 @@ def error_cut(
     None where not even the most confident *least_kept* can be certified, which is the honest result of an edge model
     with little signal: at an error rate m, at least (m - target) / (1 - target) must be escalated by anyone.
     """
-    _check("target", target, delta)
+    check_promise("target", target, delta)
     if grid < 1 or not 0 < least_kept <= 1:
         raise ConfigurationError(f"grid must be at least 1 and least_kept in (0, 1], not {grid!r} and {least_kept!r}.")
     require("scipy", extra="train", wanted_by="Calibration")
@@ -211,7 +211,7 @@ def labels_needed(target: float, delta: float | None = 0.1) -> int:
     >>> labels_needed(0.05), labels_needed(0.05, delta=0.05), labels_needed(0.05, delta=None)
     (45, 59, 19)
     """
-    _check("target", target, delta)
+    check_promise("target", target, delta)
     exact = 1 / target - 1 if delta is None else math.log(delta) / math.log1p(-target)
     # Rounded, so that 19.000000000000004 is not 20.
     return max(1, math.ceil(round(exact, 9)))
@@ -286,7 +286,8 @@ def _ranked(confidences: Sequence[float]) -> list[float]:
     return [-math.inf if math.isnan(confidence) else confidence for confidence in confidences]
 
 
-def _check(name: str, target: float, delta: float | None) -> None:
+def check_promise(name: str, target: float, delta: float | None) -> None:
+    """Raises ConfigurationError unless there are such numbers to promise; *name* is what the caller calls *target*."""
     if not 0 < target < 1:
         raise ConfigurationError(f"{name} must be between 0 and 1, not {target!r}.")
     if delta is not None and not 0 < delta < 1:

@@ -1,0 +1,134 @@
+"""What `confroute calibrate` refuses before it asks the edge anything, and what it shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+pytest.importorskip("scipy")
+pytest.importorskip("sklearn")
+pytest.importorskip("matplotlib")
+
+from confroute import Generation, SamplingOptions, errors
+from confroute.calibration import command
+from confroute.calibration.certificate import Certificate
+from confroute.cli import app
+from confroute.errors import ConfrouteError
+from confroute.records import Message, question_of
+from confroute.testing import says
+
+WRONG = {"question": "0?", "references": ["Oslo"]}
+
+
+class Lima:
+    """Answers Lima to all, and draws more of it the higher the number in the question."""
+
+    model = "[/m]"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+        self.asked += 1
+        agreeing = 1 if n == 1 else sum(map(ord, question_of(messages))) % (n + 1)
+        samples = ["Lima" if i < agreeing else f"x{i}" for i in range(n)]
+        return Generation(samples=tuple(map(says, samples)), input_tokens=3)
+
+
+@pytest.fixture
+def edge(monkeypatch: pytest.MonkeyPatch) -> Lima:
+    engine = Lima()
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    def resolved(*_: object, **__: object) -> Lima:
+        return engine
+
+    monkeypatch.setattr(command, "resolve_edge", resolved)
+    return engine
+
+
+def asked(n: int = 40, *, references: bool = True, **more: Any) -> list[dict[str, Any]]:
+    return [{"question": f"{i}?", **({"references": ["Lima"]} if references else {}), **more} for i in range(n)]
+
+
+def calibrate(tmp_path: Path, items: Sequence[dict[str, Any]], *arguments: str) -> Result:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+    out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
+    return CliRunner().invoke(app, ["calibrate", str(file), "--samples", "4", *out, *arguments])
+
+
+TWO_SYSTEMS = [
+    {"messages": [{"role": "system", "content": str(i % 2)}, {"role": "user", "content": f"{i}?"}]} for i in range(40)
+]
+
+
+@pytest.mark.parametrize(
+    ("items", "arguments", "message"),
+    [
+        (asked(), ["--delta", "1"], "delta must be between 0 and 1"),
+        (asked(), ["--delta", "0", "--target", "error=0.1"], "on average"),
+        (asked(), ["--calibrator", "isotonic", "--target", "error=0.1"], "isotonic"),
+        (asked(references=False), ["--calibrator", "platt", "--target", "cost=0.5"], "needs labels"),
+        (TWO_SYSTEMS, ["--target", "cost=0.5"], "2 different system prompts"),
+    ],
+)
+def test_what_can_never_work_is_told_first(
+    tmp_path: Path, edge: Lima, items: Any, arguments: list[str], message: str
+) -> None:
+    """A setting that no answers of the edge could save costs none of them."""
+    result = calibrate(tmp_path, items, *arguments)
+    assert isinstance(result.exception, ConfrouteError)
+    assert message in str(result.exception)
+    assert edge.asked == 0
+
+
+@pytest.mark.parametrize(("absent", "arguments"), [("matplotlib", []), ("sklearn", ["--calibrator", "platt"])])
+def test_a_missing_package_is_told_first(
+    tmp_path: Path, edge: Lima, monkeypatch: pytest.MonkeyPatch, absent: str, arguments: list[str]
+) -> None:
+    """What is needed after the edge was asked is looked for before."""
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == absent else find_spec(name))  # type: ignore[arg-type]
+    result = calibrate(tmp_path, asked(), *arguments)
+    assert f'package "{absent}"' in str(result.exception)
+    assert edge.asked == 0
+
+
+@pytest.mark.parametrize("out", ["prompts.jsonl/x", "/proc/absent"])
+def test_a_folder_that_takes_no_files_is_told_first(tmp_path: Path, edge: Lima, out: str) -> None:
+    """One clear error before the edge is asked."""
+    result = calibrate(tmp_path, asked(), "--out", str(tmp_path / out))
+    assert isinstance(result.exception, ConfrouteError)
+    assert "cannot be written" in str(result.exception)
+    assert edge.asked == 0
+
+
+def test_one_wrong_answer_is_enough_for_a_calibrator(tmp_path: Path, edge: Lima) -> None:
+    """Where the answers of one kind are too few to be held out, the curve is drawn on what was fitted."""
+    result = calibrate(tmp_path, [WRONG, *asked(300)[1:]], "--calibrator", "platt", "--target", "harm=0.1")
+    assert result.exit_code == 0, result.exception
+    made = Certificate.load(tmp_path / "out" / "certificate.json")
+    assert made.calibrator is not None
+    assert edge.asked == 600
+
+
+def test_a_prompt_counts_once(tmp_path: Path, edge: Lima) -> None:
+    """Copies of a prompt are left out, and how many is said; JSON on stdout stays JSON."""
+    result = calibrate(tmp_path, [*asked(20), *asked(19)], "--target", "cost=0.5", "--json")
+    assert "19 of 39 prompts repeat another" in result.stderr
+    assert json.loads(result.stdout)["n"] == 20
+
+
+@pytest.mark.parametrize("task", ["[/x]", "[legal]"])
+def test_brackets_in_names_are_no_markup(tmp_path: Path, edge: Lima, task: str) -> None:
+    """A task and a model are shown as they are called."""
+    result = calibrate(tmp_path, asked(), "--target", "cost=0.5", "--task", task)
+    assert result.exit_code == 0, result.exception
+    assert task in result.stdout
+    assert edge.model in result.stdout
