@@ -4,68 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 
 from confroute.contract import Tokens
 from confroute.errors import ConfigurationError, require
 from confroute.steps import Call
 from confroute_langchain.ambient import NestedSource, nested
-from confroute_langchain.runs import Manager, Run
+from confroute_langchain.bound import Bound, Manager
+from confroute_langchain.runs import Run
+from confroute_langchain.tools import given
 
 
-def resolve_cloud(cloud: object) -> Runnable[Any, Any]:
+def resolve_cloud(cloud: object) -> Bound:
     """*cloud* itself, or the model that langchain's `init_chat_model` makes of a string such as "openai:gpt-5"."""
     if isinstance(cloud, str):
-        require("langchain", extra="init", wanted_by=f'cloud="{cloud}" (a string is read by init_chat_model)')
+        # Not quoted, here or below: a key may stand in a model's place.
+        require("langchain", extra="init", wanted_by="a string as cloud, which init_chat_model reads,")
         from langchain.chat_models import init_chat_model
 
         try:
-            return init_chat_model(cloud)
+            cloud = init_chat_model(cloud)
         except Exception as error:
-            # Its text may show what it was given, a key included.
             raise ConfigurationError(
-                f'The cloud model "{cloud}" could not be created ({type(error).__name__}). Check its name '
+                f"The cloud model of this name could not be created ({type(error).__name__}). Check its name "
                 '("provider:model"), that the provider\'s package is installed (openai: pip install langchain-openai) '
                 "and that its API key is set in the environment (openai: OPENAI_API_KEY)."
-            ) from error
-    if isinstance(_unbound(cloud), BaseChatModel):
-        return cast("Runnable[Any, Any]", cloud)
+            ) from None
+    if (bound := Bound.of(cloud)) is not None:
+        return bound
     raise ConfigurationError(
         f"cloud must be a LangChain chat model or a string for init_chat_model, not {type(cloud).__name__}. "
         'For example: cloud=ChatOpenAI(model="gpt-5-mini"), or cloud="openai:gpt-5-mini".'
     )
 
 
-def cloud_name(cloud: Runnable[Any, Any]) -> str:
-    """The model's own name, or its class."""
-    model = _unbound(cloud)
-    for attribute in ("model_name", "model", "model_id"):
-        if isinstance(name := getattr(model, attribute, None), str) and name:
-            return name
-    return type(model).__name__
-
-
-def chat_model_of(cloud: Runnable[Any, Any]) -> BaseChatModel:
-    """The chat model within what `bind` made of it."""
-    return cast("BaseChatModel", _unbound(cloud))
-
-
-def _unbound(cloud: object) -> object:
-    while isinstance(cloud, RunnableBinding):
-        cloud = cast("RunnableBinding[Any, Any]", cloud).bound
-    return cloud
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudCall:
     """One request to the cloud: the caller's own message objects, their stop strings and keyword arguments."""
 
-    cloud: Runnable[Any, Any]
+    cloud: Bound
     messages: Sequence[BaseMessage]
     stop: list[str] | None
     kwargs: Mapping[str, Any]
@@ -73,7 +54,7 @@ class CloudCall:
 
     @property
     def model(self) -> str:
-        return cloud_name(self.cloud)
+        return self.cloud.name
 
     def invoke(self) -> Call:
         model, arguments = self._bound()
@@ -105,28 +86,19 @@ class CloudCall:
     def _input(self) -> list[BaseMessage]:
         return list(self.messages)
 
-    # LangChain re-parents the callbacks of a RunnableBinding that runs inside a chain to that chain. So the model
-    # itself is called, with the arguments bound to it.
-    def _bound(self) -> tuple[BaseChatModel, dict[str, Any]]:
+    def _bound(self) -> tuple[Runnable[Any, Any], dict[str, Any]]:
         """The model and its arguments; those of the call prevail over those bound to it."""
-        model, arguments = chat_model_of(self.cloud), dict(self.kwargs)
-        if tools := arguments.get("tools"):
+        model: Runnable[Any, Any] = self.cloud.model
+        arguments = dict(self.kwargs)
+        if (tools := given(arguments.get("tools"))) is not None:
             del arguments["tools"]
             if arguments.get("tool_choice", ...) is None:
                 del arguments["tool_choice"]
-            with_tools = model.bind_tools(tools, **arguments)
-            model, arguments = chat_model_of(with_tools), bound_arguments(with_tools)
+            with_tools: Runnable[Any, Any] = self.cloud.model.bind_tools(tools, **arguments)
+            bound = Bound.of(with_tools)
+            model, arguments = (bound.model, dict(bound.arguments)) if bound else (with_tools, {})
         stop = {"stop": self.stop} if self.stop else {}
-        return model, {**bound_arguments(self.cloud), **arguments, **stop}
+        return model, {**self.cloud.arguments, **arguments, **stop}
 
     def _config(self, manager_class: type[Manager]) -> RunnableConfig:
-        return {"callbacks": self.run.child("cloud", manager_class)} if self.run else {}
-
-
-def bound_arguments(cloud: object) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    while isinstance(cloud, RunnableBinding):
-        binding = cast("RunnableBinding[Any, Any]", cloud)
-        arguments = {**binding.kwargs, **arguments}
-        cloud = binding.bound
-    return arguments
+        return self.cloud.config(self.run.child("cloud", manager_class)) if self.run else {}

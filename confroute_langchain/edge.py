@@ -15,7 +15,7 @@ from confroute.edge.choices import read_choice
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions
 from confroute_langchain.ambient import unheard
-from confroute_langchain.cloud import bound_arguments, chat_model_of, cloud_name
+from confroute_langchain.bound import Bound
 
 
 class ChatModelEdge(BorrowedModel[BaseChatModel]):
@@ -26,12 +26,13 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
     tools = True
 
     def __init__(self, model: Runnable[Any, Any]) -> None:
-        chat_model = chat_model_of(model)
-        if not isinstance(chat_model, BaseChatModel):  # pyright: ignore[reportUnnecessaryIsInstance]
+        bound = Bound.of(model)
+        if bound is None:
             raise ConfigurationError(
-                f"edge must be a chat model, an engine, or a model's name, not {type(chat_model).__name__}."
+                f"edge must be a chat model, an engine, or a model's name, not {type(model).__name__}."
             )
-        super().__init__(chat_model, cloud_name(model), bound_arguments(model))
+        super().__init__(bound.model, bound.name, bound.arguments)
+        self.bound = bound
 
     def ask(
         self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
@@ -53,9 +54,10 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
             return {}
         choice = {"tool_choice": "any"} if options.must_call else {}
         try:
-            return bound_arguments(model.bind_tools([dict(tool) for tool in options.tools], **choice))
+            bound = Bound.of(model.bind_tools([dict(tool) for tool in options.tools], **choice))
         except NotImplementedError as error:
             raise UnsupportedRequestError(f'"{self.model}" calls no tools.') from error
+        return dict(bound.arguments) if bound else {}
 
     def isolation(self) -> Mapping[str, Any]:
         return {"cache": False, "callbacks": None}

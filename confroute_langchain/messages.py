@@ -10,7 +10,6 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall, convert_to_openai_messages
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 
-from confroute.arguments import obstacle
 from confroute.contract import Answer
 from confroute.records import ConfidenceRecord, Message, Sample
 
@@ -27,7 +26,7 @@ _OF_TOOLS = ("tool_calls", "tool_call_id")
 
 def read(messages: Sequence[BaseMessage]) -> list[Message]:
     """The messages in OpenAI's form, of their content the text only; what is not text is left out (see
-    `unsupported`)."""
+    `is_readable`)."""
     if all(type(message.content) is str and message.type in _PLAIN for message in messages):
         # As below, in less time.
         return [{"role": _PLAIN[message.type], "content": message.content} for message in messages]
@@ -43,15 +42,12 @@ def read(messages: Sequence[BaseMessage]) -> list[Message]:
     ]
 
 
-def unsupported(messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> str | None:
-    """What in this request the edge cannot do, or None."""
-    if named := obstacle(kwargs):
-        return named
-    for message in messages:
-        readable = (*_READABLE, *_CALL_BLOCKS) if isinstance(message, AIMessage) else _READABLE
-        if isinstance(message.content, list) and any(_block_type(block) not in readable for block in message.content):
-            return "content other than text"
-    return None
+def is_readable(message: BaseMessage) -> bool:
+    """Whether nothing of its content would be left out."""
+    if not isinstance(message.content, list):
+        return True
+    readable = (*_READABLE, *_CALL_BLOCKS) if isinstance(message, AIMessage) else _READABLE
+    return all(_block_type(block) in readable for block in message.content)
 
 
 def edge_message(sample: Sample, record: ConfidenceRecord) -> AIMessage:

@@ -6,27 +6,20 @@ LangChain gives a chat model's `_generate` its run manager, but its `_stream` no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import (
-    AsyncCallbackManager,
-    BaseCallbackHandler,
-    BaseCallbackManager,
-    CallbackManager,
-)
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.callbacks.manager import BaseRunManager, ahandle_event, handle_event
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig, ensure_config
-from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.utils.uuid import uuid7
 
 from confroute.records import ConfidenceRecord
 from confroute.steps import Call
 from confroute_langchain.ambient import TRACERS
+from confroute_langchain.bound import Manager
 from confroute_langchain.messages import METADATA_KEY
-
-Manager = TypeVar("Manager", CallbackManager, AsyncCallbackManager)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +78,6 @@ class Run:
             reports_tokens=False,
         )
         return run, {**config, "run_id": run_id, "callbacks": manager}
-
-    @property
-    def wants_tokens(self) -> bool:
-        """Whether a consumer such as `astream_events` listens for tokens while `invoke` runs."""
-        return any(isinstance(handler, _StreamingCallbackHandler) for handler in self.handlers)
 
     def announce(self, record: ConfidenceRecord) -> Call:
         """The step that sends the record as the custom event ``confidence_routing`` of this run."""

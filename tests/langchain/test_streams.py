@@ -17,7 +17,9 @@ WRONG = {"name": "add", "args": "a = 1", "id": "2", "error": None, "type": "inva
 @pytest.mark.parametrize("disabled", [True, "tool_calling"])
 def test_a_cloud_that_does_not_stream_answers_in_one_piece(ask: Any, disabled: Any) -> None:
     """Where LangChain streams the cloud's whole answer, ours has its text, metadata and usage."""
-    model = routed(ScriptedCloud(disable_streaming=disabled)).bind(tools=[{"type": "unknown"}])
+    model = routed(ScriptedCloud(disable_streaming=disabled)).bind(
+        tools=[{"type": "function", "function": {"name": "add"}}]
+    )
     answer = ask(model, UNSURE)
     assert answer.text == "The cloud knows it"
     assert answer.response_metadata["model_name"] == "scripted-cloud"
