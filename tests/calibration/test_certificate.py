@@ -223,6 +223,26 @@ def test_another_setup_is_refused_with_both_values(what: str, value: Any) -> Non
     assert "secret" not in text
 
 
+def test_other_weights_of_the_same_name_are_refused() -> None:
+    """Where both sides know which file it is; an older certificate, or an engine without a file, is not compared."""
+    known = made(weights="0123456789abcdef")
+    assert known.id != made().id
+    assert Certificate.from_dict(json.loads(json.dumps(known.to_dict()))) == known
+    known.check(**SETUP, weights="0123456789abcdef")
+    known.check(**SETUP)
+    made().check(**SETUP, weights="0123456789abcdef")
+    with pytest.raises(ConfigurationError, match="weights '0123456789abcdef', now 'fedcba9876543210'"):
+        known.check(**SETUP, weights="fedcba9876543210")
+
+
+def test_files_of_before_there_were_weights_are_read() -> None:
+    """They name none, and have the id that they had."""
+    older = made().to_dict()
+    assert "weights" not in older
+    assert older["id"] == "3ded753a923b"
+    assert Certificate.from_dict(older) == made()
+
+
 def test_all_differences_are_listed_at_once() -> None:
     """Nobody has to fix one to hear of the next."""
     with pytest.raises(ConfigurationError, match=r"(?s)edge model.*estimator.*samples"):

@@ -164,6 +164,19 @@ def test_the_same_prompt_twice_is_not_two() -> None:
         certify(COLLECTION, Disagreement(), [PROMPTS[0]] * N, ANSWERS, Target(kind="cost", value=0.5))
 
 
+def test_a_certificate_names_the_file_of_the_weights(tmp_path: Path) -> None:
+    """Where the edge has one; two files of one name make two certificates."""
+    edge = ScriptedEngine({})
+    edge.path = tmp_path / "model.gguf"  # type: ignore[attr-defined]
+    found: set[str | None] = {made().weights}
+    for content in (b"GGUF one", b"GGUF two"):
+        (tmp_path / "model.gguf").write_bytes(content)
+        collection, cost = replace(COLLECTION, edge=edge), Target(kind="cost", value=0.5)
+        found.add(certify(collection, Disagreement(), PROMPTS, ANSWERS, cost).certificate.weights)
+    assert None in found
+    assert len(found) == 3
+
+
 def router(certificate: Certificate | Path, **given: Any) -> Router:
     return Router(ENGINE, **{"certificate": certificate, **given})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,6 +119,25 @@ def test_other_settings_are_refused(tmp_path: Path, other: Collection) -> None:
     list(collection().gather(PROMPTS[:1], path))
     with pytest.raises(InputError, match="other settings"):
         list(other.gather(PROMPTS, path))
+
+
+def test_another_file_of_the_same_name_is_another_edge(tmp_path: Path) -> None:
+    """Answers of one model are not gone on with by another of its name; those of an older version, which did not tell
+    them apart, are."""
+    path = tmp_path / "answers.jsonl"
+    list(collection().gather(PROMPTS[:1], path))
+    lines = path.read_text(encoding="utf-8").split("\n")
+    older = json.loads(lines[0])
+    assert older["settings"].pop("weights") is None
+    path.write_text("\n".join([json.dumps(older), *lines[1:]]), encoding="utf-8")
+    edge = engine()
+    edge.path = tmp_path / "model.gguf"  # type: ignore[attr-defined]
+    (tmp_path / "model.gguf").write_bytes(b"GGUF one")
+    assert len(list(collection(edge=edge).gather(PROMPTS[:2], path))) == 2
+    list(collection(edge=edge).gather(PROMPTS[:1], tmp_path / "new.jsonl"))
+    (tmp_path / "model.gguf").write_bytes(b"GGUF two")
+    with pytest.raises(InputError, match=r"other settings \(weights\)"):
+        list(collection(edge=edge).gather(PROMPTS[:2], tmp_path / "new.jsonl"))
 
 
 def test_a_setting_that_fails_everywhere_is_raised(tmp_path: Path) -> None:

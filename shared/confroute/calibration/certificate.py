@@ -73,6 +73,8 @@ class Certificate:
     labels_needed: int | None = None
     """How many calibration items would have certified the target, where these did not; None if more cannot help."""
     advice: str | None = None
+    weights: str | None = None
+    """`confroute.edge.weights.weights_of` the edge; None where its weights are no file, and in older certificates."""
 
     def __post_init__(self) -> None:
         if wrong := _faults(self):
@@ -105,7 +107,7 @@ class Certificate:
             )
         content = {key: value for key, value in values.items() if key not in ("format", "id")}
         names = {field.name for field in fields(cls)}
-        missing, unknown = sorted(names - content.keys()), sorted(content.keys() - names)
+        missing, unknown = sorted(names - content.keys() - _LATER), sorted(content.keys() - names)
         if missing or unknown:
             faults = [
                 f"{word} {', '.join(which)}" for word, which in (("lacks", missing), ("has unknown", unknown)) if which
@@ -175,11 +177,12 @@ class Certificate:
         sampling: Mapping[str, float],
         template: str | None = None,
         task: str | None = None,
+        weights: str | None = None,
     ) -> None:
         """Raises ConfigurationError, with every difference, where the setup is not the one the certificate is for.
 
-        *template* (a `template_hash`) and *task* are compared unless None, which a caller gives who cannot know them
-        yet."""
+        *template* (a `template_hash`), *task* and *weights* are compared unless None, which a caller gives who cannot
+        know them yet; *weights* only where the certificate names some, too."""
         pairs: list[tuple[str, object, object]] = [
             ("edge model", self.edge, edge),
             ("engine", self.engine, engine),
@@ -188,6 +191,7 @@ class Certificate:
             ("sampling", dict(sorted(self.sampling.items())), dict(sorted(sampling.items()))),
             ("system messages' hash", self.template, self.template if template is None else template),
             ("task", self.task, self.task if task is None else task),
+            ("weights", self.weights, self.weights if None in (self.weights, weights) else weights),
         ]
         differences = [f"{what} {made!r}, now {now!r}" for what, made, now in pairs if made != now]
         if differences:
@@ -243,6 +247,8 @@ def auroc_advice(edge: str, auroc: float, interval: tuple[float, float]) -> str 
 
 def _content(certificate: Certificate) -> dict[str, Any]:
     values = {field.name: getattr(certificate, field.name) for field in fields(Certificate)}
+    # Left out where they are not known, so that older certificates keep their ids.
+    values = {name: value for name, value in values.items() if not (name in _LATER and value is None)}
     # Mappings as dicts and tuples as lists, as they come back from JSON.
     return {name: _plain(value) for name, value in values.items()}
 
@@ -276,7 +282,10 @@ def _faults(made: Certificate) -> list[str]:
     return [f"{name} is {value!r}" for name, value in values.items() if not holds(name)]
 
 
-_OPTIONAL = frozenset("delta threshold task calibrator labels auroc auroc_interval labels_needed advice".split())
+_OPTIONAL = frozenset(
+    "delta threshold task calibrator labels auroc auroc_interval labels_needed advice weights".split()
+)
+_LATER = frozenset({"weights"})
 _CHOICES: dict[str, tuple[str, ...]] = {
     "kind": get_args(Kind),
     "method": get_args(CutMethod),

@@ -16,6 +16,7 @@ from confroute.calibration.labels import LabelKind
 from confroute.calibration.probability import Beta, Calibrator, Isotonic, Platt, cross_fitted
 from confroute.calibration.prompts import Prompt
 from confroute.calibration.thresholds import Cut, check_promise, cost_cut, error_cut, harm_cut
+from confroute.edge.weights import weights_of
 from confroute.errors import CalibrationError, ConfigurationError, require
 from confroute.estimators import Estimator
 from confroute.evaluation import auroc, bootstrap_interval
@@ -161,6 +162,7 @@ def certify(
         auroc_interval=interval,
         labels_needed=cut.labels_needed,
         advice=advice,
+        weights=weights_of(collection.edge),
     )
     return Certified(
         certificate=certificate,

@@ -10,6 +10,7 @@ from typing import Any
 from confroute.calibration.journal import Journal
 from confroute.calibration.prompts import Prompt
 from confroute.edge import EdgeEngine
+from confroute.edge.weights import weights_of
 from confroute.errors import (
     ConfigurationError,
     ContextLengthError,
@@ -83,7 +84,8 @@ class Collection:
             InputError: *path* was made with other settings, or is no such file.
             ModelError: the edge answers nothing any more.
         """
-        with Journal(path, settings=self.settings) as journal:
+        settings = {**self.settings, "weights": weights_of(self.edge)}
+        with Journal(path, settings=settings, later={"weights"}) as journal:
             failures = 0
             for prompt in prompts:
                 known = journal.results.get(prompt.key)

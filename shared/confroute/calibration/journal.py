@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -15,8 +15,9 @@ from confroute.errors import InputError
 class Journal:
     """Results by key, each in the file before it is used, so that a run that is killed loses at most the one it was at.
 
-    The first line holds the *settings* that the results were made with; a file made with others is refused. The file
-    may hold prompts and answers in plain text and is readable by its owner only.
+    The first line holds the *settings* that the results were made with; a file made with others is refused, but for
+    the *later* ones, which a file of an older version does not name. The file may hold prompts and answers in plain
+    text and is readable by its owner only.
 
         with Journal(path, settings={"edge": "smollm2-135m"}) as journal:
             if key not in journal.results:
@@ -26,9 +27,10 @@ class Journal:
         InputError: the file was made with other settings, or is no such file.
     """
 
-    def __init__(self, path: Path, *, settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, *, settings: Mapping[str, Any], later: Collection[str] = ()) -> None:
         self.path = path
         self.settings = json.loads(json.dumps(settings))
+        self.later = later
         self.results: dict[str, dict[str, Any]] = {}
         self._file: TextIO | None = None
 
@@ -65,7 +67,7 @@ class Journal:
             self.path.write_bytes(b"".join(line + b"\n" for line in lines))
         try:
             first, *others = [json.loads(line) for line in lines] or [{"settings": self.settings}]
-            settings = dict(first["settings"])
+            settings = {**{name: self.settings[name] for name in self.later}, **first["settings"]}
             # Two runs that began together have both written the first line.
             self.results = {line.pop("key"): line for line in others if line != first}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
