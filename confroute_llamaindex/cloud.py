@@ -4,28 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.llms import LLM
 from llama_index.core.llms.structured_llm import StructuredLLM
+from llama_index.core.prompts import BasePromptTemplate
+from pydantic import BaseModel
 
 from confroute.contract import Tokens
 from confroute.steps import Call, Source
 
-# OpenAI's names, and those of Anthropic's own API.
-_INPUT = ("prompt_tokens", "input_tokens")
-_OUTPUT = ("completion_tokens", "output_tokens")
+# As OpenAI, Anthropic, Gemini and Bedrock name them.
+_INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count", "inputTokens")
+_OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count", "outputTokens")
+
+
+@dataclass(frozen=True)
+class ObjectPrompt:
+    """What a caller gives who wants an object of a class."""
+
+    output_cls: type[BaseModel]
+    prompt: BasePromptTemplate
+    prompt_args: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class LlamaIndexCloud:
-    """*llm* gets the caller's own message objects and keyword arguments. The list is a new one at each call, since
-    integrations append to the list they are given.
+    """*llm* gets what the caller gave, and their keyword arguments. Lists and mappings are new ones at each call, since
+    integrations write into those they are given.
     """
 
     llm: LLM
-    messages: Sequence[ChatMessage]
+    given: Sequence[ChatMessage] | str | ObjectPrompt
     kwargs: Mapping[str, Any]
 
     @property
@@ -33,27 +44,43 @@ class LlamaIndexCloud:
         return model_name(self.llm)
 
     def invoke(self) -> Call:
-        return Call(
-            lambda: self.llm.chat(list(self.messages), **self.kwargs),
-            lambda: self.llm.achat(list(self.messages), **self.kwargs),
-        )
+        return Call(lambda: self._called(""), lambda: self._called("a"))
 
     def stream(self) -> Call:
         async def opened() -> Source:
-            return Source(await self.llm.astream_chat(list(self.messages), **self.kwargs))
+            return Source(await self._called("astream_"))
 
-        return Call(lambda: Source(self.llm.stream_chat(list(self.messages), **self.kwargs)), opened)
+        return Call(lambda: Source(self._called("stream_")), opened)
 
-    def tokens(self, answer: ChatResponse, before: Tokens = (None, None)) -> Tokens:
-        """As `token_counts`. A chunk that tells them tells the total so far."""
-        told = token_counts(answer.raw)
+    def _called(self, form: str) -> Any:
+        """What the method of this *form* gives, the one for messages, a text or an object."""
+        if isinstance(self.given, ObjectPrompt):
+            predict = getattr(self.llm, f"{form}structured_predict")
+            return predict(self.given.output_cls, self.given.prompt, dict(self.kwargs), **self.given.prompt_args)
+        if isinstance(self.given, str):
+            return getattr(self.llm, f"{form}complete")(str(self.given), **self.kwargs)
+        return getattr(self.llm, f"{form}chat")(list(self.given), **self.kwargs)
+
+    def tokens(self, answer: ChatResponse | CompletionResponse | BaseModel, before: Tokens = (None, None)) -> Tokens:
+        """As `token_counts`. A chunk that tells them tells the total so far. An object tells none."""
+        if not isinstance(answer, (ChatResponse, CompletionResponse)):
+            return before
+        told = token_counts(answer)
         return before[0] if told[0] is None else told[0], before[1] if told[1] is None else told[1]
 
 
-def token_counts(raw: Any) -> Tokens:
-    """Input and output tokens from ``raw.usage``, objects or mappings."""
-    usage = field_of(raw, "usage")
-    return _first_count(usage, _INPUT), _first_count(usage, _OUTPUT)
+def token_counts(response: ChatResponse | CompletionResponse) -> Tokens:
+    """Input and output tokens from what a response's ``raw``, an object or a mapping, tells of them, or from what the
+    integration adds to the response.
+    """
+    raw: Any = response.raw
+    added = cast("dict[str, Any]", response.additional_kwargs)  # pyright: ignore[reportUnknownMemberType]
+    told = (field_of(raw, "usage"), field_of(raw, "usage_metadata"), added)
+    counts = [(_first_count(each, _INPUT), _first_count(each, _OUTPUT)) for each in told]
+    inputs, outputs = next((each for each in counts if each != (None, None)), (None, None))
+    # Gemini counts thoughts apart, and has them paid.
+    thoughts = field_of(told[1], "thoughts_token_count")
+    return inputs, outputs + thoughts if outputs is not None and isinstance(thoughts, int) else outputs
 
 
 def model_name(llm: LLM) -> str:

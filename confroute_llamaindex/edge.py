@@ -57,7 +57,14 @@ class LLMEdge(BorrowedModel[LLM]):
         return "num_predict" if native.class_name() == "Ollama_llm" else None
 
     def isolation(self) -> Mapping[str, Any]:
-        return {"callback_manager": CallbackManager([])}
+        return {"callback_manager": silent()}
+
+
+def silent() -> CallbackManager:
+    """A callback manager without handlers, which LlamaIndex cannot be asked for: it adds the global ones."""
+    manager = CallbackManager()
+    manager.handlers = []
+    return manager
 
 
 class _Description(ToolMetadata):
@@ -71,7 +78,7 @@ class _Description(ToolMetadata):
         return dict(self._parameters)  # to which some add
 
 
-class _Offered(BaseTool):
+class Offered(BaseTool):
     """A tool to be shown to the model. What it calls is run by whoever asked."""
 
     def __init__(self, function: Mapping[str, Any]) -> None:
@@ -87,7 +94,7 @@ class _Offered(BaseTool):
 
 def _offer(history: list[ChatMessage], options: SamplingOptions) -> dict[str, Any]:
     return {
-        "tools": [_Offered(tool["function"]) for tool in options.tools],
+        "tools": [Offered(tool["function"]) for tool in options.tools],
         "chat_history": history,
         "allow_parallel_tool_calls": True,
         "tool_required": options.must_call,
@@ -128,7 +135,7 @@ def _read(
     choices: Any = field_of(raw, "choices")
     told: Any = choices[0] if choices else None
     logprobs: Any = field_of(told, "logprobs")
-    input_tokens, output_tokens = token_counts(raw)
+    input_tokens, output_tokens = token_counts(response)
     reason: Any = field_of(told, "finish_reason") or field_of(raw, "done_reason")
     choice = {
         "message": {

@@ -8,12 +8,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from llama_index.core.base.llms.generic_utils import (
-    achat_to_completion_decorator,
-    astream_chat_to_completion_decorator,
-    chat_to_completion_decorator,
-    stream_chat_to_completion_decorator,
-)
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -28,6 +22,7 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, fie
 from llama_index.core.llms import LLM, callbacks
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools import BaseTool
 from pydantic import SkipValidation
 
@@ -40,8 +35,11 @@ from confroute.records import Price, SamplingOptions
 from confroute.router import Hook, Router
 from confroute_llamaindex.cloud import LlamaIndexCloud, model_name
 from confroute_llamaindex.edge import LLMEdge
-from confroute_llamaindex.exchange import Exchange, is_of_edge, tool_selections
+from confroute_llamaindex.exchange import Exchange
 from confroute_llamaindex.messages import read_request
+from confroute_llamaindex.responses import Response, is_of_edge, tool_selections
+from confroute_llamaindex.structured import StructuredPrediction
+from confroute_llamaindex.wish import Wish, WishedMessages, WishedText
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _decorators: Any = callbacks
@@ -66,7 +64,7 @@ def _completion_endpoint(method: Method) -> Method:
     return _decorators.llm_completion_callback()(method)
 
 
-class ConfidenceRoutedLLM(FunctionCallingLLM):
+class ConfidenceRoutedLLM(StructuredPrediction):
     """Answers on the edge what the edge is sure of; the *cloud* LLM answers the rest.
 
     *edge* is what `confroute.resolve_edge` takes, or a LlamaIndex LLM such as Ollama.
@@ -175,10 +173,9 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
         except Exception as error:
             # The error's text may quote an address with a password.
             logger.warning("The cloud LLM does not tell its metadata (%s); using defaults.", type(error).__name__)
-            told = LLMMetadata(is_function_calling_model=calls)
+            told = LLMMetadata(is_chat_model=True, is_function_calling_model=calls)
         return told.model_copy(
             update={
-                "is_chat_model": True,
                 "is_function_calling_model": calls and told.is_function_calling_model,
                 "model_name": self.model,
             }
@@ -188,14 +185,46 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
         # LlamaIndex wants it before each call, and would read all the metadata.
         return {"class_name": self.class_name(), "model_name": self.model}
 
-    def _exchange(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Exchange:
-        return Exchange(
-            router=self._router,
-            request=read_request(
-                messages, kwargs, self._options, cloud=self.cloud, limited=self.max_tokens is not None
-            ),
-            cloud=LlamaIndexCloud(self.cloud, messages, kwargs),
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Exchange[ChatResponse]:
+        wish = messages.wish if isinstance(messages, WishedMessages) else Wish(messages)
+        return self._exchange(ChatResponse, wish, messages, kwargs)
+
+    def _completion(self, prompt: str, formatted: bool, kwargs: dict[str, Any]) -> Exchange[CompletionResponse]:
+        wish = prompt.wish if isinstance(prompt, WishedText) else Wish([ChatMessage(content=prompt)])
+        # Not every integration takes it.
+        given = {**kwargs, "formatted": True} if formatted else kwargs
+        return self._exchange(CompletionResponse, wish, prompt, given)
+
+    def _exchange(
+        self, kind: type[Response], wish: Wish, given: Sequence[ChatMessage] | str, kwargs: dict[str, Any]
+    ) -> Exchange[Response]:
+        request = read_request(
+            wish.messages,
+            {**kwargs, **wish.kwargs(self._router.edge)},
+            self._options,
+            cloud=self.cloud,
+            limited=self.max_tokens is not None,
         )
+        cloud = self.cloud
+        if wish.wanted is not None and self.system_prompt != cloud.system_prompt:
+            cloud = cloud.model_copy(update={"system_prompt": self.system_prompt})  # which it adds itself
+        return Exchange(kind, self._router, request, LlamaIndexCloud(cloud, wish.wanted or given, kwargs), wish.read)
+
+    def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
+        messages = super()._get_messages(prompt, **prompt_args)
+        return WishedMessages(messages, self._wish(prompt, messages))
+
+    def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
+        text = WishedText(super()._get_prompt(prompt, **prompt_args))
+        # The edge has a form of its own for messages.
+        text.wish = self._wish(prompt, super()._get_messages(prompt, **prompt_args))
+        return text
+
+    def _wish(self, prompt: BasePromptTemplate, messages: list[ChatMessage]) -> Wish:
+        parsers = [each for each in (self.output_parser, prompt.output_parser) if each is not None]
+        if not parsers:
+            return Wish(messages)
+        return Wish(messages, lambda sample: [parser.parse(sample.text) for parser in parsers])
 
     # A request with tools is written as the cloud's integration does it; the edge reads what is in OpenAI's form.
     # LlamaIndex looks for tool_required in this signature.
@@ -225,51 +254,34 @@ class ConfidenceRoutedLLM(FunctionCallingLLM):
             raise ConfigurationError(f"The cloud LLM ({self.cloud.class_name()}) is none that calls functions.")
         return self.cloud
 
-    # LlamaIndex's callbacks count a decorated method called by another as a second answer, so all the endpoints below
-    # call these.
-
-    def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return self._exchange(messages, kwargs).chat()
-
-    def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        return self._exchange(messages, kwargs).stream_chat()
-
-    async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return await self._exchange(messages, kwargs).achat()
-
-    async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        return await self._exchange(messages, kwargs).astream_chat()
-
     @_chat_endpoint
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return self._chat(messages, **kwargs)
+        return self._chat(messages, kwargs).answer()
 
     @_chat_endpoint
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        return self._stream_chat(messages, **kwargs)
+        return self._chat(messages, kwargs).stream()
 
     @_chat_endpoint
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return await self._achat(messages, **kwargs)
+        return await self._chat(messages, kwargs).aanswer()
 
     @_chat_endpoint
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        return await self._astream_chat(messages, **kwargs)
-
-    # "formatted" is LlamaIndex's word to completion models; a chat model has its own template.
+        return await self._chat(messages, kwargs).astream()
 
     @_completion_endpoint
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002
-        return chat_to_completion_decorator(self._chat)(prompt, **kwargs)
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        return self._completion(prompt, formatted, kwargs).answer()
 
     @_completion_endpoint
-    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:  # noqa: ARG002
-        return stream_chat_to_completion_decorator(self._stream_chat)(prompt, **kwargs)
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        return self._completion(prompt, formatted, kwargs).stream()
 
     @_completion_endpoint
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002
-        return await achat_to_completion_decorator(self._achat)(prompt, **kwargs)
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        return await self._completion(prompt, formatted, kwargs).aanswer()
 
     @_completion_endpoint
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:  # noqa: ARG002
-        return await astream_chat_to_completion_decorator(self._astream_chat)(prompt, **kwargs)
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        return await self._completion(prompt, formatted, kwargs).astream()

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from llama_index.core import Settings
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.llms import LLM
-from llama_index.core.llms.callbacks import llm_chat_callback
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
 from confroute.testing import ScriptedEngine
 from confroute_llamaindex import ConfidenceRoutedLLM
@@ -26,7 +26,7 @@ class ScriptedCloud(LLM):
     error: Any = None
     words_before_error: int = 0
 
-    _received: list[tuple[list[ChatMessage], dict[str, Any]]] = PrivateAttr(default_factory=list)
+    _received: list[tuple[Any, dict[str, Any]]] = PrivateAttr(default_factory=list)
     _given: list[ChatResponse] = PrivateAttr(default_factory=list)
     _closed: bool = PrivateAttr(default=False)
 
@@ -41,7 +41,7 @@ class ScriptedCloud(LLM):
         )
 
     @property
-    def received(self) -> list[tuple[list[ChatMessage], dict[str, Any]]]:
+    def received(self) -> list[tuple[Any, dict[str, Any]]]:
         return self._received
 
     @property
@@ -104,10 +104,41 @@ class ScriptedCloud(LLM):
 
         return chunks()
 
-    def complete(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        self._receive(prompt, kwargs)
+        return _completed(self._respond(self.answer.split()))
 
-    stream_complete = acomplete = astream_complete = complete
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        self._receive(prompt, kwargs)
+        return _completed(self._respond(self.answer.split()))
+
+    @llm_completion_callback()
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> Generator[CompletionResponse, None, None]:
+        self._receive(prompt, kwargs)
+        return (_completed(chunk) for chunk in self._chunks())
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> AsyncGenerator[CompletionResponse, None]:
+        self._receive(prompt, kwargs)
+
+        async def chunks() -> AsyncGenerator[CompletionResponse, None]:
+            for chunk in self._chunks():
+                yield _completed(chunk)
+
+        return chunks()
+
+
+def _completed(response: ChatResponse) -> CompletionResponse:
+    extra = {**response.message.additional_kwargs, **response.additional_kwargs}
+    return CompletionResponse(
+        text=response.message.content or "", additional_kwargs=extra, delta=response.delta, raw=response.raw
+    )
 
 
 class Anything(dict[str, Any]):

@@ -12,6 +12,7 @@ from llama_index.core.base.llms.types import (
     CachePoint,
     ChatMessage,
     ChatResponse,
+    CompletionResponse,
     ImageBlock,
     MessageRole,
     TextBlock,
@@ -240,6 +241,12 @@ def test_a_calls_own_sampling_options(routed: Any) -> None:
         ({"usage": {"prompt_tokens": 3, "completion_tokens": 0}}, (3, 0)),
         (SimpleNamespace(usage=SimpleNamespace(prompt_tokens=3, completion_tokens=4)), (3, 4)),
         ({"usage": SimpleNamespace(input_tokens=3, output_tokens=4)}, (3, 4)),
+        ({"usage": {"inputTokens": 3, "outputTokens": 4}}, (3, 4)),
+        ({"usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4}}, (3, 4)),
+        (
+            {"usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4, "thoughts_token_count": 5}},
+            (3, 9),
+        ),
         ({"usage": None}, (None, None)),
         (SimpleNamespace(), (None, None)),
         ("text", (None, None)),
@@ -250,6 +257,15 @@ def test_tokens(raw: Any, expected: tuple[int | None, int | None]) -> None:
     """Usage is read from objects and mappings, and unknown is None, never 0 and never an error."""
     response = ChatResponse(message=USER, raw=raw)
     assert LlamaIndexCloud(MockLLM(), [USER], {}).tokens(response) == expected
+
+
+def test_tokens_that_the_integration_tells() -> None:
+    """Beside the raw response, where that has none."""
+    told = {"prompt_tokens": 3, "completion_tokens": 4}
+    cloud = LlamaIndexCloud(MockLLM(), [USER], {})
+    assert cloud.tokens(ChatResponse(message=USER, raw={}, additional_kwargs=told)) == (3, 4)
+    assert cloud.tokens(CompletionResponse(text="", additional_kwargs=told)) == (3, 4)
+    assert cloud.tokens(CompletionResponse(text="", raw={"usage": {"prompt_tokens": 5}})) == (5, None)
 
 
 async def test_the_edge_s_calls_are_llamaindex_s() -> None:
