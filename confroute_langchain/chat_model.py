@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
+from langchain_core.caches import BaseCache
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForLLMRun,
     CallbackManager,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.globals import get_llm_cache
+from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 
@@ -24,9 +28,12 @@ from confroute.contract import Answer, Request
 from confroute.errors import ConfigurationError
 from confroute.steps import Emit, Flow, arun, astream, relay, run, stream
 from confroute_langchain.bound import Manager, handlers_of
+from confroute_langchain.caching import SparingCache
 from confroute_langchain.cloud import CloudCall
+from confroute_langchain.edge import ChatModelEdge
 from confroute_langchain.messages import message_chunk, whole_message
 from confroute_langchain.request import edge_request
+from confroute_langchain.results import chunk_of, combined, result_of
 from confroute_langchain.runs import Run
 from confroute_langchain.settings import Settings
 from confroute_langchain.structured import Schema, structured
@@ -113,15 +120,15 @@ class ConfidenceRoutedChatModel(Settings):
         if streams:
             chunks: list[ChatGenerationChunk] = []
             yield from relay(self._chunks(call), _collect(chunks))
-            return generate_from_stream(iter(chunks))
+            return result_of(generate_from_stream(iter(chunks)).generations[0].message)
         answer: Answer[BaseMessage] = yield from self._router.answer(request, cloud)
-        return ChatResult(generations=[ChatGeneration(message=whole_message(answer))])
+        return result_of(whole_message(answer))
 
     def _chunks(self, call: tuple[Request, CloudCall]) -> Flow[None]:
         request, cloud = call
 
         def convert(answer: Answer[BaseMessage]) -> Flow[None]:
-            chunk = ChatGenerationChunk(message=message_chunk(answer))
+            chunk = chunk_of(message_chunk(answer))
             if cloud.run is not None and cloud.run.reports_tokens:
                 yield cloud.run.token(chunk)
             yield Emit(chunk)
@@ -223,9 +230,48 @@ class ConfidenceRoutedChatModel(Settings):
             raise ConfigurationError(f"with_structured_output has no argument {', '.join(sorted(kwargs))}.")
         return structured(self, schema, method=method, include_raw=include_raw, strict=strict)
 
+    # Tokens are counted as the cloud counts them, unless the caller gave us a way to.
     def get_token_ids(self, text: str) -> list[int]:
-        """Tokens as the cloud counts them."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
         return self._cloud.model.get_token_ids(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens(text)
+        return self._cloud.model.get_num_tokens(text)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> int:
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens_from_messages(messages, *args, **kwargs)
+        return self._cloud.model.get_num_tokens_from_messages(messages, *args, **kwargs)
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return self._cloud.model.profile
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        return combined(llm_outputs)
+
+    # The cache may not keep what stood in for the cloud's answer.
+    def _generate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        return super(ConfidenceRoutedChatModel, self._sparing())._generate_with_cache(*args, **kwargs)
+
+    async def _agenerate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        return await super(ConfidenceRoutedChatModel, self._sparing())._agenerate_with_cache(*args, **kwargs)
+
+    def _sparing(self) -> ConfidenceRoutedChatModel:
+        if self.cache is False or self._router.on_cloud_error != "edge":
+            return self
+        cache = self.cache if isinstance(self.cache, BaseCache) else get_llm_cache()
+        return self if cache is None else self.model_copy(update={"cache": SparingCache(cache)})
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """The key of LangChain's cache: with all that the models within are told, hashed, for it may hold keys."""
+        engine = self._engine
+        named = str(self.edge) if isinstance(self.edge, (str, Path)) else engine.model
+        told = (self._cloud.key, engine.bound.key if isinstance(engine, ChatModelEdge) else named)
+        digest = hashlib.sha256(repr(told).encode()).hexdigest()
+        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{digest}"
 
     @property
     def _llm_type(self) -> str:

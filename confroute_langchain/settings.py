@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -138,9 +138,13 @@ class Settings(BaseChatModel):
             if not changed.isdisjoint(settings):
                 vars(self).pop(made, None)
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # Also what LangSmith gets. An address may hold a key, and so may what is bound to a model.
+        return [(name, _without_keys(value)) for name, value in super().__repr_args__()]
+
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        """Also the key of LangChain's cache: all that changes which answer is given."""
+        """What traces show, and a part of the cache's key."""
         cloud = self._cloud.model
         router = self._router
         return {
@@ -152,6 +156,7 @@ class Settings(BaseChatModel):
             "policy": type(router.policy).__name__,
             "calibrator": router.calibrator and router.calibrator.identity,
             "certificate": router.certificate and router.certificate.id,
+            "on_cloud_error": router.on_cloud_error,
             "samples": router.samples,
             "sampling_temperature": router.sampling_temperature,
             "sampling_top_p": router.sampling_top_p,
@@ -159,3 +164,12 @@ class Settings(BaseChatModel):
             "max_tokens": self.max_tokens,
             "stop": self.stop,
         }
+
+
+def _without_keys(setting: object) -> object:
+    if isinstance(setting, str) and "://" in setting:
+        scheme, _, rest = setting.partition("://")
+        place, hash_sign, model = rest.partition("#")
+        return f"{scheme}://{place.rpartition('@')[2].partition('?')[0]}{hash_sign}{model}"
+    bound = Bound.of(setting)
+    return bound.model if bound else setting
