@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from inspect import getattr_static
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager
-from llama_index.core.llms import LLM
+from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 
@@ -42,6 +44,9 @@ class LLMEdge(BorrowedModel[LLM]):
     async def aask(
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> tuple[Sample, int]:
+        if getattr_static(type(model), "achat") is getattr_static(CustomLLM, "achat"):
+            # That one runs the model on the event loop. HuggingFaceLLM and LlamaCPP have no other.
+            return await asyncio.to_thread(self.ask, model, messages, options, arguments)
         history = [_written(message) for message in messages]
         if not options.tools:
             return _read(await model.achat(history, **arguments), options)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.llms import MockLLM
+from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata, MockLLM
 from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai_like import OpenAILike
 from ollama import AsyncClient
@@ -82,6 +84,41 @@ def test_ollama_is_an_edge(ask: Callable[..., Generation]) -> None:
     (first, *_) = generation.samples
     assert (first.text, first.token_logprobs, first.finish_reason) == ("Lima", None, "length")
     assert (len(generation.samples), first.output_tokens, generation.input_tokens) == (3, 1, 7)
+
+
+def test_no_handler_is_shown_a_sample(server: ScriptedServer, settings: Any) -> None:
+    """Not the global ones either, which LlamaIndex gives to every manager without any."""
+    counter = TokenCountingHandler()
+    settings.callback_manager = CallbackManager([counter])
+    LLMEdge(llm(server.url)).generate(ASK, n=3, options=OPTIONS)
+    assert counter.llm_token_counts == []
+
+
+class InTurn(CustomLLM):
+    """Has no asynchronous form, as HuggingFaceLLM and LlamaCPP have none; answers when all are waiting for it."""
+
+    temperature: float = 0.7
+    _waiting: threading.Barrier = PrivateAttr(default_factory=lambda: threading.Barrier(4))
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(model_name="in turn")
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        self._waiting.wait(timeout=20)
+        return CompletionResponse(text="Lima")
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+async def test_a_model_without_an_asynchronous_form_leaves_the_loop_free() -> None:
+    """Its samples are drawn in threads, together as in the other form, while the loop serves others."""
+    model = InTurn()
+    task = asyncio.create_task(LLMEdge(model).agenerate(ASK, n=3, options=OPTIONS))
+    # The fourth party: on the loop, a model that waits would keep this from being reached.
+    await asyncio.to_thread(model._waiting.wait, 20)
+    assert [sample.text for sample in (await task).samples] == ["Lima"] * 3
 
 
 @pytest.mark.real_model
