@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from confroute import ConfigurationError, Disagreement, Evidence, MeanLogprob, Router, SemanticEntropy
+from confroute import ConfigurationError, Disagreement, Evidence, MeanLogprob, Router, Sample, SemanticEntropy
 from confroute.calibration import Certificate, Platt
 from confroute.calibration.certify import Target, certify
 from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.prompts import Prompt
 from confroute.errors import CalibrationError
+from confroute.estimators import SAR, Estimator, SequenceNLL
 from confroute.records import SamplingOptions
 from confroute.testing import ScriptedEngine, says
 
@@ -162,6 +163,33 @@ def test_the_same_prompt_twice_is_not_two() -> None:
     """A promise counts the independent items it rests on; copies are refused, saying how many."""
     with pytest.raises(ConfigurationError, match="199 of the 200 prompts repeat another"):
         certify(COLLECTION, Disagreement(), [PROMPTS[0]] * N, ANSWERS, Target(kind="cost", value=0.5))
+
+
+def test_answers_that_no_threshold_tells_apart_are_told() -> None:
+    """Where all confidences are the same, the advice says so, whatever the labels are."""
+    answers = [item(i, 5) for i in range(N)]
+    tied = certify(COLLECTION, Disagreement(), PROMPTS, answers, Target(kind="cost", value=0.5)).certificate
+    assert tied.advice is not None
+    assert "the same confidence" in tied.advice
+
+
+@pytest.mark.parametrize(("estimator", "low"), [(SequenceNLL(), 200), (SAR(), 4)])
+def test_beta_on_uncertainties_of_any_size(estimator: Estimator, low: int) -> None:
+    """With long answers, and with an estimator whose numbers are negative, what is right is kept."""
+
+    def answer(i: int) -> Collected:
+        tokens = low + i % 50
+        one = -0.1 if ACCEPTABLE[i] else -0.6
+        sample = Sample(text="a " * tokens, token_logprobs=(one,) * tokens, tokens=("a ",) * tokens)
+        return Collected(key=str(i), evidence=Evidence(question="", answer=sample, samples=(sample,) * 3))
+
+    collection = replace(COLLECTION, estimators=(estimator,))
+    found = certify(
+        collection, estimator, PROMPTS, [answer(i) for i in range(N)], HARM, acceptable=ACCEPTABLE, calibrator="beta"
+    ).certificate
+    assert found.auroc == 1.0
+    assert found.certified
+    assert found.kept >= sum(ACCEPTABLE) / N
 
 
 def test_a_certificate_names_the_file_of_the_weights(tmp_path: Path) -> None:

@@ -35,9 +35,10 @@ FITTED: list[Calibrator] = [
     Beta.fit(U, OK, unit="share"),
     Beta.fit(U, OK),
     Isotonic.fit(U, OK),
+    Beta.fit(U, OK, unit="score"),
 ]
 FITS = [Platt.fit, Beta.fit, Isotonic.fit]
-each = pytest.mark.parametrize("calibrator", FITTED, ids=["platt", "beta-share", "beta-nats", "isotonic"])
+each = pytest.mark.parametrize("calibrator", FITTED, ids=["platt", "beta-share", "beta-nats", "isotonic", "beta-score"])
 each_fit = pytest.mark.parametrize("fit", FITS, ids=["platt", "beta", "isotonic"])
 
 
@@ -132,6 +133,32 @@ def test_beta_refits_without_the_coefficient_of_the_wrong_sign() -> None:
     fitted = Beta.fit(uncertainties, acceptable, unit="share")
     assert min(fitted.a, fitted.b) == 0 <= max(fitted.a, fitted.b)
     assert fitted.confidence(0.1) >= fitted.confidence(0.9)
+
+
+@pytest.mark.parametrize(
+    ("unit", "low", "high"),
+    [("nats", 30, 120), ("nats", 0, 120), ("score", -40, -5), ("score", -9, 9), ("score", 20, 90)],
+)
+def test_beta_tells_uncertainties_of_any_size_apart(unit: Any, low: float, high: float) -> None:
+    """Those of whole sequences, and negative ones, keep their order and are no ties."""
+    rng = random.Random(6)
+    uncertainties = sorted(rng.uniform(low, high) for _ in range(200))
+    acceptable = [rng.random() < 0.9 - 0.8 * i / 200 for i in range(200)]
+    fitted = Beta.fit(uncertainties, acceptable, unit=unit)
+    confidences = [fitted.confidence(u) for u in uncertainties]
+    assert sorted(confidences, reverse=True) == confidences
+    assert len(set(confidences)) > 190
+    assert confidences[0] > 0.6 > 0.4 > confidences[-1]
+
+
+@pytest.mark.parametrize("near", [-40.0, -13.8155, 0.0, 13.8155, 40.0])
+def test_beta_of_a_score_has_no_step_up(near: float) -> None:
+    """Where one form of its logarithms gives way to another, too."""
+    calibrator, u = Beta(unit="score", a=1.5, b=0.7, c=0.1), near - 1e-3
+    for _ in range(2000):
+        u, before = u + 1e-6, calibrator.confidence(u)
+        assert calibrator.confidence(u) <= before
+    assert calibrator.confidence(math.nextafter(near, INF)) <= calibrator.confidence(near)
 
 
 @each_fit

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from confroute.calibration.certificate import Certificate, Kind, answer_settings, auroc_advice, template_hash
 from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.labels import LabelKind
-from confroute.calibration.probability import Beta, Calibrator, Isotonic, Platt, cross_fitted
+from confroute.calibration.probability import Beta, BetaUnit, Calibrator, Isotonic, Platt, cross_fitted
 from confroute.calibration.prompts import Prompt
 from confroute.calibration.thresholds import Cut, check_promise, cost_cut, error_cut, harm_cut
 from confroute.edge.weights import weights_of
@@ -132,6 +132,12 @@ def certify(
             held_out = cross_fitted(fit, uncertainties, acceptable or [])
     cut = _cut(target, confidences, acceptable, cloud_right)
     area, interval, advice = _signal(collection.edge.model, uncertainties, acceptable)
+    measured = [confidence for confidence in confidences if not math.isnan(confidence)]
+    if len(measured) > 1 == len(set(measured)):
+        tied = "All answers have the same confidence: a threshold keeps all or none. Change the estimator"
+        if len(set(uncertainties)) > 1:
+            tied += " or its calibrator; platt tells uncertainties of any size apart"
+        advice = f"{tied}. {advice}" if advice else f"{tied}."
     if not cut.certified:
         needed = f" About {cut.labels_needed} items would be needed." if cut.labels_needed else ""
         what = "Only answers without a signal are escalated" if cut.threshold == 0 else "Everything is escalated"
@@ -176,7 +182,7 @@ def certify(
 def _fit(kind: CalibratorKind, estimator: Estimator) -> Callable[[Sequence[float], Sequence[bool]], Calibrator] | None:
     if kind == "none":
         return None
-    unit: Literal["nats", "share"] = "share" if estimator.unit == "share" else "nats"
+    unit: BetaUnit = "nats" if estimator.unit == "count" else estimator.unit
     return {"platt": Platt.fit, "beta": partial(Beta.fit, unit=unit), "isotonic": Isotonic.fit}[kind]
 
 

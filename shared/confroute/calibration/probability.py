@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 from confroute.errors import CalibrationError, ConfigurationError, require
 from confroute.identity import Identified
+
+BetaUnit: TypeAlias = Literal["nats", "share", "score"]
 
 LEAST_ITEMS = 10
 """Fewer items with a signal than this are not fitted."""
@@ -89,23 +91,24 @@ class Platt(Calibrator):
 class Beta(Calibrator):
     """P(acceptable) = 1 / (1 + exp(-(a ln s - b ln(1 - s) + c))) with a, b at least 0.
 
-    s is the raw score of `Estimator.confidence`, exp(-u) for nats and 1 - u for a share, kept at least 1e-6 away from
-    0 and 1. The form is right where s is beta-distributed among acceptable and among other answers, and unlike
-    `Platt`'s it contains the identity, a = b = 1, c = 0 (Kull, Silva Filho, Flach 2017, eq. 5).
+    s is the raw score of `Estimator.confidence`: exp(-u) for nats and 1 - u for a share, kept at least 1e-6 away from
+    0 and 1, or 1/(1 + exp(u)) for a score, however great or small. The form is right where s is beta-distributed among
+    acceptable and among other answers, and unlike `Platt`'s it contains the identity, a = b = 1, c = 0 (Kull, Silva
+    Filho, Flach 2017, eq. 5).
 
     >>> round(Beta(unit="share", a=1.0, b=1.0, c=0.0).confidence(0.25), 3)
     0.75
     """
 
     name = "beta"
-    unit: Literal["nats", "share"]
+    unit: BetaUnit
     a: float
     b: float
     c: float
 
     def __post_init__(self) -> None:
-        if self.unit not in ("nats", "share"):
-            raise ConfigurationError(f'unit must be "nats" or "share", not {self.unit!r}.')
+        if self.unit not in get_args(BetaUnit):
+            raise ConfigurationError(f"unit must be one of {', '.join(get_args(BetaUnit))}, not {self.unit!r}.")
         _check_falling(self, falling=self.a >= 0 and self.b >= 0)
 
     def confidence(self, uncertainty: float) -> float:
@@ -115,16 +118,17 @@ class Beta(Calibrator):
         return _logistic(self.a * log_s + self.b * minus_log_rest + self.c)
 
     @classmethod
-    def fit(
-        cls, uncertainties: Sequence[float], acceptable: Sequence[bool], *, unit: Literal["nats", "share"] = "nats"
-    ) -> Beta:
+    def fit(cls, uncertainties: Sequence[float], acceptable: Sequence[bool], *, unit: BetaUnit = "nats") -> Beta:
         """Logistic regression on ln s and -ln(1 - s), with Platt's smoothed targets. If one coefficient comes out
         negative it is set to 0 and the other refitted, as in the paper (section 4.1); if that is negative too, the
         confidence is the share of acceptable answers everywhere: no signal.
 
-        Items of NaN uncertainty are left out. Raises as `Platt.fit` does.
+        Where some nats are so many that exp(-u) is below 1e-6, as those of whole sequences are, they are fitted as a
+        score. Items of NaN uncertainty are left out. Raises as `Platt.fit` does.
         """
         values, labels = _items(uncertainties, acceptable)
+        if unit == "nats" and math.exp(-max(values)) < CLIP:
+            unit = "score"
         columns = [list(column) for column in zip(*(_log_odds_parts(value, unit) for value in values), strict=True)]
         fitted = _fit_logistic(columns, labels)
         if fitted is not None and min(fitted[0]) >= 0:
@@ -258,11 +262,22 @@ def _logistic(logit: float) -> float:
     return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
 
 
-def _log_odds_parts(uncertainty: float, unit: Literal["nats", "share"]) -> tuple[float, float]:
+def _log_odds_parts(uncertainty: float, unit: BetaUnit) -> tuple[float, float]:
     """ln s and -ln(1 - s)."""
+    if unit == "score":
+        return -_softplus(uncertainty), _softplus(-uncertainty)
     score = math.exp(-max(0.0, uncertainty)) if unit == "nats" else 1 - uncertainty
     score = min(1 - CLIP, max(CLIP, score))
     return math.log(score), -math.log1p(-score)
+
+
+def _softplus(x: float) -> float:
+    """ln(1 + exp(x)), monotone, and 0 below 1e-6: a fit would make much of the differences of such numbers."""
+    if x > 40:
+        # Finite, so that 0 times it is 0.
+        return min(x, 1e9)
+    grown = math.exp(x)
+    return math.log1p(grown) if grown >= CLIP else 0.0
 
 
 def _base_logit(labels: Sequence[bool]) -> float:
