@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confroute.evaluation import auroc, bootstrap_interval
+from confroute.errors import CalibrationError
+from confroute.evaluation import auroc, bootstrap_interval, prr
 
 ITEMS = st.lists(st.tuples(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, math.inf]), st.booleans()), min_size=1)
 
@@ -68,3 +70,15 @@ def test_no_signal_is_the_most_uncertain() -> None:
     """NaN ranks above every number and ties with other NaN; it once never returned."""
     assert auroc([0.1, math.nan, math.nan], [False, True, True]) == 1.0
     assert auroc([math.nan, math.nan, 0.3], [False, True, False]) == 0.75
+
+
+def test_each_item_has_an_uncertainty_and_a_label() -> None:
+    """One too few, of either, is an error."""
+    for uncertainties, wrong in (([0.1, 0.2], [True]), ([0.1], [True, False])):
+        with pytest.raises(CalibrationError, match="one for each item"):
+            auroc(uncertainties, wrong)
+
+
+def test_grades_that_differ_by_rounding_are_equal() -> None:
+    """There is nothing to gain by rejecting any of them."""
+    assert math.isnan(prr([1, 2, 3], [0.3, 0.1 + 0.2, 0.3]))

@@ -1,9 +1,9 @@
 """How well an uncertainty tells wrong answers from right ones, how far a confidence can be believed, and what routing
 by it buys.
 
-NaN is no signal: in `prr`, `aurc` and `risk_coverage` it counts as infinite uncertainty, in `cost_quality` as the least
-confident of all, and where a confidence is read as a probability it is left out. `auroc` takes none. Ties are never
-broken by the order of the items. All but the bootstrap cost O(n log n), and need only the standard library.
+NaN is no signal: in `auroc`, `prr`, `aurc` and `risk_coverage` it counts as infinite uncertainty, in `cost_quality` as
+the least confident of all, and where a confidence is read as a probability it is left out. Ties are never broken by the
+order of the items. All but the bootstrap cost O(n log n), and need only the standard library.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def auroc(uncertainties: Sequence[float], wrong: Sequence[bool]) -> float:
     """The probability that a wrong answer is more uncertain than a right one, ties counted half.
 
     1 is perfect, 0.5 is chance; NaN if all answers are right or all are wrong. An uncertainty of NaN, no signal, counts
-    as the greatest. Equals the Mann-Whitney U statistic
-    over the number of pairs.
+    as the greatest. Equals the Mann-Whitney U statistic over the number of pairs.
 
     >>> auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
     0.75
     """
+    _check_lengths(uncertainties, wrong)
     positives = sum(wrong)
     negatives = len(wrong) - positives
     if not positives or not negatives:
@@ -67,13 +67,14 @@ def prr(uncertainties: Sequence[float], quality: Sequence[float]) -> float:
     This is PRR at 1.0: all rejection shares count. *quality* may be graded, higher is better, on any scale.
 
     1 is the oracle, 0 is chance, below 0 is worse than chance. Tied uncertainties count as broken at random, on
-    average. NaN if all answers are equally good, or none is given (Malinin et al. 2017; Fadeeva et al. 2023).
+    average. NaN if all answers are equally good, but for rounding, or none is given (Malinin et al. 2017; Fadeeva et
+    al. 2023).
 
     >>> round(prr([0.1, 0.4, 0.35, 0.8], [True, True, False, False]), 3)
     0.571
     """
     _check_lengths(uncertainties, quality)
-    if not quality or min(quality) == max(quality):
+    if not quality or math.isclose(min(quality), max(quality)):
         return math.nan
     losses = [-grade for grade in quality]
     chance = sum(losses) / len(losses)

@@ -13,6 +13,7 @@ from scipy.stats import binom
 
 from confroute import ConfigurationError
 from confroute.calibration import Cut, Platt, cost_cut, error_cut, harm_cut, labels_needed
+from confroute.calibration.thresholds import _labels_for
 from confroute.errors import CalibrationError
 
 NAN = math.nan
@@ -220,6 +221,13 @@ def test_ties_at_the_threshold_are_kept_and_counted() -> None:
     assert harm_cut([0.7] * 100, [i < 4 for i in range(100)], 0.1).threshold == 0.7
     assert harm_cut([0.7] * 100, [i < 8 for i in range(100)], 0.1).threshold is None
     assert cost_cut([0.7] * 100, 0.3).threshold == 0.7
+
+
+@pytest.mark.parametrize(("lossy", "n", "fewest"), [(3, 100, 59), (1, 100, 39), (4, 100, 99)])
+def test_what_is_needed_is_the_fewest(lossy: int, n: int, fewest: int) -> None:
+    """More items can be fewer than enough, where one more of them is lossy: all numbers below it fail."""
+    enough = [math.ceil(round(lossy / n * m, 9)) + 1 <= 0.05 * (m + 1) for m in range(1, 200)]
+    assert _labels_for(lossy / n, 0.05, None) == 1 + enough.index(True) == fewest
 
 
 def test_what_is_needed_is_enough() -> None:

@@ -231,19 +231,23 @@ def _labels_for(share: float, target: float, delta: float | None, *, of: float =
     def enough(n: int) -> bool:
         return _bound(math.ceil(round(share * n, 9)), n, delta) <= target
 
-    high = labels_needed(target, delta)
-    while not enough(high):
-        high *= 2
-        if high > MOST_LABELS:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return math.ceil(round(high / of, 9))
+    def most(lossy: int) -> int:
+        return math.floor(round(lossy / share, 9))
+
+    if not share:
+        return math.ceil(round(labels_needed(target, delta) / of, 9))
+    # The bound falls with the items as long as no more of them are lossy, and jumps where one is: more items can be
+    # less. Had each number of lossy ones as many items as the share says, to the fraction, it would only fall.
+    numbers = range(math.ceil(MOST_LABELS * share))
+    least = bisect_left(numbers, True, key=lambda lossy: _bound(lossy, lossy / share, delta) <= target)
+    lossy = next((lossy for lossy in numbers[least:] if enough(most(lossy))), None)
+    if lossy is None:
+        return None
+    fewest = range(most(lossy - 1) + 1, most(lossy))
+    return math.ceil(round((fewest.start + bisect_left(fewest, True, key=enough)) / of, 9))
 
 
-def _bound(lossy: int, n: int, delta: float | None) -> float:
+def _bound(lossy: int, n: float, delta: float | None) -> float:
     """What a share is at most after *lossy* of *n*: the Clopper-Pearson bound at 1 - *delta*, or the mean bound."""
     if lossy >= n:
         return 1.0
