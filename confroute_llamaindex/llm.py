@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -40,6 +41,9 @@ from confroute_llamaindex.messages import read_request
 from confroute_llamaindex.responses import Response, is_of_edge, tool_selections
 from confroute_llamaindex.structured import StructuredPrediction
 from confroute_llamaindex.wish import Wish, WishedMessages, WishedText
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _decorators: Any = callbacks
@@ -75,15 +79,18 @@ class ConfidenceRoutedLLM(StructuredPrediction):
 
     A stream begins after the decision. Then the edge's answer is one chunk, and the cloud's chunks pass through as
     they come. Images go to the cloud without asking the edge, and so do ``tools`` where its model was not made for
-    them, and a JSON schema as ``response_format`` where its engine does not hold answers to one. It calls functions,
-    by ``chat_with_tools`` or in a ``FunctionAgent``, where *cloud* is an LLM that does.
+    them, a JSON schema as ``response_format`` where its engine does not hold answers to one, and any other form of
+    answer that a call or *cloud* itself asks for. It calls functions, by ``chat_with_tools`` or in a ``FunctionAgent``,
+    where *cloud* is an LLM that does. An answer of the edge's that a prompt's output parser cannot read is never
+    served.
 
     *system_prompt* and all else that LlamaIndex makes prompts with is the cloud's where you give none.
 
     *max_tokens* and *temperature* are the edge's, where a call does not give its own; all other settings are those of
-    `Router`, with its defaults. Settings cannot be changed after construction. `to_dict` describes the LLM and has no
-    secrets, hence no *cloud*; to load it, give *cloud*, *estimator*, *policy*,
-    *calibrator*, *certificate* and *hooks* again.
+    `Router`, with its defaults. Settings cannot be changed after construction, but in a `model_copy`. `to_dict`
+    describes the LLM and has no secrets, hence no *cloud*, and an address without its password; to load it, give
+    *cloud*, *estimator*, *policy*, *calibrator*, *certificate* and *hooks* again, and *edge* if it was an engine or an
+    LLM.
 
     A token counter in a callback manager that *cloud* has, too, counts an escalated answer twice: give the counter to
     one of the two.
@@ -118,19 +125,32 @@ class ConfidenceRoutedLLM(StructuredPrediction):
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
+        self._inherited = {
+            name for name in _INHERITED if name not in self.model_fields_set or getattr(self, name) is None
+        }
+        self._settle()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy that routes by the settings in *update*, and asks the same engine if those have no edge."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update:
+            copied._inherited = copied._inherited - update.keys()
+            kept = {name: getattr(copied._router, name) for name in ("edge", "hooks") if name not in update}
+            copied._settle(**kept)
+        return copied
+
+    def _settle(self, **kept: Any) -> None:
+        """Make what follows from the settings; *kept* is what was made of some of them before."""
         if not isinstance(self.cloud, LLM):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(
                 f"cloud must be a LlamaIndex LLM, not {type(self.cloud).__name__}. Pass the LLM that you used so far, "
                 'for example cloud=OpenAI(model="gpt-4o-mini").'
             )
-        self._inherited = {
-            name for name in _INHERITED if name not in self.model_fields_set or getattr(self, name) is None
-        }
         for name in self._inherited:
             setattr(self, name, getattr(self.cloud, name))
-        given = self._given(signature(Router).parameters)
-        if isinstance(self.edge, LLM):
-            given["edge"] = LLMEdge(self.edge)
+        given = self._given(signature(Router).parameters) | kept
+        if isinstance(given.get("edge"), LLM):
+            given["edge"] = LLMEdge(given["edge"])
         self._router = Router(**given)
         self._options = SamplingOptions(**self._given(("max_tokens", "temperature")))
 
@@ -139,8 +159,20 @@ class ConfidenceRoutedLLM(StructuredPrediction):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @field_serializer("edge")
-    def _edge_name(self, _edge: Any) -> str:
-        return self._router.edge.model
+    def _edge_told(self, edge: Any) -> str | None:
+        if edge is None:
+            return self._router.edge.model
+        return _without_userinfo(str(edge)) if isinstance(edge, (str, Path)) else None
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        data = super().to_dict(**kwargs)
+        return {name: value for name, value in data.items() if name != "edge" or value is not None}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        if "edge" not in {**data, **kwargs}:
+            raise ConfigurationError("The edge was an object, which is not in the dict. Give it again: edge=…")
+        return super().from_dict(data, **kwargs)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return [each for each in super().__repr_args__() if each[0] not in _INHERITED]
@@ -285,3 +317,11 @@ class ConfidenceRoutedLLM(StructuredPrediction):
     @_completion_endpoint
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         return await self._completion(prompt, formatted, kwargs).astream()
+
+
+def _without_userinfo(edge: str) -> str:
+    """An address without the name and password in it."""
+    if "://" not in edge:
+        return edge
+    parts = urlsplit(edge)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -109,16 +109,6 @@ def test_no_key_leaves(confident: Any, events: list[Any]) -> None:
     assert not [text for text in map(str, shown) if "sk-secret" in text]
 
 
-def test_to_dict_and_back(routed: Any, cloud: Any, confident: Any) -> None:
-    """to_dict is JSON and loads again once the cloud is given, and says what is missing if it is not."""
-    data = routed("edge", threshold=0.7, edge_price=Price(input_usd=1, output_usd=2)).to_dict()
-    assert (data["class_name"], data["edge"], data["threshold"]) == ("ConfidenceRoutedLLM", "scripted-edge", 0.7)
-    again = ConfidenceRoutedLLM.from_dict(data, cloud=cloud, edge=confident)
-    assert again.to_dict() == data
-    with pytest.raises(ConfigurationError, match="cloud"):
-        ConfidenceRoutedLLM.from_dict(data, edge=confident)
-
-
 def test_pickling_loses_no_setting(routed: Any) -> None:
     """An LLM whose engine cannot be pickled refuses, instead of coming back with the default engine."""
     with pytest.raises(TypeError, match="edge"):
