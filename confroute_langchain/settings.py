@@ -134,9 +134,12 @@ class Settings(BaseChatModel):
 
     def _forget(self, changed: set[str]) -> None:
         """Have that made anew, at the next request, which was made of the settings *changed*."""
+        cloud: Bound | None = vars(self).get("_cloud")
         for made, settings in _MADE_OF.items():
             if not changed.isdisjoint(settings):
                 vars(self).pop(made, None)
+        if "cloud" in changed and cloud is not None and self.profile == cloud.model.profile:
+            self.profile = self._resolve_model_profile()
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # Also what LangSmith gets. An address may hold a key, and so may what is bound to a model.

@@ -81,8 +81,11 @@ def test_tokens_are_counted_as_the_cloud_counts_them() -> None:
 
 def test_the_profile_is_the_cloud_s() -> None:
     """Agents and middleware ask it for what the model can and for the room it has, unless the caller gave one."""
-    assert routed(CountingCloud()).profile == {"max_input_tokens": 1000, "structured_output": True}
-    assert routed(CountingCloud(), profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
+    own: Any = {"max_input_tokens": 5}
+    model, told = routed(CountingCloud()), routed(CountingCloud(), profile=own)
+    assert (model.profile, told.profile) == ({"max_input_tokens": 1000, "structured_output": True}, own)
+    change = {"cloud": ScriptedCloud()}
+    assert (model.model_copy(update=change).profile, told.model_copy(update=change).profile) == (None, own)
 
 
 class Echo(ScriptedCloud):
