@@ -189,6 +189,7 @@ def test_prompts_that_fail_one_after_the_other_are_no_end(tmp_path: Path) -> Non
     """While the edge still answers what it has answered before, three failures are those of three prompts."""
     results = list(collection(edge=Unreliable(range(2, 5))).gather(PROMPTS, tmp_path / "answers.jsonl"))
     assert [item.error for item in results] == [None, *["LostError"] * 3, None]
+    assert [item.is_lasting for item in results] == [True, *[False] * 3, True]
 
 
 def test_only_errors_of_the_prompt_are_kept(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ class Collected:
     usage: ModelUsage | None = None
     error: str | None = None
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether another run would get the same, an answer or an error of the prompt's own; others are asked again."""
+        return self.error is None or self.error in _LASTING
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
@@ -89,11 +94,11 @@ class Collection:
             failures = 0
             for prompt in prompts:
                 known = journal.results.get(prompt.key)
-                if known is not None and _lasts(known["error"]):
-                    yield _read(prompt.key, known)
+                if known is not None and (kept := _read(prompt.key, known)).is_lasting:
+                    yield kept
                     continue
                 collected = self.ask(prompt)
-                if _lasts(collected.error):
+                if collected.is_lasting:
                     journal.add(prompt.key, asdict(collected))
                     failures = 0
                 else:
@@ -138,10 +143,6 @@ class Collection:
             yield from inquiry.follow_up(estimator.follow_ups(inquiry.evidence))
         if wanted and not inquiry.samples:
             yield from inquiry.draw(wanted, **sampling)
-
-
-def _lasts(error: str | None) -> bool:
-    return error is None or error in _LASTING
 
 
 def _read(key: str, item: dict[str, Any]) -> Collected:

@@ -99,7 +99,7 @@ def calibrate(
     labelled = cloud is not None or _are_gold(labels, asked)
     check_plan(asked, wanted, labelled=labelled, compared=cloud is not None, calibrator=calibrator.value)
     if labelled:
-        require("matplotlib", extra="train", wanted_by="The plots of confroute calibrate")
+        require("matplotlib", extra="train", wanted_by="confroute calibrate with labels")
     measure = named_estimator(estimator)
     collection = Collection(
         edge=resolve_edge(edge, engine=engine),
@@ -311,7 +311,9 @@ def _show(certificate: Certificate, acceptable: Sequence[bool] | None, collected
         add("task", certificate.task)
     silent = sum(item.evidence is None for item in collected)
     if silent:
-        add("edge failed", f"{silent} times; counted as escalated")
+        passing = sum(not item.is_lasting for item in collected)
+        again = f", {passing} of them to be asked again by another run" if passing else ""
+        add("edge failed", f"{silent} times; counted as escalated{again}")
     console = Console()
     console.print(table)
     if certificate.advice:
