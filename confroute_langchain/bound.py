@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableBinding, RunnableConfig
 
 Manager = TypeVar("Manager", CallbackManager, AsyncCallbackManager)
 
-_SAMPLING = ("temperature", "top_p", "max_tokens", "seed")
+_SAMPLING = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

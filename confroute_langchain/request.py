@@ -24,8 +24,13 @@ def edge_request(
     unsupported = _unsupported(messages, arguments)
     if unsupported is None:
         try:
-            options = SamplingOptions(**options_of(arguments))
-            return Request(messages=read(messages), options=options, announce=announce)
+            given = options_of(arguments)
+            return Request(
+                messages=read(messages),
+                options=SamplingOptions(**given),
+                limited="max_tokens" in given,
+                announce=announce,
+            )
         except (ConfigurationError, LookupError, TypeError, ValueError):
             unsupported = "what the edge cannot read"
     # That there are messages is all that counts of them then.
@@ -36,10 +41,4 @@ def edge_request(
 def _unsupported(messages: Sequence[BaseMessage], arguments: Mapping[str, Any]) -> str | None:
     if named := obstacle(arguments):
         return named
-    if arguments.get("logprobs") or arguments.get("top_logprobs"):
-        return "log probabilities"
-    if arguments.get("n") not in (None, 1):
-        return "several answers"
-    if not all(is_readable(message) for message in messages):
-        return "content other than text"
-    return None
+    return None if all(map(is_readable, messages)) else "content other than text"

@@ -9,6 +9,9 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from confroute import ConfigurationError
+from confroute.records import Sample
+from confroute.testing import ScriptedEngine
+from confroute_langchain import ConfidenceRoutedChatModel
 from tests.langchain.scripted import SURE, UNSURE, ScriptedCloud, record_of, routed
 
 TEXT = {"type": "text", "text": "Summarise this."}
@@ -55,7 +58,7 @@ def test_nor_is_what_cannot_be_converted(ask: Any) -> None:
     "arguments",
     [
         {"logprobs": True},
-        {"top_logprobs": 2},
+        {"logprobs": True, "top_logprobs": 2},
         {"n": 2},
         {"max_tokens": -1},
         {"temperature": "0.5"},
@@ -102,9 +105,20 @@ def test_what_is_bound_to_the_cloud_asks_the_same_of_the_edge(ask: Any, bound: d
 
 def test_how_the_cloud_samples_is_its_own() -> None:
     """Temperature and length bound to the cloud are no settings of the edge's, stop strings are for both."""
-    cloud = ScriptedCloud().bind(temperature=0.9, max_tokens=3, stop=["END"])
+    cloud = ScriptedCloud().bind(temperature=0.9, max_completion_tokens=3, stop=["END"])
     model = routed(cloud)
     model.invoke(UNSURE)
     options = model.edge.requests[0][2]
     assert (options.temperature, options.max_tokens, options.stop) == (0.0, 256, ("END",))
-    assert cloud.bound.seen[0][1] == {"temperature": 0.9, "max_tokens": 3, "stop": ["END"]}
+    assert cloud.bound.seen[0][1] == {"temperature": 0.9, "max_completion_tokens": 3, "stop": ["END"]}
+
+
+@pytest.mark.parametrize(("limit", "reason"), [({}, "edge_error"), ({"max_tokens": 9}, "confident")])
+def test_an_answer_cut_short_is_served_at_the_caller_s_limit_only(ask: Any, limit: dict[str, Any], reason: str) -> None:
+    """The caller knows of that limit; at the edge's own the cloud says the whole."""
+    cut = Sample(text="The capital is", output_tokens=9, finish_reason="length")
+    edge = ScriptedEngine({SURE: (cut, [cut])})
+    model = ConfidenceRoutedChatModel(edge=edge, cloud=ScriptedCloud())
+    assert record_of(ask(model, SURE, **limit))["reason"] == reason
+    settled = ConfidenceRoutedChatModel(edge=edge, cloud=ScriptedCloud(), **limit)
+    assert record_of(ask(settled, SURE))["reason"] == reason
