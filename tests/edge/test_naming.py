@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,6 +109,63 @@ def test_gguf_runs_on_llamacpp(gguf: Path, kind: type, engine: str | None) -> No
     edge = resolve_edge(kind(gguf), engine=engine)
     assert (type(edge).__name__, edge.model) == ("LlamaCppEngine", "tiny")
     assert str(gguf.parent) not in repr(edge)
+
+
+def test_the_same_file_is_loaded_once(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an engine lives, its file gives that very engine, however it is named; another file, a file that took its
+    place and another engine give another."""
+    pytest.importorskip("xllamacpp")
+    first = resolve_edge(gguf)
+    assert resolve_edge(str(gguf)) is Router(gguf).edge is first
+    monkeypatch.chdir(gguf.parent)
+    assert resolve_edge("tiny.gguf") is first
+    (gguf.parent / "other").mkdir()
+    other = gguf.parent / "other" / "tiny.gguf"
+    other.write_bytes(gguf.read_bytes())
+    assert resolve_edge(other) is not first
+    gguf.write_bytes(gguf.read_bytes() + b"more")
+    assert resolve_edge(gguf) is not first
+
+
+def test_an_engine_that_nobody_has_is_gone(gguf: Path) -> None:
+    """Sharing keeps nothing in memory."""
+    pytest.importorskip("xllamacpp")
+    gone = weakref.ref(resolve_edge(gguf))
+    gc.collect()
+    assert gone() is None
+
+
+def test_threads_that_come_together_get_one_engine(gguf: Path) -> None:
+    """None of them makes a second one."""
+    pytest.importorskip("xllamacpp")
+    with ThreadPoolExecutor(8) as pool:
+        assert len({id(edge) for edge in list(pool.map(lambda _: resolve_edge(gguf), range(64)))}) == 1
+
+
+def test_a_server_is_shared_by_its_address() -> None:
+    """Its connections and what is known of it, too; another model or address is another engine."""
+    pytest.importorskip("openai")
+    first = resolve_edge("http://localhost:8000/v1#m")
+    assert resolve_edge("http://localhost:8000/v1#m") is first
+    assert resolve_edge("http://localhost:8000/v1#n") is not first
+    assert resolve_edge("http://localhost:8001/v1#m") is not first
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_can_name_engines_whoever_did_so_then(gguf: Path) -> None:
+    """A thread of the parent was at it at that moment: its lock holds nobody up in the child."""
+    pytest.importorskip("xllamacpp")
+    first = resolve_edge(gguf)
+    with naming._lock:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                status = 0 if resolve_edge(gguf) is first else 1
+            finally:
+                os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def absent(package: str, monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:

