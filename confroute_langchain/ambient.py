@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, cast
@@ -54,7 +54,15 @@ def nested(call: Call) -> Call:
 
 
 class NestedSource(Source):
-    """A stream of such a model. LangChain looks for handlers when its first piece is asked for."""
+    """A stream of such a model. LangChain looks for handlers when its first piece is asked for, and only then."""
+
+    def __init__(self, stream: Iterator[Any] | AsyncIterator[Any]) -> None:
+        super().__init__(stream)
+        self._begun = False
 
     def next(self) -> Call:
-        return nested(super().next())
+        call = super().next()
+        if self._begun:
+            return call
+        self._begun = True
+        return nested(call)

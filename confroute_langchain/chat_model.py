@@ -55,10 +55,11 @@ class ConfidenceRoutedChatModel(Settings):
     Nothing is streamed before the decision; the cloud then streams live. The cloud gets the caller's own messages.
     Tools are for the edge, too, where its model was made for them, and so is a JSON schema as ``response_format`` where
     its engine holds answers to one; an answer that is not of its schema, or of its tool's, is escalated. Other such
-    requests, and those with images, go to the cloud at once (``reason="unsupported"``).
+    requests, those with images, and whatever else the edge cannot read or heed go to the cloud at once
+    (``reason="unsupported"``). Settings may be changed later, or in a copy (`model_copy`), which shares the engine.
 
     Args:
-        cloud: any LangChain chat model, with arguments bound to it or not, or a string for `init_chat_model`.
+        cloud: any LangChain chat model, also as `bind` or `with_config` left it, or a string for `init_chat_model`.
         edge: what `confroute.resolve_edge` takes, or a LangChain chat model such as ChatOllama.
         threshold, estimator, samples, curtail, wave, sampling_temperature, sampling_top_p, policy, calibrator,
         certificate, task, on_cloud_error, edge_price, cloud_price, hooks: see `confroute.Router`, whose defaults hold
@@ -68,7 +69,8 @@ class ConfidenceRoutedChatModel(Settings):
         streaming: whether callbacks are told of tokens under `invoke`, too; by default where the cloud is set so.
 
     Keyword arguments of a call (or bound by `bind`) go to the cloud unchanged; ``temperature``, ``max_tokens``,
-    ``top_p`` and ``seed`` among them also hold for the edge.
+    ``top_p`` and ``seed`` among them also hold for the edge. So do those bound to the cloud that say what an answer is
+    to be, such as ``tools``, ``response_format`` and ``stop``.
 
     """
 
