@@ -6,10 +6,12 @@ import contextvars
 import itertools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from confroute.edge.clients import Clients
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
 from confroute.errors import ConfigurationError, UnsupportedRequestError
@@ -60,6 +62,7 @@ class BorrowedModel(ABC, Generic[Model]):
     def __init__(self, native: Model, name: str, bound: Mapping[str, Any] | None = None) -> None:
         self.model = name
         self._native = native
+        self._clients = Clients()
         self._bound: Mapping[str, Any] = bound or {}
         own = next(_own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
@@ -92,17 +95,17 @@ class BorrowedModel(ABC, Generic[Model]):
         return self._generation(await self._aasked(messages, n, options), options)
 
     def _asked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[tuple[Sample, int]]:
-        return _at_once(
-            [
-                lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments)
-                for model, arguments in self._models(n, options)
-            ]
-        )
+        with self._copies(n, options) as copies:
+            return _at_once(
+                [
+                    lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments)
+                    for model, arguments in copies
+                ]
+            )
 
     async def _aasked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[tuple[Sample, int]]:
-        return await together(
-            [self.aask(model, messages, options, arguments) for model, arguments in self._models(n, options)]
-        )
+        with self._copies(n, options) as copies:
+            return await together([self.aask(model, messages, options, arguments) for model, arguments in copies])
 
     def _generation(self, answers: Sequence[tuple[Sample, int]], options: SamplingOptions) -> Generation:
         samples = tuple(sample for sample, _ in answers)
@@ -138,8 +141,18 @@ class BorrowedModel(ABC, Generic[Model]):
         fields = {name: getattr(self._native, name) for name in self._fields() if name in _MEANING or name in _WITHIN}
         return [*_with_inner(self._bound), *_with_inner(fields)]
 
-    def _models(self, n: int, options: SamplingOptions) -> list[tuple[Model, Mapping[str, Any]]]:
+    @contextmanager
+    def _copies(self, n: int, options: SamplingOptions) -> Generator[list[tuple[Model, Mapping[str, Any]]]]:
         """For each sample the model as it is to be asked, and the arguments bound to it."""
+        copies = self._models(n, options)
+        for model, _ in copies:
+            self._clients.lend(model)
+        try:
+            yield copies
+        finally:
+            self._clients.keep(model for model, _ in copies)
+
+    def _models(self, n: int, options: SamplingOptions) -> list[tuple[Model, Mapping[str, Any]]]:
         seeds: Iterable[int | None] = itertools.repeat(None)
         if options.seed is not None:
             seeds = itertools.count(options.seed)
