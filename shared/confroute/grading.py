@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
+
+from confroute.equivalence.normalise import LETTER_A, tokens
 
 
 def contains_answer(answer: str, accepted: Iterable[str]) -> bool:
-    """Whether one of the *accepted* answers stands in *answer* as whole words; case, accents, punctuation and
-    thousands separators aside.
+    """Whether one of the *accepted* answers stands in *answer*, as whole words and whole numbers; case, accents,
+    punctuation and the form of numbers aside.
 
     >>> contains_answer("It is TOKYO.", ["Tokyo"]), contains_answer("Tokyoites", ["Tokyo"])
     (True, False)
+    >>> contains_answer("About 1,500.0 of them", ["1500"]), contains_answer("-5", ["5"])
+    (True, False)
     """
-    words = f" {_plain(answer)} "
-    return any(f" {plain} " in words for plain in map(_plain, accepted) if plain)
+    words = _words(answer)
+    return any(_stand_in(wanted, words) for wanted in map(_words, accepted) if wanted)
 
 
-def _plain(text: str) -> str:
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    folded = "".join(character for character in folded if not unicodedata.combining(character))
-    folded = re.sub(r"(?<=\d),(?=\d{3})", "", folded)
-    return re.sub(r"[\W_]+", " ", folded).strip()
+def _words(text: str) -> list[str]:
+    """Also the words behind an apostrophe: the Amérique of "l'Amérique"."""
+    return [word for token in tokens(text) for word in token.split("'") if word] or list(tokens(text))
+
+
+def _stand_in(wanted: list[str], words: list[str]) -> bool:
+    if len(wanted) > 1:
+        # Only alone can the letter A be confused with the article.
+        wanted, words = ([word.replace(LETTER_A, "a") for word in text] for text in (wanted, words))
+    return any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))

@@ -21,9 +21,9 @@ class Identified:
 
         >>> from confroute import Disagreement, SemanticEntropy
         >>> Disagreement().identity
-        'disagreement@1(structured@1(text@1))'
+        'disagreement@1(structured@1(text@2))'
         >>> SemanticEntropy(weighting="likelihood").identity
-        'semantic_entropy@2(weighting=likelihood,structured@1(text@1))'
+        'semantic_entropy@2(weighting=likelihood,structured@1(text@2))'
         """
         own = fields(self) if is_dataclass(self) else ()
         parts = [part for field in own if (part := _part(field, getattr(self, field.name)))]

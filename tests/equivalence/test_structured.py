@@ -195,5 +195,5 @@ def test_otherwise_gets_all_other_pairs_at_once_and_the_question() -> None:
     assert len(asked) == 1
     assert equivalence.identity == "structured@1(otherwise@1)"
     assert StructuredEquivalence(ordered=False, otherwise=ExactEquivalence()).identity == (
-        "structured@1(ordered=False,exact@1)"
+        "structured@1(ordered=False,exact@2)"
     )

@@ -14,7 +14,8 @@ texts = st.one_of(
     st.lists(
         st.sampled_from(
             "the a not isn't no red Blue $5 -5 − 5.00 1,000 1,00,0 twenty one hundred and million minus II I % C++ "
-            "🙂 東京 10² ½ دبي दिल्ली 1/2 .5 ... 's °C ٣ ፩ ① Ⅷ".split()
+            "🙂 東京 10² ½ دبي दिल्ली 1/2 .5 ... 's °C ٣ ፩ ① Ⅷ "
+            "A a) or / + > <= ≠ H2O km² x^2 1½ 000 p.m. hundred thousand one of He V I Model".split()
         ),
         max_size=8,
     ).map(" ".join),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from confroute.equivalence.base import Equivalence
-from confroute.equivalence.normalise import is_number, tokens
+from confroute.equivalence.normalise import LETTER_A, tokens
+from confroute.equivalence.numerals import is_number
 
 _CURRENCIES: Final = {"dollars": "dollar", "euros": "euro", "pounds": "pound", "yen": "yen"}
+_AS_WRITTEN: Final = {**_CURRENCIES, LETTER_A: "a"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class ExactEquivalence(Equivalence):
     """
 
     name = "exact"
+    version = 2
     articles: bool = False
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:  # noqa: ARG002
@@ -43,7 +46,7 @@ class ExactEquivalence(Equivalence):
         if not self.articles:
             last = len(form) - 1
             form = [word for i, word in enumerate(form) if i == last or not _is_article(word, first=i == 0)]
-        return [_CURRENCIES.get(word, word) for word in form]
+        return [_AS_WRITTEN.get(word, word) for word in form]
 
 
 def _is_article(word: str, *, first: bool) -> bool:

@@ -4,60 +4,80 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
 
+from confroute.equivalence.numerals import joined, roman
+
 # `re` calls the vowel signs of Indic and Southeast Asian scripts no letters; with the blocks they stay in their word.
 _LETTER: Final = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u109f\u1780-\u17d3])"
-_NUMBER: Final = r"(?:(?<![\w.)])-)?(?:(?<![\w.])\.)?\d+(?:[.,:/]\d+)*"
-# Looking ahead for what can begin a number or a numeral changes nothing but the time, which it halves; so does a class
-# of its own for the letters of ASCII.
-_TOKEN: Final = re.compile(rf"(?=[-.\d]){_NUMBER}|{_LETTER}+(?:'{_LETTER}+)*[+#]*")
-_ASCII_TOKEN: Final = re.compile(rf"[a-z]+(?:'[a-z]+)*[+#]*|(?=[-.\d]){_NUMBER}")
-_THOUSANDS: Final = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?\Z")
+# Thousands may be parted by spaces. One slash makes a fraction, two a date. "1914,1918" are two years, "3,14" is one
+# number, and so is "1960s".
+_NUMBER: Final = (
+    r"(?:(?<![\w.)])-)?(?:(?<![\w.])\.)?"
+    r"(?:\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|(?<!/)\d+/\d+(?![/\d])|"
+    r"\d+(?:[.:]\d+|,(?!(?<=\d{4},)\d{4}(?!\d))\d+)*(?:(?<=\d0)'?s(?![a-z]))?)"
+)
+# Digits right behind a letter or two belong to them: H2O, B-12, km^2. Not behind a hyphen after x, y or z: x-3.
+_NAMED: Final = r"[a-z]{1,2}(?:\^|(?<=[a-w])-)?\d+(?:\.\d+)*(?:[a-z]{1,2}\d+)*(?:[a-z]{1,2}(?![a-z]))?"
+# Between operands only, and > not as the end of an arrow.
+_OPERATOR: Final = (
+    r"(?<![-=<>])[<>]=?(?=\s?[-+.]?\d)|(?<=\w )[<>]=?(?= \w)|!=|[≤≥≠]|"
+    r"(?<=\w)\+(?=\d)|(?<=\w )\+(?= \d)|(?<=\d)\+(?=\w)|(?<=\d )\+(?= \w)"
+)
+_SHARPS: Final = r"(?:[+#]{2,}|[+#](?!\w))?"
+# Looking ahead for what can begin a number, a name or a numeral changes nothing but the time, which it halves; so does
+# a class of its own for the letters of ASCII.
+_TOKEN: Final = re.compile(
+    rf"(?=[-.\d]){_NUMBER}|(?=[a-z]{{1,2}}[\^-]?\d){_NAMED}|{_LETTER}+(?:'{_LETTER}+)*{_SHARPS}|"
+    rf"(?=[<>!+≤≥≠])(?:{_OPERATOR})"
+)
+_ASCII_TOKEN: Final = re.compile(
+    rf"(?=[a-z]{{1,2}}[\^-]?\d){_NAMED}|[a-z]+(?:'[a-z]+)*{_SHARPS}|(?=[-.\d]){_NUMBER}|(?=[<>!+])(?:{_OPERATOR})"
+)
 _SUPERSCRIPT: Final = re.compile("[⁻⁰¹²³⁴-⁹]+")
-# A lone I is a pronoun unless something ends after it: "World War I."
-_ROMAN: Final = re.compile(r"(?=[IVX])(?<=[^\W\d_] )(?:[IVX]{2,}\b|I(?=\s*(?:[.,;:!?)]|\Z)))")
+_VULGAR_FRACTION: Final = re.compile("[¼-¾⅐-⅞↉]")
+# A lone I is a pronoun unless something ends after it, "World War I.", a king rules, or it numbers what is before it.
+_AFTER_KING: Final = r" (?:of|was|is|became|ruled|reigned|began|ended|died)\b"
+_NUMBERED: Final = r"(?:(?<=[Tt]ype )|(?<=[Ss]tage )|(?<=[Cc]lass )|(?<=[Pp]hase )|(?<=[Pp]art )|(?<=\bWar ))"
+_ROMAN: Final = re.compile(
+    r"(?=[IVX])(?<=[^\W\d_] )"
+    rf"(?:[IVX]{{2,}}\b|{_NUMBERED}I\b|(?<!\bis )I(?=\s*(?:[.,;:!?)]|\Z)|{_AFTER_KING}))"
+)
+# An A is no article at the end, before a full stop, a colon or a bracket, nor as the only capital within a sentence.
+_LETTER_A: Final = re.compile(r"[Aa](?<![\w'’.].)(?:(?![+#])(?=\W*\Z|[):]|\.\s)|(?<=\w A)(?=[\s,;!?])(?! [A-Z]))")
+_MERIDIEM: Final = re.compile(r"\b([ap])\. ?m\b")
 _SIGN_BEFORE_CURRENCY: Final = re.compile("-([$€£¥])")
 _SYMBOLS: Final = {
     "$": " dollars ", "€": " euros ", "£": " pounds ", "¥": " yen ", "%": " percent ",
     "°c": " degrees celsius ", "°f": " degrees fahrenheit ",
 }  # fmt: skip
-_DASHES_AND_APOSTROPHES: Final = str.maketrans("−–‐‑’‘ʼ", "----'''")
+_DASHES_AND_APOSTROPHES: Final = str.maketrans("−–‐‑’‘ʼ⁄", "----'''/")
 
-_UNITS: Final = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-_TENS: Final = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_NUMBER_WORDS: Final = {word: i for i, word in enumerate((_UNITS + "seventeen eighteen nineteen").split())} | {
-    word: 10 * i for i, word in enumerate(_TENS, start=2)
-}
-_SCALES: Final = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_JOINING: Final = {*_NUMBER_WORDS, *_SCALES, "and"}
-_SIGNS: Final = {"minus", "negative"}
-_ROMAN_DIGITS: Final = {"I": 1, "V": 5, "X": 10}
+LETTER_A: Final = "ɑ"
+"""The token of the letter A, where "a" is that of the article."""
 
-
-def is_number(token: str) -> bool:
-    return token.lstrip("-.")[:1].isdecimal()
+OPERATORS: Final = frozenset("<>≤≥≠+")
 
 
 @lru_cache(maxsize=512)
 def tokens(text: str) -> tuple[str, ...]:
     # Remembered, since clustering meets each text as often as there are others.
-    text = _ROMAN.sub(lambda match: str(_roman(match[0])), text)
+    text = _LETTER_A.sub(LETTER_A, _ROMAN.sub(lambda match: str(roman(match[0])), text))
     # ASCII has nothing else to fold, and folding takes most of the time.
     folded, pattern = (text.lower(), _ASCII_TOKEN) if text.isascii() else (_folded(text), _TOKEN)
     marked = _SIGN_BEFORE_CURRENCY.sub(lambda match: match[1] + "-", folded)
+    if ". m" in marked or ".m" in marked:
+        marked = _MERIDIEM.sub(r"\1m", marked)
     for symbol, word in _SYMBOLS.items():
         marked = marked.replace(symbol, word)
     # Symbols alone, such as an emoji, are still an answer.
-    return tuple(_joined(pattern.findall(marked)) or folded.split())
+    return tuple(joined(pattern.findall(marked)) or folded.split())
 
 
 def _folded(text: str) -> str:
-    # Compatibility folding would make 102 of 10².
-    text = _SUPERSCRIPT.sub(r"^\g<0>", text)
+    # Compatibility folding would make 102 of 10² and 11/2 of 1½.
+    text = _VULGAR_FRACTION.sub(r" \g<0>", _SUPERSCRIPT.sub(r"^\g<0>", text))
     text = unicodedata.normalize("NFKD", text).casefold().translate(_DASHES_AND_APOSTROPHES)
     return unicodedata.normalize("NFC", "".join(filter(_is_significant, text)))
 
@@ -67,60 +87,3 @@ def _is_significant(character: str) -> bool:
     kana voicing to Thai tones, tell words apart."""
     mark = unicodedata.combining(character)
     return not (10 <= mark <= 36 or mark >= 200)
-
-
-def _joined(words: Iterable[str]) -> list[str]:
-    """Canonical tokens; the words of one number ("minus two hundred and five", "1.5 million") become one."""
-    joined: list[str] = []
-    room = 0
-    for word in words:
-        if word not in _JOINING and word.isalpha():  # as below, in less time
-            joined.append(word)
-            room = 0
-            continue
-        number = _NUMBER_WORDS.get(word)
-        if number and number < room:
-            joined[-1] = _plain(Decimal(joined[-1]) + number)
-            room = 10 if number >= 20 else 0
-        elif word in _SCALES and joined and _is_decimal(joined[-1]):
-            joined[-1] = _plain(Decimal(joined[-1]) * _SCALES[word])
-            room = _SCALES[word]
-        elif word != "and" or room <= 10:
-            joined.append(_canonical(word))
-            room = 10 if number and number >= 20 else 0
-    for i in range(len(joined) - 1, 0, -1) if not _SIGNS.isdisjoint(joined) else ():
-        if joined[i - 1] in _SIGNS and _is_decimal(joined[i]) and not (i > 1 and is_number(joined[i - 2])):
-            joined[i - 1 : i + 1] = ["-" + joined[i]]
-    return joined
-
-
-def _canonical(token: str) -> str:
-    if token.isalpha():
-        return str(_NUMBER_WORDS.get(token, token))
-    if token.endswith("n't"):
-        return "not"
-    if not is_number(token):
-        return token.removesuffix("'s")
-    plain = token.replace(",", "") if _THOUSANDS.match(token) else token.replace(",", ".")
-    # A date, a time or a version such as 1.2.3 stays as it is.
-    return _plain(Decimal(plain)) if _is_decimal(plain) else plain
-
-
-def _is_decimal(token: str) -> bool:
-    try:
-        return is_number(token) and Decimal(token).is_finite()
-    except InvalidOperation:
-        return False
-
-
-def _plain(number: Decimal) -> str:
-    """The digits without trailing zeros; `Decimal.normalize` would round to 28 of them."""
-    digits = format(number, "f")
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
-
-
-def _roman(numeral: str) -> int:
-    values = [_ROMAN_DIGITS[digit] for digit in numeral]
-    return sum(
-        -value if value < following else value for value, following in zip(values, [*values[1:], 0], strict=True)
-    )

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from confroute.equivalence.base import Equivalence
-from confroute.equivalence.normalise import is_number, tokens
+from confroute.equivalence.normalise import OPERATORS, tokens
+from confroute.equivalence.numerals import is_number
 
 _STOP_WORDS: Final = frozenset(
     "a an the this that these those it its is are was were be been being do does did has have had will would can "
     "could should might must of in on at to from by for with about as into than then and or so but if there here "
-    "which who whom whose what when where why how i you he she we they me my your his her our their s "
-    "st nd rd th answer think".split()
+    "which who whom whose what when where why how i you he she we they me my your his her our their "
+    "st nd rd th answer think one".split()
 )
 _NEGATIONS: Final = frozenset("no not never none neither nor cannot without false incorrect".split())
+
+_DIGIT: Final = re.compile(r"\d")
+_SENTENCE_END: Final = re.compile(r"[.?!;:]\s|\n")
+_EITHER: Final = re.compile(r"(?=[\s/])(?:\s(?:or|vs\.?|versus)\s|(?<=[^\W\d_]{3})/(?=[^\W\d_]{3}))")
+_BETWEEN_CHOICES: Final = re.compile(rf",\s*(?:or\s)?|{_EITHER.pattern}")
+
+
+class _Question(NamedTuple):
+    words: frozenset[str]
+    choices: Mapping[str, tuple[int, int]]
+    """The words that it offers with an "or", each with its sentence and the place of its choice there."""
+
+
+class _Said(NamedTuple):
+    numbers: tuple[str, ...]
+    """In their order."""
+    words: frozenset[str]
+
+
+class _Content(NamedTuple):
+    whole: _Said
+    own: _Said
+    """What the question did not say already."""
+    telling: frozenset[str]
+    """What another answer cannot put in other words: operators, "A", "B12", a number that the question names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,49 +53,127 @@ class TextEquivalence(Equivalence):
     Texts are equal after Unicode folding, case, punctuation and number format ("$5.00" and "5 dollars", "twenty-one"
     and "21"), or else share at least *overlap* of the content words of the shorter one, stop words **and the words of
     the question** dropped. Without that, every sentence-shaped answer looks like every other: "The capital of Egypt
-    is Cairo" and "The capital of Egypt is Alexandria" differ, "Tokyo" and "The capital of Japan is Tokyo." agree. The
-    numbers of one must be among the numbers of the other, in order: 32 and 32.5 differ, so do -5 and 5. Numbers do
-    not make up for words: "20 June 1969" and "20 July 1969" differ. A negation in only one of the two makes them
-    differ. An answer with no content of its own equals only itself.
+    is Cairo" and "The capital of Egypt is Alexandria" differ, "Tokyo" and "The capital of Japan is Tokyo." agree.
 
-    Where it errs: synonyms and unit names ("km", "kilometres") differ; two names that share two words of three agree;
-    scripts written without spaces are compared from punctuation to punctuation.
+    What they do not share can part them. The numbers of one must be among the numbers of the other, in order, and as
+    many, unless it has more words as well, or a year: "1-1" and "1-0" differ, so do -5 and 5, "CO" and "CO2"; "Lima"
+    and "Lima, founded in 1535" agree. Numbers do not make up for words: "20 June 1969" and "20 July 1969" differ. So
+    do answers that each have a letter ("vitamin A"), an operator (x > 3) or a number of the question that the other
+    lacks, or another choice of a question with an "or". A negation in only one of the two makes them differ. An answer
+    with no content of its own equals only itself.
+
+    Where it errs: synonyms and unit names ("km", "kilometres") differ; two names that share two words of three agree,
+    and so do those of the same words in another order; scripts written without spaces are compared from punctuation
+    to punctuation.
 
     Cost: microseconds a pair. Meant for answers up to a sentence or two; long texts share words by accident.
     """
 
     name = "text"
+    version = 2
     overlap: float = 0.6
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
-        asked = frozenset(map(_singular, tokens(question)))
+        asked = _asked(question)
         return [self._pair(tokens(a), tokens(b), asked) for a, b in pairs]
 
-    def _pair(self, a: tuple[str, ...], b: tuple[str, ...], asked: frozenset[str]) -> bool:
+    def _pair(self, a: tuple[str, ...], b: tuple[str, ...], asked: _Question) -> bool:
         if a == b:
             return True
         if bool(_NEGATIONS.intersection(a)) != bool(_NEGATIONS.intersection(b)):
             return False
-        own_a, own_b = _content(a, asked), _content(b, asked)
-        if not any(own_a) or not any(own_b):
+        first, second = _content(a, asked.words), _content(b, asked.words)
+        if _opposed(first, second, asked):
+            return False
+        said_a, said_b = first.own, second.own
+        if not any(said_a) or not any(said_b):
             # One of them only repeats the question: compare all content words, as for an answer out of the
             # question's own choices ("red or blue?").
-            own_a, own_b = _content(a, frozenset[str]()), _content(b, frozenset[str]())
-        (numbers_a, words_a), (numbers_b, words_b) = own_a, own_b
-        if numbers_a and numbers_b and not (_within(numbers_a, numbers_b) or _within(numbers_b, numbers_a)):
+            said_a, said_b = first.whole, second.whole
+        if not _of_the_same_numbers(said_a, said_b, asked):
             return False
-        if not words_a or not words_b:
-            return bool(numbers_a and numbers_b)
-        return len(words_a & words_b) >= self.overlap * min(len(words_a), len(words_b))
+        if not said_a.words or not said_b.words:
+            return bool(said_a.numbers and said_b.numbers)
+        return len(said_a.words & said_b.words) >= self.overlap * min(len(said_a.words), len(said_b.words))
+
+
+@lru_cache(maxsize=64)
+def _asked(question: str) -> _Question:
+    return _Question(frozenset(map(_singular, tokens(question))), dict(_choices(question)))
 
 
 @lru_cache(maxsize=512)
-def _content(tokens: tuple[str, ...], dropped: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The numbers, in order, and the words. Remembered, as `tokens` is."""
-    content = dict.fromkeys([_singular(token) for token in tokens if token not in _STOP_WORDS])
-    own = [token for token in content if token not in dropped]
-    numbers = tuple(filter(is_number, own))
-    return numbers, frozenset(own).difference(numbers)
+def _content(tokens: tuple[str, ...], asked: frozenset[str]) -> _Content:
+    """Remembered, as `tokens` is."""
+    numbers: list[str] = []
+    words: set[str] = set()
+    telling: set[str] = set()
+    for token in _words(tokens):
+        if is_number(token):
+            numbers.append(token)
+            continue
+        if token not in OPERATORS:
+            words.add(token)
+        if len(token) == 1 or (not token.isalpha() and _DIGIT.search(token)):
+            telling.add(token)
+    own = _Said(tuple(number for number in numbers if number not in asked), frozenset(words - asked))
+    if tokens and not any(own) and tokens[-1] in _STOP_WORDS and tokens[-1] not in asked:
+        # The symbol of helium is He.
+        own = _Said((), frozenset(tokens[-1:]))
+    return _Content(_Said(tuple(numbers), frozenset(words)), own, frozenset(telling.union(asked.intersection(numbers))))
+
+
+def _choices(question: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    if not _EITHER.search(question):
+        return
+    for i, sentence in enumerate(_SENTENCE_END.split(question)):
+        if not _EITHER.search(sentence):
+            continue
+        *parts, last = [_words(tokens(part)) for part in _BETWEEN_CHOICES.split(sentence)]
+        # What leads to the choices, "Is 17" in "Is 17 prime or composite?", is left out by the length of the last one.
+        choices = [set(part[-max(1, min(len(last), 3)) :]) for part in parts] + [set(last[:3])]
+        for j, choice in enumerate(choices):
+            others = set[str]().union(*choices[:j], *choices[j + 1 :])
+            yield from ((word, (i, j)) for word in choice - others)
+
+
+def _opposed(a: _Content, b: _Content, asked: _Question) -> bool:
+    """Whether each tells, or chooses, what the other does not; or only an operator tells them apart."""
+    only_a, only_b = a.telling - b.telling, b.telling - a.telling
+    if only_a and only_b:
+        return True
+    if a.whole.numbers == b.whole.numbers and not OPERATORS.isdisjoint(only_a | only_b):
+        return True
+    if not asked.choices:
+        return False
+    words_a, words_b = a.whole.words, b.whole.words
+    chosen_a, chosen_b = (
+        {asked.choices[word] for word in words if word in asked.choices}
+        for words in (words_a - words_b, words_b - words_a)
+    )
+    return any(i == k and j != m for i, j in chosen_a for k, m in chosen_b)
+
+
+def _of_the_same_numbers(a: _Said, b: _Said, asked: _Question) -> bool:
+    """Whether the numbers are equal, or one answer adds some that the question has, with words of its own or a date."""
+    if len(a.numbers) == len(b.numbers):
+        return a.numbers == b.numbers
+    few, many = (a, b) if len(a.numbers) < len(b.numbers) else (b, a)
+    if not _within(few.numbers, many.numbers):
+        return False
+    return (
+        not many.words <= few.words
+        or any(map(_is_year, many.numbers))
+        or asked.words.union(few.numbers).issuperset(many.numbers)
+    )
+
+
+def _is_year(number: str) -> bool:
+    return len(number) == 4 and number.isdecimal() and number < "2200"
+
+
+def _words(tokens: Sequence[str]) -> list[str]:
+    return [_singular(token) for token in tokens if token not in _STOP_WORDS]
 
 
 def _singular(token: str) -> str:

@@ -1,0 +1,70 @@
+"""Whether an accepted answer stands in an answer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from confroute.grading import contains_answer
+
+RIGHT = [
+    ("It is TOKYO.", "Tokyo"),
+    ("Tōkyō", "Tokyo"),
+    ("1914,1918", "1918"),
+    ("It ended on 20/07/1969.", "1969"),
+    ("1 000", "1000"),
+    ("10,000.00", "10000"),
+    ("12.50", "12.5"),
+    ("3", "3.0"),
+    ("€5", "5"),
+    ("two hundred and five", "205"),
+    ("½", "1/2"),
+    ("+", "+"),
+    ("The answer is A.", "A"),
+    ("Vitamin A deficiency", "vitamin A"),
+    ("a vitamin a deficiency", "vitamin A"),
+    ("L'Amérique", "Amérique"),
+    ("Elizabeth I was queen.", "Elizabeth I"),
+    ("It is H2O.", "H2O"),
+]
+
+WRONG = [
+    ("Tokyoites", "Tokyo"),
+    ("-5", "5"),
+    ("3.7", "3"),
+    ("3.5", "5"),
+    ("0.5", "5"),
+    ("10:30", "30"),
+    ("1/2", "2"),
+    ("10²", "102"),
+    ("3.5 million", "3.5"),
+    ("C", "C++"),
+    ("C++", "C"),
+    ("x > 3", "x < 3"),
+    ("ハハ", "パパ"),
+    ("का", "की"),
+    ("It is a dog", "A"),
+    ("No one knows", "1"),
+    ("B12", "B"),
+    ("H2O", "H2"),
+    ("Paris", ""),
+]
+
+
+@pytest.mark.parametrize(("answer", "accepted"), RIGHT)
+def test_right(answer: str, accepted: str) -> None:
+    """Case, accents, punctuation and the form of a number do not count."""
+    assert contains_answer(answer, ["something else", accepted])
+
+
+@pytest.mark.parametrize(("answer", "accepted"), WRONG)
+def test_wrong(answer: str, accepted: str) -> None:
+    """A part of a word or of a number, or a number of another sign, is not the answer."""
+    assert not contains_answer(answer, [accepted])
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=30))
+def test_an_accepted_answer_is_right(text: str) -> None:
+    """Every accepted answer that is not blank holds itself."""
+    assert contains_answer(text, [text]) == bool(text.strip())
