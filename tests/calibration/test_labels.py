@@ -11,6 +11,7 @@ from confroute import Evidence
 from confroute.calibration.collection import Collected
 from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by_references
 from confroute.calibration.prompts import Prompt
+from confroute.errors import InputError
 from confroute.records import Message
 from confroute.testing import says
 
@@ -53,6 +54,15 @@ def test_agreement_is_meaning_the_same() -> None:
     assert by_agreement([FAILED], [""]) == [False]
 
 
+def test_json_agrees_by_its_values() -> None:
+    """The order of keys is no difference, one value of three is."""
+    edge = item("Where?", '{"city": "Paris", "country": "France", "continent": "Europe"}')
+    same = '{"continent": "Europe", "country": "France", "city": "Paris"}'
+
+    assert by_agreement([edge], [same]) == [True]
+    assert by_agreement([edge], [same.replace("Paris", "Lyon")]) == [False]
+
+
 def test_cloud_answers_are_paid_once(tmp_path: Path) -> None:
     """A second run takes the answers from the file; another model's name asks anew elsewhere."""
     path = tmp_path / "cloud.jsonl"
@@ -61,6 +71,30 @@ def test_cloud_answers_are_paid_once(tmp_path: Path) -> None:
     again = Cloud()
     assert list(CloudModel(name="big", ask=again).answers(PROMPTS, path)) == ["a", "b", "c"]
     assert again.asked == []
+
+
+def test_cloud_answers_are_those_of_one_cloud(tmp_path: Path) -> None:
+    """Another model, or the same name at another URL, is not taken for the one that answered; no URL is written."""
+    path = tmp_path / "cloud.jsonl"
+    there = "https://user:secret@there/v1"
+    assert list(CloudModel(name="big", url=there, ask=Cloud("a")).answers(PROMPTS[:1], path)) == ["a"]
+
+    for other in (CloudModel(name="bigger", url=there, ask=Cloud()), CloudModel(name="big", url="x", ask=Cloud())):
+        with pytest.raises(InputError, match="made with other settings"):
+            list(other.answers(PROMPTS[:1], path))
+    assert "there" not in path.read_text() + repr(CloudModel(name="big", url=there, ask=Cloud()))
+
+
+def test_a_verdict_is_of_one_answer(tmp_path: Path) -> None:
+    """Another edge's answer to the same prompt is judged anew; the same answer is not."""
+    path, question = tmp_path / "verdicts.jsonl", "Capital of France?"
+    cloud = Cloud("yes", "no")
+    judge = CloudModel(name="judge", ask=cloud)
+
+    verdicts = [list(judge.verdicts(PROMPTS[:1], [item(question, text)], path)) for text in ("Paris", "Lyon", "Paris")]
+
+    assert verdicts == [[True], [False], [True]]
+    assert len(cloud.asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -85,7 +119,7 @@ def test_verdicts(tmp_path: Path, reply: str, verdict: bool) -> None:
 
 
 def test_a_failed_answer_is_not_acceptable_whatever_the_judge_says(tmp_path: Path) -> None:
-    """A judge that says yes to nothing at all is not believed."""
-    cloud = CloudModel(name="judge", ask=Cloud("yes"))
+    """Nor is the judge asked."""
+    cloud = CloudModel(name="judge", ask=Cloud())
     assert list(cloud.verdicts(PROMPTS[:1], [FAILED], tmp_path / "verdicts.jsonl")) == [False]
     assert answer_of(FAILED).text == ""

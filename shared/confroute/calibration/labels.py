@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from confroute.calibration.collection import Collected
 from confroute.calibration.journal import Journal
 from confroute.calibration.prompts import Prompt
-from confroute.equivalence import Equivalence, TextEquivalence
+from confroute.equivalence import Equivalence, StructuredEquivalence
 from confroute.grading import contains_answer
 from confroute.records import Message, Sample
 
@@ -25,38 +26,44 @@ _JUDGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudModel:
-    """The cloud model that labels the edge's answers: its name, and how to ask it for a text."""
+    """The cloud model that labels the edge's answers: its name, how to ask it for a text, and the URL it answers at,
+    which tells two servers' models of one name apart (and is kept as a digest only, since it may hold a key)."""
 
     name: str
     ask: Ask
+    url: str | None = field(default=None, repr=False)
 
     def answers(self, prompts: Sequence[Prompt], path: Path) -> Iterator[str]:
         """What it answers to each prompt (a shadow call). Those that *path* holds are not asked, nor paid, again."""
-        yield from self._replies([(prompt.key, prompt.messages) for prompt in prompts], path, {"answers": self.name})
+        with self._journal("answers", path) as journal:
+            for prompt in prompts:
+                yield self._reply(prompt, journal)
 
     def verdicts(self, prompts: Sequence[Prompt], collected: Sequence[Collected], path: Path) -> Iterator[bool]:
         """Whether it calls each of the edge's answers correct; a reply that does not begin with "yes" is a no.
 
+        A verdict is of one answer: what *path* holds of another answer to the same prompt is not taken.
+
         A judge that is wrong labels wrongly, and so does one that prefers answers of its own kind: check some of its
         verdicts by hand.
         """
-        asked: list[tuple[str, tuple[Message, ...]]] = []
-        for prompt, item in zip(prompts, collected, strict=True):
-            evidence = item.evidence
-            text = _JUDGE.format(question=evidence.question, answer=evidence.answer.text) if evidence else ""
-            asked.append((prompt.key, ({"role": "user", "content": text},)))
-        replies = self._replies(asked, path, {"verdicts": self.name})
-        for reply, item in zip(replies, collected, strict=True):
-            yield item.evidence is not None and reply.strip().strip("*\"'").casefold().startswith("yes")
+        with self._journal("verdicts", path) as journal:
+            for _, item in zip(prompts, collected, strict=True):
+                if item.evidence is None:
+                    yield False
+                    continue
+                text = _JUDGE.format(question=item.evidence.question, answer=item.evidence.answer.text)
+                reply = self._reply(Prompt(messages=({"role": "user", "content": text},)), journal)
+                yield reply.strip().strip("*\"'").casefold().startswith("yes")
 
-    def _replies(
-        self, asked: Sequence[tuple[str, Sequence[Message]]], path: Path, settings: dict[str, str]
-    ) -> Iterator[str]:
-        with Journal(path, settings=settings) as journal:
-            for key, messages in asked:
-                if key not in journal.results:
-                    journal.add(key, {"text": self.ask(messages)})
-                yield str(journal.results[key]["text"])
+    def _journal(self, kind: str, path: Path) -> Journal:
+        at = {"url": hashlib.sha256(self.url.encode()).hexdigest()[:16]} if self.url else {}
+        return Journal(path, settings={kind: self.name, **at})
+
+    def _reply(self, prompt: Prompt, journal: Journal) -> str:
+        if prompt.key not in journal.results:
+            journal.add(prompt.key, {"text": self.ask(prompt.messages)})
+        return str(journal.results[prompt.key]["text"])
 
 
 def answer_of(item: Collected) -> Sample:
@@ -77,7 +84,7 @@ def by_agreement(
 ) -> list[bool]:
     """Whether each of the edge's answers means the same as the cloud's. Free of annotation; says nothing about which
     of the two is right where they differ."""
-    judge = equivalence or TextEquivalence()
+    judge = equivalence or StructuredEquivalence()
     verdicts: list[bool] = []
     for item, other in zip(collected, cloud, strict=True):
         text, question = answer_of(item).text, item.evidence.question if item.evidence else ""
