@@ -132,11 +132,11 @@ def certify(
             held_out = cross_fitted(fit, uncertainties, acceptable or [])
     cut = _cut(target, confidences, acceptable, cloud_right)
     area, interval, advice = _signal(collection.edge.model, uncertainties, acceptable)
-    measured = [confidence for confidence in confidences if not math.isnan(confidence)]
-    if len(measured) > 1 == len(set(measured)):
+    measured = [pair for pair in zip(uncertainties, confidences, strict=True) if not math.isnan(pair[1])]
+    if len(measured) > 1 == len({confidence for _, confidence in measured}):
         tied = "All answers have the same confidence: a threshold keeps all or none. Change the estimator"
-        if len(set(uncertainties)) > 1:
-            tied += " or its calibrator; platt tells uncertainties of any size apart"
+        if calibrator != "platt" and len({uncertainty for uncertainty, _ in measured}) > 1:
+            tied += " or the calibrator; platt tells uncertainties of any size apart"
         advice = f"{tied}. {advice}" if advice else f"{tied}."
     if not cut.certified:
         needed = f" About {cut.labels_needed} items would be needed." if cut.labels_needed else ""
