@@ -232,7 +232,7 @@ class ConfidenceRoutedLLM(StructuredPrediction):
     ) -> Exchange[Response]:
         request = read_request(
             wish.messages,
-            {**kwargs, **wish.kwargs(self._router.edge)},
+            {**kwargs, **wish.asked},
             self._options,
             cloud=self.cloud,
             limited=self.max_tokens is not None,
@@ -264,7 +264,12 @@ class ConfidenceRoutedLLM(StructuredPrediction):
         self, tools: Sequence[BaseTool], *args: Any, tool_required: bool = False, **kwargs: Any
     ) -> dict[str, Any]:
         cloud = self._function_calling_cloud()
-        return cloud._prepare_chat_with_tools_compat(tools, *args, tool_required=tool_required, **kwargs)
+        prepared = cloud._prepare_chat_with_tools_compat(tools, *args, tool_required=tool_required, **kwargs)
+        if tool_required and "tool_choice" not in prepared:
+            # Integrations that cannot tell their model so do not tell the edge either.
+            messages = prepared["messages"]
+            prepared["messages"] = WishedMessages(messages, Wish(messages, asked={"tool_choice": "required"}))
+        return prepared
 
     def _validate_chat_with_tools_response(
         self, response: ChatResponse, tools: Sequence[BaseTool], allow_parallel_tool_calls: bool = False, **kwargs: Any

@@ -13,10 +13,11 @@ from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 
+from confroute.router import Router
 from confroute_llamaindex.cloud import ObjectPrompt
 from confroute_llamaindex.edge import Offered
 from confroute_llamaindex.responses import is_of_edge, tool_selections
-from confroute_llamaindex.wish import Wish, WishedMessages, object_of
+from confroute_llamaindex.wish import Wish, WishedMessages, asking_for, object_of
 
 _ANY_TOOL = Offered({"name": "answer"})
 
@@ -30,6 +31,7 @@ class StructuredPrediction(FunctionCallingLLM):
 
     if TYPE_CHECKING:
         cloud: LLM
+        _router: Router
 
     def structured_predict(
         self,
@@ -94,8 +96,13 @@ class StructuredPrediction(FunctionCallingLLM):
         self, output_cls: type[Model], prompt: BasePromptTemplate, prompt_args: Mapping[str, Any]
     ) -> WishedMessages:
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        wanted = ObjectPrompt(output_cls, prompt, prompt_args)
-        return WishedMessages(messages, Wish(messages, lambda sample: object_of(sample, output_cls), wanted))
+        wish = Wish(
+            messages,
+            read=lambda sample: object_of(sample, output_cls),
+            asked=asking_for(output_cls, self._router.edge),
+            wanted=ObjectPrompt(output_cls, prompt, prompt_args),
+        )
+        return WishedMessages(messages, wish)
 
 
 def _object(response: ChatResponse, output_cls: type[Model]) -> Model:

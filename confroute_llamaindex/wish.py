@@ -6,7 +6,7 @@ It hands both on to `chat` and `complete` as they are, so they carry it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -23,26 +23,14 @@ from confroute_llamaindex.cloud import ObjectPrompt
 @dataclass(frozen=True)
 class Wish:
     """*read* is what the caller will do with an answer of the edge's, and fails where that cannot be done; *messages*
-    is what the edge is asked; *wanted* is what the cloud is asked where that is an object.
+    is what the edge is asked, and *asked* the arguments besides those of the call; *wanted* is what the cloud is asked
+    where that is an object.
     """
 
     messages: Sequence[ChatMessage]
     read: Callable[[Sample], object] | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict[str, Any])
     wanted: ObjectPrompt | None = None
-
-    def kwargs(self, edge: EdgeEngine) -> Mapping[str, Any]:
-        """The arguments that ask the edge for an object: one that knows tools only is to call a function with it."""
-        if self.wanted is None:
-            return {}
-        output_cls = self.wanted.output_cls
-        try:
-            schema = output_cls.model_json_schema()
-        except Exception:
-            return {"response_format": output_cls}  # which no edge can do
-        if getattr(edge, "json_schema", False) or not getattr(edge, "tools", False):
-            return {"response_format": response_format(schema)}
-        function = {"name": output_cls.__name__, "description": output_cls.__doc__ or "", "parameters": schema}
-        return {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
 
 
 class WishedMessages(list[ChatMessage]):
@@ -58,6 +46,18 @@ class WishedText(str):
 
     __slots__ = ("wish",)
     wish: Wish
+
+
+def asking_for(output_cls: type[BaseModel], edge: EdgeEngine) -> dict[str, Any]:
+    """The arguments that ask *edge* for an object: one that knows tools only is to call a function with it."""
+    try:
+        schema = output_cls.model_json_schema()
+    except Exception:
+        return {"response_format": output_cls}  # which no edge can do
+    if getattr(edge, "json_schema", False) or not getattr(edge, "tools", False):
+        return {"response_format": response_format(schema)}
+    function = {"name": output_cls.__name__, "description": output_cls.__doc__ or "", "parameters": schema}
+    return {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
 
 
 def object_of(sample: Sample, output_cls: type[BaseModel]) -> BaseModel:

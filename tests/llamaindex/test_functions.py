@@ -20,6 +20,7 @@ from confroute.records import Generation, Message, Sample, SamplingOptions, Tool
 from confroute.testing import ScriptedEngine
 from confroute_llamaindex import ConfidenceRoutedLLM
 from tests.edge.scripted_server import Reply, Request, ScriptedServer, completion, serving
+from tests.llamaindex.test_structured import ollama
 
 QUESTION = "What is 1 + 2?"
 
@@ -155,6 +156,15 @@ def test_structured_predict_has_to_call(server: ScriptedServer) -> None:
     assert predicted == Total(value=3)
     assert {options.must_call for _, _, options in edge.requests} == {True}
     assert server.answered == []
+
+
+def test_a_call_that_has_to_be_made_is_told_to_the_edge() -> None:
+    """Also where the cloud's integration, as Ollama's, does not say so: the edge's words are no call."""
+    for calls, route in ((SUM, "edge"), (Sample(text="Three.", output_tokens=2), "cloud")):
+        edge = Edge(calls)
+        llm = ConfidenceRoutedLLM(edge=edge, cloud=ollama())
+        assert route_of(llm.chat_with_tools([ADD], user_msg=QUESTION, tool_required=True)) == route
+        assert edge.requests[0][2].must_call
 
 
 def test_one_call_at_most_unless_more_are_allowed(server: ScriptedServer) -> None:
