@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -132,9 +133,8 @@ def _choices(question: str) -> Iterator[tuple[str, tuple[int, int]]]:
         *parts, last = [_words(tokens(part)) for part in _BETWEEN_CHOICES.split(sentence)]
         # What leads to the choices, "Is 17" in "Is 17 prime or composite?", is left out by the length of the last one.
         choices = [set(part[-max(1, min(len(last), 3)) :]) for part in parts] + [set(last[:3])]
-        for j, choice in enumerate(choices):
-            others = set[str]().union(*choices[:j], *choices[j + 1 :])
-            yield from ((word, (i, j)) for word in choice - others)
+        offers = Counter(word for choice in choices for word in choice)
+        yield from ((word, (i, j)) for j, choice in enumerate(choices) for word in choice if offers[word] == 1)
 
 
 def _opposed(a: _Content, b: _Content, asked: _Question) -> bool:
@@ -163,6 +163,8 @@ def _of_the_same_numbers(a: _Said, b: _Said, asked: _Question) -> bool:
         return False
     return (
         not many.words <= few.words
+        # A list of one: "1. Paris".
+        or (not few.numbers and many.numbers == ("1",))
         or any(map(_is_year, many.numbers))
         or asked.words.union(few.numbers).issuperset(many.numbers)
     )
