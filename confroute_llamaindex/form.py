@@ -11,20 +11,22 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 from confroute.edge.choices import response_format
 
 _OPENAI = ("response_format", "format", "tools", "tool_choice", "parallel_tool_calls", "functions", "n", "logprobs")
-_OTHERS = (
-    "json_mode",
-    "format",
-    "response_mime_type",
-    "response_schema",
-    "response_json_schema",
-    "json_schema",
-    "guided_json",
-    "guided_regex",
-    "guided_choice",
-    "guided_grammar",
-    "structured_outputs",
-    "grammar",
-    "text_format",
+_OTHERS = frozenset(
+    {
+        "json_mode",
+        "format",
+        "response_mime_type",
+        "response_schema",
+        "response_json_schema",
+        "json_schema",
+        "guided_json",
+        "guided_regex",
+        "guided_choice",
+        "guided_grammar",
+        "structured_outputs",
+        "grammar",
+        "text_format",
+    }
 )
 _WITHIN = ("model_kwargs", "extra_body", "generation_config", "generate_kwargs")
 _FREE = (None, False, "", "text/plain")
@@ -47,22 +49,21 @@ def form_obstacle(cloud: LLM, asked: Mapping[str, Any]) -> str | None:
     cloud = _innermost(cloud)
     if isinstance(cloud, StructuredLLM):
         return "answers that are objects"
-    fields = {name: getattr(cloud, name, None) for name in ("json_mode", *_WITHIN)}
+    fields = {name: vars(cloud)[name] for name in ("json_mode", *_WITHIN) if name in vars(cloud)}
     return next((word for settings in (asked, _added(cloud), fields) for word in _words(settings)), None)
 
 
 def _added(cloud: LLM) -> Mapping[str, Any]:
     """The arguments that *cloud* adds to each call."""
-    added: Any = getattr(cloud, "additional_kwargs", None)
+    added: Any = vars(cloud).get("additional_kwargs")
     return cast("Mapping[str, Any]", added) if isinstance(added, Mapping) else {}
 
 
 def _words(settings: Mapping[str, Any]) -> Iterator[str]:
-    for name in _OTHERS:
-        if settings.get(name) not in _FREE:
+    for name, inner in settings.items():
+        if name in _OTHERS and inner not in _FREE:
             yield name
-    for inner in (settings.get(name) for name in _WITHIN):
-        if isinstance(inner, Mapping):
+        if name in _WITHIN and isinstance(inner, Mapping):
             told = cast("Mapping[str, Any]", inner)
             if told.get("response_format"):
                 yield "response_format"
@@ -71,5 +72,5 @@ def _words(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _innermost(cloud: LLM) -> LLM:
     """The cloud of a routed LLM that is another's cloud."""
-    inner = getattr(cloud, "cloud", None)
+    inner = vars(cloud).get("cloud")
     return _innermost(inner) if isinstance(inner, LLM) else cloud
