@@ -284,9 +284,10 @@ def _console() -> Console:
 
 def main() -> None:
     """Run the command line; a confroute error becomes one line on stderr and exit code 2."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A character that its encoding lacks must not end the work of an hour.
-        sys.stdout.reconfigure(errors="replace")
+    # A character that its encoding lacks must not end the work of an hour.
+    reconfigure: Any = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
     try:
         app()
     except ConfrouteError as error:
