@@ -26,6 +26,10 @@ RIGHT = [
     ("a vitamin a deficiency", "vitamin A"),
     ("L'Amérique", "Amérique"),
     ("Elizabeth I was queen.", "Elizabeth I"),
+    ("**Elizabeth I**", "Elizabeth I"),
+    ("It is IV.", "IV"),
+    ("King Henry VIII", "henry viii"),
+    ("Charles I ruled", "charles i"),
     ("It is H2O.", "H2O"),
 ]
 

@@ -16,8 +16,14 @@ def contains_answer(answer: str, accepted: Iterable[str]) -> bool:
     >>> contains_answer("About 1,500.0 of them", ["1500"]), contains_answer("-5", ["5"])
     (True, False)
     """
-    words = _words(answer)
-    return any(_stand_in(wanted, words) for wanted in map(_words, accepted) if wanted)
+    # Small letters hide Roman numerals, so that "henry viii" is found in "Henry VIII", which is 8 in capitals.
+    readings = [_words(answer), _words(answer.lower())]
+    return any(
+        _stand_in(wanted, words)
+        for text in accepted
+        for wanted, words in zip((_words(text), _words(text.lower())), readings, strict=True)
+        if wanted
+    )
 
 
 def _words(text: str) -> list[str]:

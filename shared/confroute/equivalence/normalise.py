@@ -15,7 +15,7 @@ _LETTER: Final = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u109f\u1780-\u17d3])"
 # number, and so is "1960s".
 _NUMBER: Final = (
     r"(?:(?<![\w.)])-)?(?:(?<![\w.])\.)?"
-    r"(?:\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|(?<!/)\d+/\d+(?![/\d])|"
+    r"(?:\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|(?<!/)(?:\d+ )?\d+/\d+(?![/\d])|"
     r"\d+(?:[.:]\d+|,(?!(?<=\d{4},)\d{4}(?!\d))\d+)*(?:(?<=\d0)'?s(?![a-z]))?)"
 )
 # Digits right behind a letter or two belong to them: H2O, B-12, km^2. Not behind a hyphen after x, y or z: x-3.
@@ -41,11 +41,11 @@ _VULGAR_FRACTION: Final = re.compile("[¼-¾⅐-⅞↉]")
 _AFTER_KING: Final = r" (?:of|was|is|became|ruled|reigned|began|ended|died)\b"
 _NUMBERED: Final = r"(?:(?<=[Tt]ype )|(?<=[Ss]tage )|(?<=[Cc]lass )|(?<=[Pp]hase )|(?<=[Pp]art )|(?<=\bWar ))"
 _ROMAN: Final = re.compile(
-    r"(?=[IVX])(?<=[^\W\d_] )"
-    rf"(?:[IVX]{{2,}}\b|{_NUMBERED}I\b|(?<!\bis )I(?=\s*(?:[.,;:!?)]|\Z)|{_AFTER_KING}))"
+    r"(?=[IVXivx])(?:(?<![\w'’])(?:[IVX]{2,}|x?i{2,3}|x?iv|x?vi{2,3}|xvi?)\b|(?<=[^\W\d_] )"
+    rf"(?:{_NUMBERED}I\b|(?<!\bis )I(?=\s*(?:[.,;:!?)*\"”]|\Z)|{_AFTER_KING})))"
 )
-# An A is no article at the end, before a full stop, a colon or a bracket, nor as the only capital within a sentence.
-_LETTER_A: Final = re.compile(r"[Aa](?<![\w'’.].)(?:(?![+#])(?=\W*\Z|[):]|\.\s)|(?<=\w A)(?=[\s,;!?])(?! [A-Z]))")
+# An A is no article at the end, before a full stop or a bracket, nor as the only capital within a sentence.
+_LETTER_A: Final = re.compile(r"[Aa](?<![\w'’.].)(?:(?![+#])(?=\W*\Z|\)|\.\s)|(?<=\w A)(?=[\s,;!?])(?! [A-Z]))")
 _MERIDIEM: Final = re.compile(r"\b([ap])\. ?m\b")
 _SIGN_BEFORE_CURRENCY: Final = re.compile("-([$€£¥])")
 _SYMBOLS: Final = {

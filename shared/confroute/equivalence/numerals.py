@@ -64,9 +64,9 @@ def _canonical(token: str) -> str:
         return "not"
     if not is_number(token):
         return _OPERATOR_NAMES.get(token) or token.removesuffix("'s").replace("^", "").replace("-", "")
-    token = token.replace(" ", "").rstrip("'s")
+    token = token.replace(" ", "+" if "/" in token else "").rstrip("'s")
     plain = token.replace(",", "") if _THOUSANDS.match(token) else token.replace(",", ".")
-    # A date, a time or a version such as 1.2.3 stays as it is.
+    # A time, a fraction or a version such as 1.2.3 stays as it is.
     return _plain(Decimal(plain)) if _is_decimal(plain) else plain
 
 
@@ -84,7 +84,7 @@ def _plain(number: Decimal) -> str:
 
 
 def roman(numeral: str) -> int:
-    values = [_ROMAN_DIGITS[digit] for digit in numeral]
+    values = [_ROMAN_DIGITS[digit] for digit in numeral.upper()]
     return sum(
         -value if value < following else value for value, following in zip(values, [*values[1:], 0], strict=True)
     )

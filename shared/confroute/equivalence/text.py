@@ -45,6 +45,8 @@ class _Content(NamedTuple):
     """What the question did not say already."""
     telling: frozenset[str]
     """What another answer cannot put in other words: operators, "A", "B12", a number that the question names."""
+    symbol: str
+    """The last word of an answer without content of its own, if it could be a symbol: that of helium is He."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class TextEquivalence(Equivalence):
         first, second = _content(a, asked.words), _content(b, asked.words)
         if _opposed(first, second, asked):
             return False
+        if first.symbol and second.symbol:
+            return first.symbol == second.symbol
         said_a, said_b = first.own, second.own
         if not any(said_a) or not any(said_b):
             # One of them only repeats the question: compare all content words, as for an answer out of the
@@ -118,10 +122,13 @@ def _content(tokens: tuple[str, ...], asked: frozenset[str]) -> _Content:
         if len(token) == 1 or (not token.isalpha() and _DIGIT.search(token)):
             telling.add(token)
     own = _Said(tuple(number for number in numbers if number not in asked), frozenset(words - asked))
-    if tokens and not any(own) and tokens[-1] in _STOP_WORDS and tokens[-1] not in asked:
-        # The symbol of helium is He.
-        own = _Said((), frozenset(tokens[-1:]))
-    return _Content(_Said(tuple(numbers), frozenset(words)), own, frozenset(telling.union(asked.intersection(numbers))))
+    last = tokens[-1] if tokens and not any(own) else ""
+    return _Content(
+        _Said(tuple(numbers), frozenset(words)),
+        own,
+        frozenset(telling.union(asked.intersection(numbers))),
+        last if len(last) <= 2 and last in _STOP_WORDS and last not in asked else "",
+    )
 
 
 def _choices(question: str) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -164,7 +171,7 @@ def _of_the_same_numbers(a: _Said, b: _Said, asked: _Question) -> bool:
     return (
         not many.words <= few.words
         # A list of one: "1. Paris".
-        or (not few.numbers and many.numbers == ("1",))
+        or many.numbers == ("1", *few.numbers)
         or any(map(_is_year, many.numbers))
         or asked.words.union(few.numbers).issuperset(many.numbers)
     )
