@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from confroute.contract import Answer, Cloud, Decision, Native, Request, Tokens
 from confroute.edge import EdgeEngine, resolve_edge
+from confroute.edge.weights import weights_of
 from confroute.errors import ConfigurationError, InputError, UnsupportedRequestError
 from confroute.estimators import Disagreement, Estimator
 from confroute.inquiry import Inquiry
@@ -142,6 +143,7 @@ class Router:
             samples=self.samples if self.estimator.needs_samples else 0,
             sampling={"temperature": self.sampling_temperature, "top_p": self.sampling_top_p},
             task=task,
+            weights=weights_of(self.edge),
         )
         if not certificate.certified:
             logger.warning("Certificate %s could not certify its target. %s", certificate.id, certificate.advice or "")

@@ -196,11 +196,16 @@ def test_a_certificate_names_the_file_of_the_weights(tmp_path: Path) -> None:
     """Where the edge has one; two files of one name make two certificates."""
     edge = ScriptedEngine({})
     edge.path = tmp_path / "model.gguf"  # type: ignore[attr-defined]
+    collection, cost = replace(COLLECTION, edge=edge), Target(kind="cost", value=0.5)
     found: set[str | None] = {made().weights}
     for content in (b"GGUF one", b"GGUF two"):
         (tmp_path / "model.gguf").write_bytes(content)
-        collection, cost = replace(COLLECTION, edge=edge), Target(kind="cost", value=0.5)
-        found.add(certify(collection, Disagreement(), PROMPTS, ANSWERS, cost).certificate.weights)
+        certificate = certify(collection, Disagreement(), PROMPTS, ANSWERS, cost).certificate
+        found.add(certificate.weights)
+        Router(edge, certificate=certificate)
+        (tmp_path / "model.gguf").write_bytes(content + b", trained on")
+        with pytest.raises(ConfigurationError, match="weights"):
+            Router(edge, certificate=certificate)
     assert None in found
     assert len(found) == 3
 

@@ -268,17 +268,17 @@ def test_cache_folder_is_where_the_user_said(monkeypatch: pytest.MonkeyPatch, tm
 def test_a_file_is_known_by_its_contents(tmp_path: Path) -> None:
     """The same file installed elsewhere, at another time, is converted no second time; another of its name and size is
     told apart, wherever a fiftieth of it differs."""
-    from confroute.edge.checkpoints import _fingerprint
+    from confroute.edge.weights import fingerprint
 
     content = bytes(range(256)) * 4096
     for i, name in enumerate(("a", "b")):
         (tmp_path / name).write_bytes(content)
         os.utime(tmp_path / name, (i, i))
-    assert _fingerprint(tmp_path / "a") == _fingerprint(tmp_path / "b")
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
     block = len(content) // 50
     for begin in range(0, len(content) - block, block):
         (tmp_path / "b").write_bytes(content[:begin] + bytes(block) + content[begin + block :])
-        assert _fingerprint(tmp_path / "a") != _fingerprint(tmp_path / "b")
+        assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from confroute.edge.failures import is_out_of_memory
+from confroute.edge.weights import fingerprint
 
 logger = logging.getLogger("confroute")
 
@@ -28,7 +28,7 @@ def from_pretrained(checkpoint: str, **options: Any) -> tuple[Any, Any]:
 
 def from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
     """The file's model from the cache, put there first if need be: converting takes ten times as long as loading."""
-    folder = cache_folder() / f"{file.stem}-{_fingerprint(file)}-{dtype}"
+    folder = cache_folder() / f"{file.stem}-{fingerprint(file)}-{dtype}"
     if folder.is_dir():
         try:
             return from_pretrained(str(folder), dtype=dtype)
@@ -64,18 +64,6 @@ def from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
             why = getattr(error, "strerror", None) or type(error).__name__
             logger.warning("The dequantised weights were not cached (%s); every start will convert.", why)
     return model, tokenizer
-
-
-def _fingerprint(file: Path) -> str:
-    """Tells files apart by parts of their contents: reading gigabytes would take longer than loading them does, and
-    the time of a file is another in each environment that the same one is installed into."""
-    size = file.stat().st_size
-    digest = hashlib.sha256(f"2 {size}".encode())
-    with file.open("rb") as content:
-        for place in range(64):
-            content.seek(place * size // 64)
-            digest.update(content.read(4096))
-    return digest.hexdigest()[:16]
 
 
 def cache_folder() -> Path:

@@ -6,14 +6,16 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
-_renewed: list[weakref.WeakMethod[Callable[[], Any]]] = []
+# Not weakref.WeakMethod, which fails where it outlives what it refers to at the end of a process.
+_renewed: weakref.WeakKeyDictionary[object, list[Callable[[Any], Any]]] = weakref.WeakKeyDictionary()
 
 
-def renew_after_fork(renew: Callable[[], Any]) -> None:
+def renew_after_fork(renew: MethodType) -> None:
     """Have the bound method *renew* called in each process forked from now on, as long as its object lives."""
-    _renewed.append(weakref.WeakMethod(renew, _renewed.remove))
+    _renewed.setdefault(renew.__self__, []).append(renew.__func__)
 
 
 class RenewedLock:
@@ -35,10 +37,9 @@ class RenewedLock:
 
 
 def _forked() -> None:
-    for each in tuple(_renewed):
-        renew = each()
-        if renew is not None:
-            renew()
+    for owner, methods in tuple(_renewed.items()):
+        for renew in methods:
+            renew(owner)
 
 
 if hasattr(os, "register_at_fork"):
