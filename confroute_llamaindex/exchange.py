@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from typing import Generic
@@ -12,28 +12,26 @@ from llama_index.core.instrumentation.span import active_span_id
 from pydantic import BaseModel
 
 from confroute.contract import Answer, Request
-from confroute.records import ConfidenceRecord, Sample
+from confroute.records import ConfidenceRecord
 from confroute.router import Router
-from confroute.steps import Call, Flow, T, arun, astream, run, stream
+from confroute.steps import Call, arun, astream, run, stream
 from confroute_llamaindex.cloud import LlamaIndexCloud
 from confroute_llamaindex.events import ConfidenceRoutingEvent
 from confroute_llamaindex.responses import Response, cloud_response, delivered, edge_response, end_of
-from confroute_llamaindex.wish import only_readable
 
 dispatcher = get_dispatcher(__name__)
 
 
 @dataclass
 class Exchange(Generic[Response]):
-    """One request on its way through *router* to a response of that *kind*. An answer of the edge's that *read* fails
-    on is escalated. To be made where the LLM's method begins: it remembers the span.
+    """One request on its way through *router* to a response of that *kind*. To be made where the LLM's method begins:
+    it remembers the span.
     """
 
     kind: type[Response]
     router: Router
     request: Request
     cloud: LlamaIndexCloud
-    read: Callable[[Sample], object] | None = None
     span_id: str | None = field(default_factory=active_span_id.get)
     _last: Response | None = None
 
@@ -50,16 +48,16 @@ class Exchange(Generic[Response]):
         return Call(fire, afire)
 
     def answer(self) -> Response:
-        return self._whole(run(self._readable(self.router.answer(self.request, self.cloud))))
+        return self._whole(run(self.router.answer(self.request, self.cloud)))
 
     async def aanswer(self) -> Response:
-        return self._whole(await arun(self._readable(self.router.answer(self.request, self.cloud))))
+        return self._whole(await arun(self.router.answer(self.request, self.cloud)))
 
     def stream(self) -> Generator[Response, None, None]:
         """The chunks. The decision is taken here and not at the first ``next``: the method's span is still open, so
         that the cloud's span becomes its child rather than a root.
         """
-        answers = stream(self._readable(self.router.stream(self.request, self.cloud)))
+        answers = stream(self.router.stream(self.request, self.cloud))
         first = self._chunk(next(answers))
 
         def chunks() -> Generator[Response, None, None]:
@@ -71,7 +69,7 @@ class Exchange(Generic[Response]):
         return chunks()
 
     async def astream(self) -> AsyncGenerator[Response, None]:
-        answers = astream(self._readable(self.router.stream(self.request, self.cloud)))
+        answers = astream(self.router.stream(self.request, self.cloud))
         first = self._chunk(await anext(answers))
 
         async def chunks() -> AsyncGenerator[Response, None]:
@@ -81,9 +79,6 @@ class Exchange(Generic[Response]):
                     yield self._chunk(answer)
 
         return chunks()
-
-    def _readable(self, flow: Flow[T]) -> Flow[T]:
-        return flow if self.read is None else only_readable(flow, self.read)
 
     def _whole(self, answer: Answer[Response | BaseModel]) -> Response:
         if answer.native is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -240,7 +241,8 @@ class ConfidenceRoutedLLM(StructuredPrediction):
         cloud = self.cloud
         if wish.wanted is not None and self.system_prompt != cloud.system_prompt:
             cloud = cloud.model_copy(update={"system_prompt": self.system_prompt})  # which it adds itself
-        return Exchange(kind, self._router, request, LlamaIndexCloud(cloud, wish.wanted or given, kwargs), wish.read)
+        request = replace(request, read=wish.read)
+        return Exchange(kind, self._router, request, LlamaIndexCloud(cloud, wish.wanted or given, kwargs))
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
         messages = super()._get_messages(prompt, **prompt_args)

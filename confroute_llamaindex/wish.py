@@ -14,9 +14,7 @@ from pydantic import BaseModel
 
 from confroute.edge import EdgeEngine
 from confroute.edge.choices import response_format
-from confroute.errors import ModelError
-from confroute.records import Generation, Sample
-from confroute.steps import Flow, T
+from confroute.records import Sample
 from confroute_llamaindex.cloud import ObjectPrompt
 
 
@@ -63,41 +61,3 @@ def asking_for(output_cls: type[BaseModel], edge: EdgeEngine) -> dict[str, Any]:
 def object_of(sample: Sample, output_cls: type[BaseModel]) -> BaseModel:
     """The object that an answer of the edge's tells, as JSON or as the arguments of a call."""
     return output_cls.model_validate_json(sample.tool_calls[0].arguments if sample.tool_calls else sample.text)
-
-
-def only_readable(flow: Flow[T], read: Callable[[Sample], object]) -> Flow[T]:
-    """As *flow*, in which the edge fails where what it would serve cannot be *read*."""
-    resume: Callable[[], Any] = lambda: flow.send(None)
-    served: Sample | None = None
-    try:
-        while True:
-            try:
-                step = resume()
-            except StopIteration as stop:
-                return stop.value
-            try:
-                outcome = yield step
-                # The edge is asked for the answer to serve before anything else.
-                if served is None and (served := _served(outcome)) is not None:
-                    _check(served, read)
-            except Exception as error:
-                resume = lambda error=error: flow.throw(error)
-            else:
-                resume = lambda outcome=outcome: flow.send(outcome)
-    finally:
-        flow.close()
-
-
-def _served(outcome: Any) -> Sample | None:
-    first: Any = outcome[0] if isinstance(outcome, list) and outcome else outcome  # pyright: ignore[reportUnknownVariableType]
-    return first.samples[0] if isinstance(first, Generation) and first.samples else None
-
-
-def _check(answer: Sample, read: Callable[[Sample], object]) -> None:
-    if answer.is_empty:
-        return
-    try:
-        read(answer)
-    except Exception:
-        # What it says may quote the answer.
-        raise ModelError("The edge's answer cannot be read as the caller will read it.") from None

@@ -93,3 +93,24 @@ def test_confidences_of_long_answers_keep_their_order() -> None:
             confidences = confidences[1:]
         assert sorted(set(confidences), reverse=True) == confidences
         assert math.isnan(estimator.confidence(math.nan))
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_an_answer_that_the_caller_cannot_read_is_not_served(readable: bool, caplog: Any) -> None:
+    """Nor told of; what it took is counted, and no sample is drawn for it."""
+    edge = engine(SURE)
+    seen: list[str] = []
+
+    def read(answer: Sample) -> None:
+        seen.append(answer.text)
+        if not readable:
+            raise ValueError(answer.text)
+
+    record = run(Router(edge, samples=4).decision(Request(messages=ASK, read=read))).record
+    assert seen == ["Paris"]
+    assert (record.route, record.reason) == (("edge", "confident") if readable else ("cloud", "edge_error"))
+    assert "Paris" not in caplog.text
+    if not readable:
+        assert len(edge.requests) == 1
+        assert record.edge is not None
+        assert record.edge.output_tokens

@@ -24,6 +24,8 @@ class Request:
     unsupported: str | None = None
     limited: bool = True
     """Whether the caller set the limit of tokens. An answer that is cut short at any other is not served."""
+    read: Callable[[Sample], object] | None = None
+    """What the caller will do with an answer of the edge's; one on which it fails is not served."""
     announce: Callable[[ConfidenceRecord], Call] | None = None
     """The step that tells the caller's framework of the final record, before the last piece is handed out."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,7 @@ class Inquiry:
         *,
         price: Price | None = None,
         whole: bool = False,
+        read: Callable[[Sample], object] | None = None,
     ) -> None:
         self.answer: Sample | None = None
         self.samples: tuple[Sample, ...] = ()
@@ -54,6 +55,7 @@ class Inquiry:
         self._options = options
         self._price = price
         self._whole = whole
+        self._read = read
         self._input_tokens = 0
         self._output_tokens = 0
         self._seconds = 0.0
@@ -88,7 +90,7 @@ class Inquiry:
         Raises:
             UnsupportedRequestError: a JSON schema or tools are asked for, which the engine does not know.
             ModelError: the answer is not of that schema, or its calls are none of those tools: cut short, or the
-                engine overlooked a part of it. Or it is cut short and was to be *whole*.
+                engine overlooked a part of it. Or it is cut short and was to be *whole*, or *read* fails on it.
         """
         self._check_support()
         options = self._options
@@ -124,6 +126,12 @@ class Inquiry:
             problem = "is not of the JSON schema that was asked for"
         if self._whole and answer.finish_reason == "length":
             problem = f"is cut short at {answer.output_tokens} tokens"
+        if problem is None and self._read is not None and not answer.is_empty:
+            try:
+                self._read(answer)
+            except Exception:
+                # Its own text may quote the answer.
+                problem = "cannot be read as the caller will read it"
         if problem is not None:
             raise ModelError(f'The answer of "{self._edge.model}" {problem}.')
         self.answer = answer

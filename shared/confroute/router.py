@@ -182,7 +182,12 @@ class Router:
         if uncertified := self._uncertified(request):
             return uncertified
         inquiry = Inquiry(
-            self.edge, request.messages, request.options, price=self.edge_price, whole=not request.limited
+            self.edge,
+            request.messages,
+            request.options,
+            price=self.edge_price,
+            whole=not request.limited,
+            read=request.read,
         )
         try:
             settled = yield from self._inquire(inquiry)

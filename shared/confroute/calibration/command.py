@@ -206,7 +206,7 @@ def _cloud(target: Target, labels: Labels, prompts: Sequence[Prompt]) -> CloudMo
             reply = client.chat.completions.create(model=openai_model(), messages=given)
             return reply.choices[0].message.content or ""
 
-    return CloudModel(name=openai_model(), ask=ask)
+    return CloudModel(name=openai_model(), ask=ask, url=str(client.base_url))
 
 
 def _are_gold(labels: Labels, prompts: Sequence[Prompt]) -> bool:
