@@ -26,14 +26,14 @@ _OPERATOR: Final = (
     r"(?<=\w)\+(?=\d)|(?<=\w )\+(?= \d)|(?<=\d)\+(?=\w)|(?<=\d )\+(?= \w)"
 )
 _SHARPS: Final = r"(?:[+#]{2,}|[+#](?!\w))?"
-# Looking ahead for what can begin a number, a name or a numeral changes nothing but the time, which it halves; so does
-# a class of its own for the letters of ASCII.
+# Looking ahead for what can begin a number, a name or a numeral changes nothing but the time, which it halves; so do
+# a class of its own for the letters of ASCII, and that words of three of them, most of all, come first.
 _TOKEN: Final = re.compile(
     rf"(?=[-.\d]){_NUMBER}|(?=[a-z]{{1,2}}[\^-]?\d){_NAMED}|{_LETTER}+(?:'{_LETTER}+)*{_SHARPS}|"
     rf"(?=[<>!+≤≥≠])(?:{_OPERATOR})"
 )
 _ASCII_TOKEN: Final = re.compile(
-    rf"(?=[a-z]{{1,2}}[\^-]?\d){_NAMED}|[a-z]+(?:'[a-z]+)*{_SHARPS}|(?=[-.\d]){_NUMBER}|(?=[<>!+])(?:{_OPERATOR})"
+    rf"[a-z]{{3,}}(?:'[a-z]+)*{_SHARPS}|(?=[a-z]{{1,2}}[\^-]?\d){_NAMED}|[a-z]+(?:'[a-z]+)*{_SHARPS}|(?=[-.\d]){_NUMBER}|(?=[<>!+])(?:{_OPERATOR})"
 )
 _SUPERSCRIPT: Final = re.compile("[⁻⁰¹²³⁴-⁹]+")
 _VULGAR_FRACTION: Final = re.compile("[¼-¾⅐-⅞↉]")
@@ -41,7 +41,7 @@ _VULGAR_FRACTION: Final = re.compile("[¼-¾⅐-⅞↉]")
 _AFTER_KING: Final = r" (?:of|was|is|became|ruled|reigned|began|ended|died)\b"
 _NUMBERED: Final = r"(?:(?<=[Tt]ype )|(?<=[Ss]tage )|(?<=[Cc]lass )|(?<=[Pp]hase )|(?<=[Pp]art )|(?<=\bWar ))"
 _ROMAN: Final = re.compile(
-    r"(?=[IVXivx])(?:(?<![\w'’])(?:[IVX]{2,}|x?i{2,3}|x?iv|x?vi{2,3}|xvi?)\b|(?<=[^\W\d_] )"
+    r"(?=[IVXivx])(?<![\w'’])(?:(?:[IVX]{2,}|x?i{2,3}|x?iv|x?vi{2,3}|xvi?)\b|(?<=[^\W\d_] )"
     rf"(?:{_NUMBERED}I\b|(?<!\bis )I(?=\s*(?:[.,;:!?)*\"”]|\Z)|{_AFTER_KING})))"
 )
 # An A is no article at the end, before a full stop or a bracket, nor as the only capital within a sentence.

@@ -60,6 +60,8 @@ def joined(words: Sequence[str]) -> list[str]:
 def _canonical(token: str) -> str:
     if token.isalpha():
         return str(_NUMBER_WORDS.get(token, token))
+    if token.isdecimal() and token.isascii() and token[0] != "0":
+        return token
     if token.endswith("n't"):
         return "not"
     if not is_number(token):
