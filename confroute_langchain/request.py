@@ -9,7 +9,6 @@ from langchain_core.messages import BaseMessage
 
 from confroute.arguments import obstacle, options_of
 from confroute.contract import Request
-from confroute.errors import ConfigurationError
 from confroute.records import ConfidenceRecord, SamplingOptions
 from confroute.steps import Call
 from confroute_langchain.messages import is_readable, read
@@ -31,7 +30,7 @@ def edge_request(
                 limited="max_tokens" in given,
                 announce=announce,
             )
-        except (ConfigurationError, LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             unsupported = "what the edge cannot read"
     # That there are messages is all that counts of them then.
     unread = [{"role": message.type, "content": ""} for message in messages]

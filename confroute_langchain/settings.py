@@ -14,6 +14,7 @@ from pydantic import ConfigDict, model_validator
 
 from confroute import __version__
 from confroute.arguments import options_of
+from confroute.credentials import without_secrets
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.errors import ConfigurationError
 from confroute.estimators import Estimator
@@ -170,9 +171,7 @@ class Settings(BaseChatModel):
 
 
 def _without_keys(setting: object) -> object:
-    if isinstance(setting, str) and "://" in setting:
-        scheme, _, rest = setting.partition("://")
-        place, hash_sign, model = rest.partition("#")
-        return f"{scheme}://{place.rpartition('@')[2].partition('?')[0]}{hash_sign}{model}"
+    if isinstance(setting, str):
+        return without_secrets(setting)
     bound = Bound.of(setting)
     return bound.model if bound else setting

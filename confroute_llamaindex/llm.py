@@ -8,7 +8,6 @@ from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -29,6 +28,7 @@ from llama_index.core.tools import BaseTool
 from pydantic import SkipValidation
 
 from confroute.calibration import Calibrator, Certificate
+from confroute.credentials import without_secrets
 from confroute.edge import EdgeEngine
 from confroute.errors import ConfigurationError
 from confroute.estimators import Estimator
@@ -89,7 +89,7 @@ class ConfidenceRoutedLLM(StructuredPrediction):
 
     *max_tokens* and *temperature* are the edge's, where a call does not give its own; all other settings are those of
     `Router`, with its defaults. Settings cannot be changed after construction, but in a `model_copy`. `to_dict`
-    describes the LLM and has no secrets, hence no *cloud*, and an address without its password; to load it, give
+    describes the LLM and has no secrets, hence no *cloud*, and an address without login and query; to load it, give
     *cloud*, *estimator*, *policy*, *calibrator*, *certificate* and *hooks* again, and *edge* if it was an engine or an
     LLM.
 
@@ -163,7 +163,7 @@ class ConfidenceRoutedLLM(StructuredPrediction):
     def _edge_told(self, edge: Any) -> str | None:
         if edge is None:
             return self._router.edge.model
-        return _without_userinfo(str(edge)) if isinstance(edge, (str, Path)) else None
+        return without_secrets(str(edge)) if isinstance(edge, (str, Path)) else None
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         data = super().to_dict(**kwargs)
@@ -324,11 +324,3 @@ class ConfidenceRoutedLLM(StructuredPrediction):
     @_completion_endpoint
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         return await self._completion(prompt, formatted, kwargs).astream()
-
-
-def _without_userinfo(edge: str) -> str:
-    """An address without the name and password in it."""
-    if "://" not in edge:
-        return edge
-    parts = urlsplit(edge)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

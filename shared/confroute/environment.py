@@ -6,7 +6,8 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from confroute.errors import ConfigurationError, ConfrouteError, ModelError
+from confroute.credentials import checked_key
+from confroute.errors import ConfrouteError, ModelError
 
 
 def has_openai_key() -> bool:
@@ -22,9 +23,8 @@ def openai_access() -> dict[str, str]:
 
     Raises ConfigurationError for a key that no header can hold, and that an error would quote.
     """
-    key, base_url = _value("OPENAI_API_KEY"), _value("OPENAI_BASE_URL")
-    if not key.isascii() or not key.isprintable():
-        raise ConfigurationError("OPENAI_API_KEY must be printable ASCII characters on one line, as sent in a header.")
+    base_url = _value("OPENAI_BASE_URL")
+    key = checked_key("OPENAI_API_KEY", os.environ.get("OPENAI_API_KEY"))
     return {"api_key": key, **({"base_url": base_url} if base_url else {})}
 
 

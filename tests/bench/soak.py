@@ -49,6 +49,7 @@ def asking(country: str) -> list[dict[str, str]]:
 def soak(engine: Any, requests: int) -> tuple[str, list[Goal]]:
     """A row of the table, and how the goals were met."""
     known = [c for c in CAPITALS if CAPITALS[c] in engine.generate(asking(c), n=1, options=SHORT).samples[0].text]
+    time.sleep(1)  # an engine's thread ends when nothing is left to do
     threads = threading.active_count()
     foreign = _ask(engine, known, requests // 10)
     held = _rss()

@@ -91,7 +91,7 @@ def test_a_verdict_is_of_one_answer(tmp_path: Path) -> None:
     cloud = Cloud("yes", "no")
     judge = CloudModel(name="judge", ask=cloud)
 
-    verdicts = [list(judge.verdicts(PROMPTS[:1], [item(question, text)], path)) for text in ("Paris", "Lyon", "Paris")]
+    verdicts = [list(judge.verdicts([item(question, text)], path)) for text in ("Paris", "Lyon", "Paris")]
 
     assert verdicts == [[True], [False], [True]]
     assert len(cloud.asked) == 2
@@ -112,7 +112,7 @@ def test_a_verdict_is_of_one_answer(tmp_path: Path) -> None:
 def test_verdicts(tmp_path: Path, reply: str, verdict: bool) -> None:
     """Only a reply that begins with yes is one; the judge sees question and answer."""
     cloud = Cloud(reply)
-    verdicts = CloudModel(name="judge", ask=cloud).verdicts(PROMPTS[:1], ANSWERS[:1], tmp_path / "verdicts.jsonl")
+    verdicts = CloudModel(name="judge", ask=cloud).verdicts(ANSWERS[:1], tmp_path / "verdicts.jsonl")
     assert list(verdicts) == [verdict]
     assert "Capital of France?" in cloud.asked[0]
     assert "It is Paris." in cloud.asked[0]
@@ -121,5 +121,5 @@ def test_verdicts(tmp_path: Path, reply: str, verdict: bool) -> None:
 def test_a_failed_answer_is_not_acceptable_whatever_the_judge_says(tmp_path: Path) -> None:
     """Nor is the judge asked."""
     cloud = CloudModel(name="judge", ask=Cloud())
-    assert list(cloud.verdicts(PROMPTS[:1], [FAILED], tmp_path / "verdicts.jsonl")) == [False]
+    assert list(cloud.verdicts([FAILED], tmp_path / "verdicts.jsonl")) == [False]
     assert answer_of(FAILED).text == ""

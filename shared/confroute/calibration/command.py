@@ -237,7 +237,7 @@ def _labelled(
     if kind is Labels.gold:
         return by_references(prompts, [answer_of(item).text for item in collected]), cloud_right, "gold"
     if kind is Labels.judge and cloud is not None:
-        verdicts = cloud.verdicts(prompts, collected, out / "verdicts.jsonl")
+        verdicts = cloud.verdicts(collected, out / "verdicts.jsonl")
         return _watched("asking the judge", verdicts, prompts, quiet=quiet), cloud_right, "judge"
     if answers is not None:
         return by_agreement(collected, answers), cloud_right, "agreement"

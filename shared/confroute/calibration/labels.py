@@ -39,7 +39,7 @@ class CloudModel:
             for prompt in prompts:
                 yield self._reply(prompt, journal)
 
-    def verdicts(self, prompts: Sequence[Prompt], collected: Sequence[Collected], path: Path) -> Iterator[bool]:
+    def verdicts(self, collected: Sequence[Collected], path: Path) -> Iterator[bool]:
         """Whether it calls each of the edge's answers correct; a reply that does not begin with "yes" is a no.
 
         A verdict is of one answer: what *path* holds of another answer to the same prompt is not taken.
@@ -48,7 +48,7 @@ class CloudModel:
         verdicts by hand.
         """
         with self._journal("verdicts", path) as journal:
-            for _, item in zip(prompts, collected, strict=True):
+            for item in collected:
                 if item.evidence is None:
                     yield False
                     continue

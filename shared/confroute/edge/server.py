@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from confroute.credentials import checked_key
 from confroute.edge.background import BackgroundLoop
 from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.forks import RenewedLock
@@ -80,7 +81,7 @@ class ServerEngine:
         # In the URL it would be logged with each request.
         self._login = (unquote(address.username or ""), unquote(address.password or ""))
         self._base_url = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
-        self._api_key = _key(api_key)
+        self._api_key = checked_key("api_key", api_key)
         self._timeout_seconds = timeout_seconds
         self._retries = retries
         self._connections = connections
@@ -270,11 +271,3 @@ def _is_here(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-def _key(given: str | None) -> str:
-    """An api_key as it was read from a file, perhaps. What a header cannot hold would be quoted in an error."""
-    key = (given or "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise ConfigurationError("api_key must be printable ASCII characters on one line, as sent in a header.")
-    return key
