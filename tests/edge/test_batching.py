@@ -124,7 +124,7 @@ def test_a_prompt_in_parts(tiny: Tiny, kind: str, prompt_tokens: int) -> None:
     """However few tokens of a prompt a pass takes, the answers are the same."""
     engine = copy_of(tiny(kind))
     assert engine._loaded is not None
-    engine._loaded.batcher._prompt_tokens = prompt_tokens // 4  # four times as many where no answer is under way
+    engine._loaded.batcher._alone_tokens = prompt_tokens
     with passes_seen(engine) as seen:
         samples = engine.generate(QUESTION, n=3, options=SAMPLING).samples
     assert seen[: len(PROMPT) // prompt_tokens] == [prompt_tokens] * (len(PROMPT) // prompt_tokens)
@@ -136,7 +136,7 @@ def test_a_prompt_better_read_whole_waits_for_a_pass_with_room(tiny: Tiny) -> No
     one that no pass has room for is read in parts all the same."""
     engine = copy_of(tiny())
     assert engine._loaded is not None
-    engine._loaded.batcher._prompt_tokens = 60  # four times as many where no answer is under way
+    engine._loaded.batcher._alone_tokens = 240
     passes_of(engine).unbroken = 100
     texts = [letter * 50 for letter in "abcde"]
     with passes_seen(engine) as seen:
@@ -146,7 +146,7 @@ def test_a_prompt_better_read_whole_waits_for_a_pass_with_room(tiny: Tiny) -> No
         assert_own(engine, text, generation.samples)
     engine = copy_of(engine)
     assert engine._loaded is not None
-    engine._loaded.batcher._prompt_tokens = 10
+    engine._loaded.batcher._alone_tokens = 40
     passes_of(engine).unbroken = 100
     with passes_seen(engine) as seen:
         engine.generate(user("f" * 80), n=1, options=SAMPLING)

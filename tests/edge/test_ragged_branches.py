@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from confroute.edge import ragged_attention
 from confroute.edge.passes import Piece
 from confroute.edge.ragged_branches import RaggedBranches, arrange
 from confroute.edge.ragged_memory import Shapes
@@ -21,6 +22,15 @@ from tests.edge.tiny_models import model_of
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True, params=["as short texts", "as long texts"])
+def attention(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention to long texts is computed in other ways on some devices."""
+    if request.param == "as long texts":
+        monkeypatch.setattr(ragged_attention, "_FEW_PRODUCTS", 0)
+        monkeypatch.setattr(ragged_attention, "_MANY_TOKENS", 1)
+
 
 SHAPES = Shapes({layer: torch.zeros(2, 1, 4) for layer in range(2)})
 

@@ -27,9 +27,8 @@ from confroute.edge.ragged_slots import SlotPool
 from confroute.edge.replays import Replays
 
 ATTENTION = "confroute_ragged"
-# Up to so many numbers between the layers of a pass, and products of numbers in a layer's attention, one core computes
-# what is not a linear layer.
-_FEW_NUMBERS, _FEW_PRODUCTS = 2**16, 2**22
+# Up to so many numbers between the layers of a pass, one core computes what is between linear layers and attention.
+_FEW_NUMBERS = 2**16
 _IDLE_SHARE = 16  # of a device's memory, one part is kept for the next passes like those that were recorded
 
 
@@ -157,7 +156,7 @@ class RaggedPasses:
         given: Tensor = torch.tensor(_numbers(shares), device=device)
         states: Tensor | None = None
         if self._replays is None or form is None or hidden:
-            with one_core() if self._is_small(shares) else nullcontext():
+            with one_core() if sum(len(share.ids) for share in shares) * self._width <= _FEW_NUMBERS else nullcontext():
                 reply = self._forward(given, units, wanted, output_hidden_states=hidden)
             logits: Tensor = reply.logits[0]
             if hidden:
@@ -175,10 +174,6 @@ class RaggedPasses:
             if isinstance(each.who, Beginnings):
                 each.who.end()
         return units, logits.float(), states
-
-    def _is_small(self, shares: Sequence[Share]) -> bool:
-        seen = [position + 1 for share in shares for position in share.positions]
-        return len(seen) * self._width <= _FEW_NUMBERS and sum(seen) * self._width <= _FEW_PRODUCTS
 
     def _forward(
         self, given: Tensor, units: Sequence[_Unit], wanted: Callable[[], bool] = lambda: True, **options: Any

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confroute.edge.passes import Tensor
+from confroute.edge.ragged_attention import attend_together, hiding
 from confroute.edge.ragged_memory import KeysValues, power_of_two
 from confroute.edge.ragged_prompt import SHORT, RaggedPrompt, Share
 
@@ -126,8 +127,8 @@ class Stack:
         shown = max(0, at + 1 - window)
         prompts = [each[:, :, first:] for each in prompts]
         own = [each[:, :, :, shown : at + 1] for each in written]
-        unseen = self._unseen(window, first, shown) if self._padded else None
-        seen = attend_together(query * scaling, prompts, own, unseen)
+        hidden = self._hidden(window, first, shown, query) if self._padded else None
+        seen = attend_together(query * scaling, prompts, own, hidden)
         return seen if spread is None else seen.index_select(1, spread[2])
 
     def advance(self) -> None:
@@ -141,8 +142,8 @@ class Stack:
         """What one layer finds out for all is forgotten."""
         self._masks.clear()
 
-    def _unseen(self, window: int, first: int, shown: int) -> Tensor:
-        """Which keys each member has not: (members, 1, 1, those of the prompts from the *first* and of its own)."""
+    def _hidden(self, window: int, first: int, shown: int, like: Tensor) -> Tensor:
+        """Hides what a member has not: (members, 1, 1, tokens of the prompts from the *first* and of its own)."""
         import torch
 
         if window not in self._masks:
@@ -152,7 +153,7 @@ class Stack:
             own = torch.arange(shown, self._columns + 1, device=begins.device)
             past = ahead <= self._prompt_tokens + self._columns - begins - window
             unseen = torch.cat([(ahead < padding) | past, (own < begins) | (own <= self._columns - window)], 1)
-            self._masks[window] = unseen[:, None, None]
+            self._masks[window] = hiding(unseen[:, None, None], like)
         return self._masks[window]
 
     def _gather_prompts(self) -> KeysValues:
@@ -199,29 +200,6 @@ def rows_of(piece: Tensor, places: Sequence[int]) -> Tensor:
     first, count = places[0], len(places)
     together = list(places) == list(range(first, first + count))
     return piece[:, :, :, first : first + count] if together else piece[:, :, :, list(places)]
-
-
-def attend_together(query: Tensor, prompts: Sequence[Tensor], own: Sequence[Tensor], unseen: Tensor | None) -> Tensor:
-    """What the scaled *query* of (heads, members * rows, dimensions) sees of the keys and values of each member's
-    prompt, (heads, members, tokens, dimensions) each, and of each row's own, (heads, members, rows, tokens,
-    dimensions) each. *unseen* is true where keys are hidden: (members, 1, 1, tokens)."""
-    import torch
-
-    prompt_keys, prompt_values = prompts
-    keys, values = own
-    heads, members, rows, _, _ = keys.shape
-    # Heads that share keys lie side by side: (heads, members, rows, groups, dimensions).
-    query = query.view(heads, -1, members, rows, query.shape[-1]).permute(0, 2, 3, 1, 4)
-    groups = query.shape[3]
-    together = query.reshape(heads, members, rows * groups, -1)
-    ahead = (together @ prompt_keys.transpose(-1, -2)).view(heads, members, rows, groups, -1)
-    scores: Tensor = torch.cat([ahead, query @ keys.transpose(-1, -2)], -1)
-    if unseen is not None:
-        scores.masked_fill_(unseen, -torch.inf)
-    shares: Tensor = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-    ahead, after = shares.split([prompt_keys.shape[2], keys.shape[3]], -1)
-    seen = (ahead.reshape(heads, members, rows * groups, -1) @ prompt_values).view(query.shape)
-    return (seen + after @ values).permute(0, 3, 1, 2, 4).reshape(heads * groups, members * rows, -1)
 
 
 def arrange(asked: Iterable[RaggedBranches]) -> list[tuple[Stack, list[RaggedBranches]]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confroute.edge.passes import Tensor
+from confroute.edge.ragged_attention import attend, attend_to_earlier
 from confroute.edge.ragged_memory import KeysValues, Shapes
 
 UNLIMITED = 1 << 60
@@ -71,15 +72,18 @@ class RaggedPrompt:
         begin, end = self.read, self.read + query.shape[1]
         keys, values = self.layers.layer(layer)
         keys[:, begin:end], values[:, begin:end] = key, value
-        first = max(0, begin - window + 1)
-        keys, values = keys[:, first:end], values[:, first:end]
-        # Heads that share keys stand one after the other, as more queries: nothing is repeated for each.
-        shared = query.reshape(len(keys), -1, query.shape[-1])
-        mask = self._mask(first, end, window, query, len(query) // len(keys))
-        seen = torch.nn.functional.scaled_dot_product_attention(
-            shared[None], keys[None], values[None], attn_mask=mask, scale=scaling
-        )[0]
-        return seen.reshape(*query.shape[:2], -1)
+        # Heads that share keys side by side: (heads of keys, those that share them, tokens, dimensions).
+        query = query.unflatten(0, (len(keys), -1))
+        seen = attend_to_earlier(query, keys[:, :end], values[:, :end], scaling) if window >= end else None
+        if seen is None:
+            first = max(0, begin - window + 1)
+            keys, values = keys[None, :, first:end], values[None, :, first:end]
+            mask = self._mask(first, end, window, query, query.shape[1])
+            # One after the other, as more queries of one head: nothing is repeated for each.
+            together = query.flatten(1, 2)[None]
+            operation = torch.nn.functional.scaled_dot_product_attention
+            seen = attend(operation, together, keys, values, attn_mask=mask, scale=scaling).view(query.shape)
+        return seen.flatten(0, 1)
 
     def _mask(self, first: int, end: int, window: int, query: Tensor, groups: int) -> Tensor:
         """0 for the keys from *first* to *end* that a new token sees, the same in all layers of a pass; true and false

@@ -13,7 +13,8 @@ from typing import Any
 
 from confroute.edge.failures import let_go
 from confroute.edge.passes import Tensor
-from confroute.edge.ragged_branches import RaggedBranches, attend_together, rows_of
+from confroute.edge.ragged_attention import attend_together, hiding
+from confroute.edge.ragged_branches import RaggedBranches, rows_of
 from confroute.edge.ragged_memory import power_of_two
 from confroute.edge.ragged_prompt import Share
 
@@ -127,10 +128,10 @@ class Slots:
         for to, new in zip(own, (key, value), strict=True):
             new = new.view(len(new), self.count, self._rows, 1, -1)
             to.scatter_(3, self._facts[1].view(1, -1, 1, 1, 1).expand(new.shape), new)
-        return attend_together(query * scaling, self._prompts.layer(layer), own, self._unseen(window))
+        return attend_together(query * scaling, self._prompts.layer(layer), own, self._hidden(window, query))
 
-    def _unseen(self, window: int) -> Tensor:
-        """Which keys each member has not: (seats, 1, 1, those of the prompt and of its own)."""
+    def _hidden(self, window: int, like: Tensor) -> Tensor:
+        """Hides the keys that a member has not: (seats, 1, 1, those of the prompt and of its own)."""
         import torch
 
         if window not in self._masks:
@@ -139,7 +140,8 @@ class Slots:
             ahead = torch.arange(self._prompt_tokens, device=read.device)
             own = torch.arange(self.room, device=read.device)
             hidden_ahead = (ahead >= read) | (ahead <= read + had - window)
-            self._masks[window] = torch.cat([hidden_ahead, (own > had) | (own <= had - window)], 1)[:, None, None]
+            unseen = torch.cat([hidden_ahead, (own > had) | (own <= had - window)], 1)
+            self._masks[window] = hiding(unseen[:, None, None], like)
         return self._masks[window]
 
 

@@ -29,8 +29,10 @@ from confroute.tools import answer_schema
 
 logger = logging.getLogger("confroute")
 
-_PROMPT_TOKENS_ON_CPU = 128
-_PROMPT_TOKENS = 2048
+# Tokens of prompts in a pass beside those of answers, and in others. More take less time for each, but who comes
+# meanwhile waits for the pass, and who is cancelled for a layer of it: on a CPU small models alone take more than 512.
+_PROMPT_TOKENS_ON_CPU, _FEWEST_ALONE, _MOST_ALONE, _PRODUCTS_ALONE = 128, 512, 1280, 2**29
+_PROMPT_TOKENS, _ALONE = 2048, 8192
 _loading = RenewedLock()  # held by one engine at a time: transformers sets torch's default type for all meanwhile
 
 Limit: TypeAlias = Callable[[Sample], int]
@@ -262,11 +264,18 @@ class TransformersEngine:
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
             batcher=Batcher(
                 passes,
-                prompt_tokens=_PROMPT_TOKENS_ON_CPU if device.type == "cpu" else _PROMPT_TOKENS,
+                **_tokens_of_prompts(model),
                 parallel=self._parallel,
                 kept_tokens=self._kept_tokens,
             ),
         )
+
+
+def _tokens_of_prompts(model: Any) -> dict[str, int]:
+    if model.device.type != "cpu":
+        return {"prompt_tokens": _PROMPT_TOKENS, "alone_tokens": _ALONE}
+    few = _PRODUCTS_ALONE // model.config.get_text_config().hidden_size ** 2
+    return {"prompt_tokens": _PROMPT_TOKENS_ON_CPU, "alone_tokens": min(max(few, _FEWEST_ALONE), _MOST_ALONE)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
