@@ -50,10 +50,9 @@ def is_readable(message: BaseMessage) -> bool:
     return all(_block_type(block) in readable for block in message.content)
 
 
-def edge_message(sample: Sample, record: ConfidenceRecord) -> AIMessage:
-    """The edge's answer. Its usage is that of this answer; what the samples took is in the record."""
+def edge_message(sample: Sample, record: ConfidenceRecord, prompt_tokens: int) -> AIMessage:
+    """The edge's answer. Its usage is that of this answer; what else the edge was asked is in the record."""
     model = record.edge.model if record.edge else ""
-    input_tokens = (record.edge and record.edge.input_tokens) or 0
     return AIMessage(
         content=sample.text,
         tool_calls=[
@@ -66,9 +65,9 @@ def edge_message(sample: Sample, record: ConfidenceRecord) -> AIMessage:
             METADATA_KEY: record.to_dict(),
         },
         usage_metadata={
-            "input_tokens": input_tokens,
+            "input_tokens": prompt_tokens,
             "output_tokens": sample.output_tokens,
-            "total_tokens": input_tokens + sample.output_tokens,
+            "total_tokens": prompt_tokens + sample.output_tokens,
         },
     )
 
@@ -77,7 +76,7 @@ def whole_message(answer: Answer[BaseMessage]) -> AIMessage:
     """The message that `invoke` returns: a copy, since tracers keep references to the cloud's own."""
     record = cast("ConfidenceRecord", answer.record)
     if answer.sample is not None:
-        return edge_message(answer.sample, record)
+        return edge_message(answer.sample, record, answer.prompt_tokens)
     message = cast("AIMessage", answer.native)
     return message.model_copy(
         update={
@@ -92,7 +91,8 @@ def message_chunk(answer: Answer[BaseMessage]) -> AIMessageChunk:
     numbers up, so it may stand in one chunk of a stream.
     """
     if answer.sample is not None:
-        whole = _as_chunk(edge_message(answer.sample, cast("ConfidenceRecord", answer.record)))
+        record = cast("ConfidenceRecord", answer.record)
+        whole = _as_chunk(edge_message(answer.sample, record, answer.prompt_tokens))
         return whole.model_copy(update={"chunk_position": "last"})
     if answer.native is None:
         record = cast("ConfidenceRecord", answer.record)

@@ -45,7 +45,7 @@ def edge_response(kind: type[Response], answer: Answer[Any], *, delta: str | Non
     sample, record = answer.sample, answer.record
     if sample is None or record is None or record.edge is None:
         raise RuntimeError("The router gave an answer of the edge without its sample or its usage.")
-    raw = _raw(sample, record.edge.model, record.edge.input_tokens or 0)
+    raw = _raw(sample, record.edge.model, answer.prompt_tokens)
     if issubclass(kind, CompletionResponse):
         return kind(text=sample.text, delta=delta, raw=raw)
     message = ChatMessage(role=MessageRole.ASSISTANT, blocks=list(_blocks(sample)))
@@ -109,16 +109,16 @@ def _blocks(sample: Sample) -> Iterator[TextBlock | ToolCallBlock]:
         )
 
 
-def _raw(sample: Sample, model: str, input_tokens: int) -> dict[str, Any]:
-    """A mapping, as token counters want it. Its usage is that of the served answer, as a cloud's is; what the
-    samples cost besides is in the record.
+def _raw(sample: Sample, model: str, prompt_tokens: int) -> dict[str, Any]:
+    """A mapping, as token counters want it. Its usage is that of the served answer, as a cloud's is; what else
+    the edge was asked is in the record.
     """
     return {
         "model": model,
         "finish_reason": sample.finish_reason,
         "usage": {
-            "prompt_tokens": input_tokens,
+            "prompt_tokens": prompt_tokens,
             "completion_tokens": sample.output_tokens,
-            "total_tokens": input_tokens + sample.output_tokens,
+            "total_tokens": prompt_tokens + sample.output_tokens,
         },
     }

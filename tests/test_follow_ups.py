@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,37 @@ def test_the_reply_is_measured_and_charged(asynchronous: bool) -> None:
     assert (record.route, record.confidence, record.samples) == ("edge", pytest.approx(0.8), 0)
     assert record.edge is not None
     assert (record.edge.input_tokens, record.edge.output_tokens) == (7 + 20, 1 + 1)
+
+
+@pytest.mark.parametrize("threshold", [0.7, 0.9])
+def test_the_usage_of_the_answer_is_its_own(threshold: float) -> None:
+    """A served answer tells the tokens of its own prompt, in both frameworks, also where it stands in for the cloud's;
+    what was asked about it is in the record alone."""
+    language_models = pytest.importorskip("langchain_core.language_models")
+    llms = pytest.importorskip("llama_index.core.llms")
+    from confroute_langchain import ConfidenceRoutedChatModel
+    from confroute_llamaindex import ConfidenceRoutedLLM
+
+    class Chat(language_models.FakeListChatModel):
+        def _call(self, *_: Any, **__: Any) -> str:
+            raise OSError("gone")
+
+        _stream = _call
+
+    class LLM(llms.MockLLM):
+        def chat(self, *_: Any, **__: Any) -> Any:
+            raise OSError("gone")
+
+    settings: Any = {"estimator": PTrue(), "threshold": threshold, "on_cloud_error": "edge"}
+    question = ASK[0]["content"]
+    model = ConfidenceRoutedChatModel(edge=edge(), cloud=Chat(responses=["x"]), **settings)
+    for message in (model.invoke(question), list(model.stream(question))[-1]):
+        assert message.usage_metadata == {"input_tokens": 7, "output_tokens": 1, "total_tokens": 8}
+        assert message.response_metadata["confidence_routing"]["edge"]["input_tokens"] == 7 + 20
+    llm = ConfidenceRoutedLLM(edge=edge(), cloud=LLM(), **settings)
+    response = llm.chat([llms.ChatMessage(role="user", content=question)])
+    assert response.raw["usage"] == {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+    assert response.additional_kwargs["confidence_routing"]["edge"]["input_tokens"] == 7 + 20
 
 
 def test_it_is_asked_only_where_it_can_matter() -> None:

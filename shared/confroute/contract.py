@@ -36,6 +36,8 @@ class Decision:
 
     record: ConfidenceRecord
     answer: Sample | None
+    prompt_tokens: int = 0
+    """Of the prompt that *answer* answers. What the edge was asked besides counts in the record alone."""
 
 
 class Cloud(Protocol[Given]):
@@ -64,4 +66,6 @@ class Answer(Generic[Native]):
 
     record: ConfidenceRecord | None
     sample: Sample | None = None
+    prompt_tokens: int = 0
+    """Those that *sample* answers."""
     native: Native | None = None

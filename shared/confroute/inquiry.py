@@ -47,6 +47,7 @@ class Inquiry:
         read: Callable[[Sample], object] | None = None,
     ) -> None:
         self.answer: Sample | None = None
+        self.prompt_tokens = 0
         self.samples: tuple[Sample, ...] = ()
         self.replies: dict[str, Sample] = {}
         self._edge = edge
@@ -56,7 +57,7 @@ class Inquiry:
         self._price = price
         self._whole = whole
         self._read = read
-        self._input_tokens = 0
+        self._follow_up_tokens = 0
         self._output_tokens = 0
         self._seconds = 0.0
 
@@ -72,12 +73,13 @@ class Inquiry:
     @property
     def usage(self) -> ModelUsage:
         """All that was used so far, the seconds of a failed call included."""
+        input_tokens = self.prompt_tokens + self._follow_up_tokens
         return ModelUsage(
             model=self._edge.model,
-            input_tokens=self._input_tokens,
+            input_tokens=input_tokens,
             output_tokens=self._output_tokens,
             seconds=self._seconds,
-            cost_usd=self._price and self._price.cost_usd(self._input_tokens, self._output_tokens),
+            cost_usd=self._price and self._price.cost_usd(input_tokens, self._output_tokens),
         )
 
     def serve(
@@ -119,7 +121,7 @@ class Inquiry:
 
     def _accepted(self, generation: Generation) -> Sample:
         options = self._options
-        self._input_tokens += generation.input_tokens
+        self.prompt_tokens = generation.input_tokens
         answer = generation.samples[0]
         problem = objection(answer, options)
         if options.json_schema is not None and not is_valid(answer.text, options.json_schema):
@@ -170,7 +172,7 @@ class Inquiry:
         """Ask what the estimator wants to know, each by its name."""
         for name, question in questions.items():
             generation = yield from self._ask(question.messages, 1, question.options)
-            self._input_tokens += generation.input_tokens
+            self._follow_up_tokens += generation.input_tokens
             self.replies[name] = generation.samples[0]
 
     def _ask(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[Generation]:

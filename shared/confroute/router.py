@@ -202,7 +202,7 @@ class Router:
             record = ConfidenceRecord(
                 route="cloud", reason="edge_error", error=type(error).__name__, edge=inquiry.usage
             )
-            return Decision(record=record, answer=inquiry.answer)
+            return Decision(record=record, answer=inquiry.answer, prompt_tokens=inquiry.prompt_tokens)
 
         error_name: str | None = None
         try:
@@ -231,7 +231,7 @@ class Router:
             error=error_name,
             edge=inquiry.usage,
         )
-        return Decision(record=record, answer=inquiry.answer)
+        return Decision(record=record, answer=inquiry.answer, prompt_tokens=inquiry.prompt_tokens)
 
     def _uncertified(self, request: Request) -> Decision | None:
         """To the cloud, if the certificate is for requests that are asked otherwise."""
@@ -306,8 +306,7 @@ class Router:
         """Decide, and have the cloud answer if it is to."""
         decision = yield from self.decision(request)
         if decision.record.route == "edge":
-            record = yield from self._finish(request, decision.record)
-            return Answer(record=record, sample=decision.answer)
+            return (yield from self._serve(request, decision))
         started = time.perf_counter()
         try:
             native: Native = yield cloud.invoke()
@@ -322,9 +321,7 @@ class Router:
         first piece, its error is raised whatever *on_cloud_error* says."""
         decision = yield from self.decision(request)
         if decision.record.route == "edge":
-            record = yield from self._finish(request, decision.record)
-            whole: Answer[Native] = Answer(record=record, sample=decision.answer)
-            yield Emit(whole)
+            yield Emit((yield from self._serve(request, decision)))
             return
         started = time.perf_counter()
         counts: Tokens = (None, None)
@@ -370,8 +367,11 @@ class Router:
         logger.warning("The cloud model failed (%s); serving the edge's answer.", type(error).__name__)
         usage = ModelUsage(model=cloud.model, seconds=time.perf_counter() - started)
         record = replace(decision.record, route="edge", reason="cloud_error", error=type(error).__name__, cloud=usage)
-        record = yield from self._finish(request, record)
-        return Answer(record=record, sample=decision.answer)
+        return (yield from self._serve(request, replace(decision, record=record)))
+
+    def _serve(self, request: Request, decision: Decision) -> Flow[Answer[Any]]:
+        record = yield from self._finish(request, decision.record)
+        return Answer(record=record, sample=decision.answer, prompt_tokens=decision.prompt_tokens)
 
     def _finish(self, request: Request, record: ConfidenceRecord) -> Flow[ConfidenceRecord]:
         self._tell(record)
