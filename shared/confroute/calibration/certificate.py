@@ -74,7 +74,7 @@ class Certificate:
     """How many calibration items would have certified the target, where these did not; None if more cannot help."""
     advice: str | None = None
     weights: str | None = None
-    """`confroute.edge.weights.weights_of` the edge; None where its weights are no file, and in older certificates."""
+    """`confroute.edge.weights.weights_of` the edge; None without files of weights, and in older certificates."""
 
     def __post_init__(self) -> None:
         if wrong := _faults(self):

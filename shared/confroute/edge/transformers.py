@@ -110,6 +110,12 @@ class TransformersEngine:
         self._loaded: _Loaded | None = None
         self._lock = RenewedLock(threading.RLock)
 
+    @property
+    def path(self) -> Path | None:
+        """Where its weights lie: a GGUF file or a folder; None for a checkpoint of the Hub."""
+        path = Path(self._checkpoint, self._gguf_file or "")
+        return path if path.exists() else None
+
     def __repr__(self) -> str:
         return f"TransformersEngine({self.model!r})"
 

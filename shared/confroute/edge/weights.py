@@ -1,15 +1,28 @@
-"""Which weights an edge engine runs, where they are a file: two files of one name are two models."""
+"""Which weights an edge engine runs, where they lie on this machine: two files of one name are two models."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
+_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".gguf"})
+
 
 def weights_of(engine: object) -> str | None:
-    """The `fingerprint` of the file at ``engine.path``; None where there is none."""
+    """The `fingerprint` of the file at ``engine.path``, or one of all files of weights in a folder there, with their
+    names; None where there is none."""
     path = getattr(engine, "path", None)
-    return fingerprint(path) if isinstance(path, Path) and path.is_file() else None
+    if not isinstance(path, Path):
+        return None
+    if path.is_file():
+        return fingerprint(path)
+    files = sorted(file for file in path.glob("*") if file.suffix in _SUFFIXES and file.is_file())
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name} {fingerprint(file)}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def fingerprint(file: Path) -> str:
