@@ -2,12 +2,12 @@
 
     python tests/bench/throughput.py [--device cpu] [--repeats 3]
 
-Each contender draws 1, 10 and 64 samples of a prompt of about 500 tokens with SmolLM2-135M, of one token and of 33: the
-difference is 32 steps. The floor of a step is the time in which memory gives up what the step cannot do without: all
-weights that multiply, once; the keys and values of the prompt, once; those of each sample's own tokens. How fast memory
-is, is measured on the same device in the same run, by copying half a gigabyte. A share of 1 would be a model that does
-nothing but read. transformers' `generate` copies the prompt's keys and values for each sample, which is its own doing
-and not in the floor. llama.cpp is measured on the CPU.
+Each contender draws 1, 10 and 64 samples of a prompt of some 500 tokens with SmolLM2-135M, of one token and of 33: what
+the latter take longer than the median of the former is 32 steps. The floor of a step is the time in which memory gives
+up what the step cannot do without: all weights that multiply, once; the keys and values of the prompt, once; those of
+each sample's own tokens. How fast memory is, is measured on the same device in the same run, by copying half a
+gigabyte. A share of 1 would be a model that does nothing but read. transformers' `generate` copies the prompt's keys
+and values for each sample, which is its own doing and not in the floor. llama.cpp is measured on the CPU.
 """
 
 from __future__ import annotations
@@ -83,15 +83,13 @@ def _drawn(tokens: int) -> SamplingOptions:
     return SamplingOptions(temperature=0.7, max_tokens=tokens, seed=0)
 
 
-def seconds_a_step(draw: Draw, samples: int) -> float:
-    taken: list[float] = []
-    for tokens in (1, 1 + STEPS):
-        started = time.perf_counter()
-        made = draw(samples, tokens)
-        taken.append(time.perf_counter() - started)
-        if made < 0.9 * samples * tokens:  # llama.cpp may end a sample of its own accord
-            raise SystemExit(f"{made} tokens were made, not {samples * tokens}: the steps would be too few.")
-    return (taken[1] - taken[0]) / STEPS
+def seconds(draw: Draw, samples: int, tokens: int) -> float:
+    started = time.perf_counter()
+    made = draw(samples, tokens)
+    taken = time.perf_counter() - started
+    if made < 0.9 * samples * tokens:  # llama.cpp may end a sample of its own accord
+        raise SystemExit(f"{made} tokens were made, not {samples * tokens}: the steps would be too few.")
+    return taken
 
 
 def main() -> None:
@@ -115,14 +113,14 @@ def main() -> None:
         weights["llama.cpp"] = Path(packaged.path).stat().st_size
     for draw in draws.values():
         draw(2, 2)
-    taken: dict[tuple[int, str], list[float]] = {}
+    taken: dict[tuple[int, str], list[tuple[float, float]]] = {}
     before = uncounted(device)
     for again in range(before + arguments.repeats):
         for n, name in ((n, name) for n in SAMPLES for name in draws):
-            step = seconds_a_step(draws[name], n)
+            first, whole = (seconds(draws[name], n, tokens) for tokens in (1, 1 + STEPS))
             if again >= before:
-                taken.setdefault((n, name), []).append(step)
-            print(f"{n} samples, {name}: {step * 1000:.1f} ms a step", flush=True)
+                taken.setdefault((n, name), []).append((first, whole))
+            print(f"{n} samples, {name}: {first:.2f} s for one token, {whole:.2f} s for {1 + STEPS}", flush=True)
     speed = bandwidth(device)
     head = (
         f"{about(engine)}, a prompt of about {PROMPT_TOKENS} tokens, {arguments.repeats} runs of each in turn"
@@ -132,7 +130,9 @@ def main() -> None:
     )
     table = ["| samples | what | tokens a second | ms a step | range | share of the floor |"]
     table.append("| ---: | --- | ---: | ---: | ---: | ---: |")
-    for (n, name), steps in taken.items():
+    for (n, name), pairs in taken.items():
+        first = statistics.median(first for first, _ in pairs)
+        steps = [(whole - first) / STEPS for _, whole in pairs]
         size = 2 if name == "llama.cpp" else model.dtype.itemsize
         floor = floor_bytes(model.config, weights[name], n, bytes_a_number=size) / speed
         step = statistics.median(steps)
