@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from confroute.edge import cores, ragged
+from confroute.edge import cores, ragged, ragged_attention
 from confroute.edge.cores import on_all_cores, one_core
 from confroute.edge.transformers import TransformersEngine
 from tests.edge.tiny_models import SAMPLING, copy_of, passes_of, user
@@ -87,14 +87,20 @@ def test_where_openmp_is_out_of_reach_nothing_changes(library: Any, monkeypatch:
 def test_only_small_passes_are_on_one_core(
     tiny: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their linear layers are on all: small by the tokens evaluated, and by those that they see."""
+    """Of many tokens all is on all cores; their linear layers are in any case, and attention is where they see many."""
     engine = copy_of(tiny())
     engine.load()
-    attention, linear = [], []
+    between: list[int] = []
+    seeing: list[int] = []
+    linear: list[int] = []
 
     def attending(*args: Any, **options: Any) -> Any:
-        attention.append(torch.get_num_threads())
+        between.append(torch.get_num_threads())
         return attend(*args, **options)
+
+    def reading(*args: Any, **options: Any) -> Any:
+        seeing.append(torch.get_num_threads())
+        return read(*args, **options)
 
     def multiplying(module: Any, _: Any) -> None:
         linear.append(on_all_cores(torch.get_num_threads))
@@ -102,12 +108,26 @@ def test_only_small_passes_are_on_one_core(
     from transformers import AttentionInterface
 
     attend: Any = ragged._attention
+    read: Any = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", reading)
     monkeypatch.setitem(AttentionInterface._global_mapping, ragged.ATTENTION, attending)
     passes_of(engine)._model.lm_head.register_forward_pre_hook(multiplying)
-    for numbers, products, expected in ((2**16, 2**22, 1), (60, 2**22, 3), (2**16, 600, 3)):
+    for numbers, products, cores_between, cores_seeing in ((2**16, 2**21, 1, 1), (60, 2**21, 3, 3), (2**16, 600, 1, 3)):
         monkeypatch.setattr(ragged, "_FEW_NUMBERS", numbers)
-        monkeypatch.setattr(ragged, "_FEW_PRODUCTS", products)
-        attention.clear()
+        monkeypatch.setattr(ragged_attention, "_FEW_PRODUCTS", products)
+        between.clear()
+        seeing.clear()
         engine.generate(user(f"{numbers}, {products}"), n=2, options=SAMPLING)
-        assert set(attention) == {expected}
+        assert set(between) == {cores_between}
+        assert set(seeing) == {cores_seeing}
     assert set(linear) == {3}
+
+
+@needs_openmp
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(("tokens", "cores"), [(2**21 // 8, 1), (2**21 // 8 + 1, 3)])
+def test_attention_to_many_is_on_all_cores(tokens: int, cores: int) -> None:
+    """Whether handing work out is worth it is told by how many numbers are multiplied."""
+    keys = torch.zeros(1).expand(1, tokens, 8)
+    with one_core():
+        assert ragged_attention.attend(lambda *_: torch.get_num_threads(), torch.zeros(1, 1, 8), keys, keys) == cores
