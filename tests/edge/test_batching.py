@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from confroute.edge.transformers import TransformersEngine
+from confroute.edge.transformers import TransformersEngine, _tokens_of_prompts
 from confroute.errors import ConfigurationError, ModelError
 from confroute.records import Generation, Sample, SamplingOptions
 from tests.edge.tiny_models import (
@@ -129,6 +130,14 @@ def test_a_prompt_in_parts(tiny: Tiny, kind: str, prompt_tokens: int) -> None:
         samples = engine.generate(QUESTION, n=3, options=SAMPLING).samples
     assert seen[: len(PROMPT) // prompt_tokens] == [prompt_tokens] * (len(PROMPT) // prompt_tokens)
     assert_own(engine, str(QUESTION[0]["content"]), samples)
+
+
+@pytest.mark.parametrize(("width", "tokens"), [(64, 1280), (576, 1280), (896, 668), (4096, 512)])
+def test_wide_models_read_less_at_a_time(width: int, tokens: int) -> None:
+    """On a CPU, where a pass is given up after a layer, which is longer the wider the model is."""
+    config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(hidden_size=width))
+    model = SimpleNamespace(device=torch.device("cpu"), config=config)
+    assert _tokens_of_prompts(model) == {"prompt_tokens": 128, "alone_tokens": tokens}
 
 
 def test_a_prompt_better_read_whole_waits_for_a_pass_with_room(tiny: Tiny) -> None:

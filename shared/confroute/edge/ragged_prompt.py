@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confroute.edge.passes import Tensor
-from confroute.edge.ragged_attention import attend, attend_to_earlier
+from confroute.edge.ragged_attention import attend, attend_to_earlier, hiding
 from confroute.edge.ragged_memory import KeysValues, Shapes
 
 UNLIMITED = 1 << 60
@@ -86,16 +86,15 @@ class RaggedPrompt:
         return seen.flatten(0, 1)
 
     def _mask(self, first: int, end: int, window: int, query: Tensor, groups: int) -> Tensor:
-        """0 for the keys from *first* to *end* that a new token sees, the same in all layers of a pass; true and false
-        would be made into these numbers in each of them."""
+        """Hides of the keys from *first* to *end* what a new token does not see, the same in all layers of a pass;
+        true and false would be made into numbers in each of them."""
         import torch
 
         wanted = (first, self.read, end, window)
         if self._masked is None or self._masked[0] != wanted:
             at, keys = (torch.arange(begin, end, device=query.device) for begin in (self.read, first))
             unseen = ~seen_by(at, keys, window)
-            mask: Tensor = torch.zeros(unseen.shape, dtype=query.dtype, device=query.device)
-            self._masked = wanted, mask.masked_fill_(unseen, -torch.inf).repeat(groups, 1)
+            self._masked = wanted, hiding(unseen, query).repeat(groups, 1)
         return self._masked[1]
 
 
