@@ -97,11 +97,13 @@ def running(engine: TransformersEngine, *, fixed: bool) -> Generator[RaggedPasse
     """The passes of the engine's model; where *fixed*, as on a CUDA device."""
     passes = passes_of(engine)
     own = passes._replays, passes._slots, passes._company
-    passes._replays = (own[0] or Unrecorded()) if fixed else None
+    # Its own, since tests change what the model does.
+    replays = (Replays(passes._model.device) if own[0] else Unrecorded()) if fixed else None
+    passes._replays = replays
     passes._slots, passes._company = SlotPool(1 << 30), Company()
     try:
         with torch.inference_mode():
             yield passes
-        assert own[0] is None or own[0].able, "Nothing that was to be recorded could not be."
+        assert replays is None or replays.able, "Nothing that was to be recorded could not be."
     finally:
         passes._replays, passes._slots, passes._company = own

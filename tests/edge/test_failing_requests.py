@@ -99,7 +99,8 @@ def test_a_failed_pass_gives_back_its_memory_before_it_is_tried_again(
         with pytest.raises(ModelError, match="not enough memory") as caught:
             engine.generate(user("abc"), n=2, options=BRIEF)
         until_idle()
-        assert len(computed) == 2
+        # Recorded where passes are, as it is, and again without what was kept.
+        assert len(computed) == (2 if passes_of(engine)._replays is None else 3)
         assert all(each() is None for each in computed)
         assert caught.value.__cause__ is not None
 
@@ -129,7 +130,9 @@ def test_drawing_that_fails_is_done_again_for_each(tiny: Tiny, monkeypatch: pyte
     with ThreadPoolExecutor(4) as pool:
         for text, outcome in zip(texts, pool.map(ask, texts), strict=True):
             if texts[text] <= scarce:
-                assert outcome == alone[text]
+                for ours, theirs in zip(outcome.samples, alone[text].samples, strict=True):
+                    assert ours.text == theirs.text
+                    assert ours.token_logprobs == pytest.approx(theirs.token_logprobs, abs=1e-4)
             else:
                 assert "not enough memory" in str(outcome)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import weakref
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from confroute.edge import packed
 
@@ -121,60 +118,3 @@ def test_where_it_cannot_be_done_nothing_changes(model: Any, fault: str, monkeyp
         assert packed.pack_linears(model) == 0
         assert torch.equal(model(ids), before)
     assert not any(parameter.is_meta for parameter in model.parameters())
-
-
-class Siblings(torch.nn.Module):
-    """Layers named as most models name those with the same inputs, some with a bias; one has two names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        sizes = {"q_proj": 40, "k_proj": 8, "v_proj": 8, "gate_proj": 30, "up_proj": 30}
-        for name, size in sizes.items():
-            self.add_module(name, torch.nn.Linear(24, size, bias=name[0] in "qkg"))
-        self.twin = self.q_proj
-
-
-@pytest.fixture
-def siblings() -> Any:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Siblings().eval()
-
-
-@needs_onednn
-@given(st.permutations([*range(5), *range(5)]), st.lists(st.integers(0, 1), min_size=10, max_size=10))
-def test_siblings_give_what_they_gave(order: list[int], given_to: list[int]) -> None:
-    """In whatever order they are asked, how often, and whether they are given the same inputs or others."""
-    with torch.random.fork_rng(), torch.inference_mode():
-        torch.manual_seed(0)
-        model = Siblings().eval()
-        inputs = [torch.randn(1, 3, 24) for _ in range(2)]
-        before = copy.deepcopy(model)
-        assert packed.pack_linears(model) == 5
-        names = ["q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"]
-        for i, which in zip(order, given_to, strict=True):
-            theirs, ours = getattr(before, names[i]), getattr(model, names[i])
-            torch.testing.assert_close(ours(inputs[which]), theirs(inputs[which]), rtol=1e-4, atol=1e-5)
-
-
-@needs_onednn
-def test_siblings_are_computed_together(siblings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those with a bias, and those without; and nothing is held once each has its part."""
-    calls: list[int] = []
-    forward = packed._forward
-
-    def noting(*args: Any) -> Any:
-        calls.append(1)
-        return forward(*args)
-
-    monkeypatch.setattr(packed, "_forward", noting)
-    with torch.inference_mode():
-        packed.pack_linears(siblings)
-        calls.clear()
-        inputs = torch.randn(1, 3, 24)
-        held = weakref.ref(inputs)
-        for layer in (siblings.q_proj, siblings.k_proj, siblings.v_proj, siblings.gate_proj, siblings.up_proj):
-            layer(inputs)
-    assert len(calls) == 4  # q and k, v, gate, up
-    del inputs
-    assert held() is None

@@ -58,7 +58,7 @@ def test_branches_see_their_prompt_and_their_own_tokens(
     count, dimensions = len(members), 8
     prompt_tokens = max(hidden + shown for hidden, shown, _ in members)
     own_tokens = max(own for _, _, own in members)
-    query = numbers(heads * groups, count * rows, dimensions) * scale
+    query = numbers(heads * groups, count * rows, dimensions)
     prompts = [numbers(heads, count, prompt_tokens, dimensions, seed=i) for i in (1, 2)]
     # As in a stack, there is room for more.
     own = [numbers(heads, count, rows, own_tokens + 3, dimensions, seed=i)[:, :, :, :own_tokens] for i in (3, 4)]
@@ -66,8 +66,8 @@ def test_branches_see_their_prompt_and_their_own_tokens(
     for i, (_, shown, length) in enumerate(members):
         unseen[i, ..., prompt_tokens - shown : prompt_tokens] = False
         unseen[i, ..., prompt_tokens + own_tokens - length :] = False
-    got = attend_together(query, prompts, own, hiding(unseen, query) if unseen.any() else None)
-    assert got.shape == query.shape
+    got = attend_together(query, scale, prompts, own, hiding(unseen, query) if unseen.any() else None)
+    assert got.shape == (count * rows, heads * groups, dimensions)
     for i, (_, shown, length) in enumerate(members):
         for row in range(rows):
             for head in range(heads * groups):
@@ -75,8 +75,8 @@ def test_branches_see_their_prompt_and_their_own_tokens(
                     torch.cat([p[head // groups, i, prompt_tokens - shown :], o[head // groups, i, row, -length:]])
                     for p, o in zip(prompts, own, strict=True)
                 )
-                expected = seen(query[head, i * rows + row], keys, values)
-                torch.testing.assert_close(got[head, i * rows + row].double(), expected, atol=1e-4, rtol=1e-4)
+                expected = seen(query[head, i * rows + row] * scale, keys, values)
+                torch.testing.assert_close(got[i * rows + row, head].double(), expected, atol=1e-4, rtol=1e-4)
 
 
 @shared_fixture

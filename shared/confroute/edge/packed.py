@@ -12,12 +12,11 @@ from functools import partial
 from typing import Any
 
 from confroute.edge.cores import on_all_cores
+from confroute.edge.joined import families, parts
 from confroute.edge.passes import Tensor
 
 logger = logging.getLogger("confroute")
 
-# Layers of one module that are given the same inputs, one after the other, as most models name them.
-_SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 # How many rows the layout is made for; it serves others as well, but those for a single one are slow for more.
 _ROWS = 16
 
@@ -35,16 +34,16 @@ def pack_linears(model: Any) -> int:
     if not torch.backends.mkldnn.is_available():
         return 0
     dtype = next(model.parameters()).dtype
-    families = _families(model, dtype)
+    groups = families(model, dtype)
     packed = 0
     try:
         if dtype == torch.float32:
-            for layers in families:
+            for layers in groups:
                 _replace(layers, _packed(layers, _forward, rounding=1e-4))
                 packed += len(layers)
         elif dtype == torch.bfloat16 and _operations()._is_mkldnn_bf16_supported():
-            _narrow(model, families)
-            packed = sum(map(len, families))
+            _narrow(model, groups)
+            packed = sum(map(len, groups))
     except (AttributeError, RuntimeError) as error:
         logger.info("Linear layers are not packed (%s).", type(error).__name__)
     for parameter in model.parameters() if packed else ():
@@ -54,27 +53,11 @@ def pack_linears(model: Any) -> int:
     return packed
 
 
-def _families(model: Any, dtype: Any) -> list[list[Any]]:
-    """The linear layers, those together that can be one."""
+def _narrow(model: Any, groups: Sequence[Sequence[Any]]) -> None:
     import torch
 
-    families: dict[Any, list[Any]] = {}
-    seen: set[int] = set()
-    for module in model.modules():
-        for name, layer in module.named_children():
-            if type(layer) is torch.nn.Linear and layer.weight.dtype == dtype and id(layer) not in seen:
-                seen.add(id(layer))
-                siblings = next((each for each in _SIBLINGS if name in each), name)
-                alike = layer.in_features, getattr(layer, "bias", None) is None
-                families.setdefault((id(module), siblings, alike), []).append(layer)
-    return list(families.values())
-
-
-def _narrow(model: Any, families: Sequence[Sequence[Any]]) -> None:
-    import torch
-
-    forwards = [_packed(layers, _narrow_forward, rounding=2e-2) for layers in families]
-    for layers, own in zip(families, forwards, strict=True):
+    forwards = [_packed(layers, _narrow_forward, rounding=2e-2) for layers in groups]
+    for layers, own in zip(groups, forwards, strict=True):
         _replace(layers, own)
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.dtype == torch.bfloat16 and not tensor.is_meta:
@@ -104,38 +87,13 @@ def _packed(
     error: Tensor = ours(inputs) - theirs
     if not error.square().sum() <= rounding**2 * theirs.square().sum():
         raise RuntimeError("The packed layers give another result.")
-    if len(layers) == 1:
-        return [ours]
-    shared = _Shared(ours, [layer.out_features for layer in layers])
-    return [partial(shared.part, i) for i in range(len(layers))]
+    return [ours] if len(layers) == 1 else parts(ours, layers)
 
 
 def _plain(layer: Any, inputs: Tensor) -> Tensor:
     import torch
 
     return torch.nn.functional.linear(inputs, layer.weight.float(), None if layer.bias is None else layer.bias.float())
-
-
-class _Shared:
-    """Several layers as one, whose *whole* result is parted among them. Each may be given any inputs; it saves time
-    where those after the first are given the very same."""
-
-    def __init__(self, whole: Callable[[Tensor], Tensor], sizes: Sequence[int]) -> None:
-        self._whole = whole
-        self._sizes = list(sizes)
-        self._inputs: Tensor = None
-        self._parts: dict[int, Tensor] = {}
-
-    def part(self, i: int, inputs: Tensor) -> Tensor:
-        if self._inputs is not inputs or i not in self._parts:
-            self._parts = {}
-            parts: list[Tensor] = list(self._whole(inputs).split(self._sizes, -1))
-            self._parts = dict(enumerate(parts))
-            self._inputs = inputs
-        part = self._parts.pop(i)
-        if not self._parts:
-            self._inputs = None
-        return part
 
 
 def _operations() -> Any:

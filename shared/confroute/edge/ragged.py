@@ -209,7 +209,7 @@ class _Measured:
             raise NotImplementedError(f"Ragged passes keep keys and values alike, not {key.shape} and {value.shape}.")
         self.layers[layer] = key[:, :1].clone()
         self.width = query.shape[0] * query.shape[2]
-        return query
+        return query.transpose(0, 1)
 
 
 def _numbers(shares: Sequence[Share]) -> list[int]:
@@ -256,7 +256,8 @@ def _attention(
     sliding_window: int | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers' models call it, on tensors of (1, heads, tokens, dimensions)."""
+    """Attention as transformers' models call it, on tensors of (1, heads, tokens, dimensions). Each who attends is
+    given those of its own tokens, (heads, tokens, dimensions), and tells what they see: (tokens, heads, dimensions)."""
     import torch
 
     unknown = [name for name in ("softcap", "s_aux", "position_bias") if more.get(name) is not None]
@@ -270,4 +271,4 @@ def _attention(
     parts = zip(units, query[0].split(sizes, 1), key[0].split(sizes, 1), value[0].split(sizes, 1), strict=True)
     window = sliding_window or UNLIMITED
     seen = [unit.who.attend(module.layer_idx, q, k, v, scaling, window) for unit, q, k, v in parts]
-    return torch.cat(seen, 1).transpose(0, 1)[None], None
+    return (torch.cat(seen) if len(seen) > 1 else seen[0])[None], None

@@ -19,19 +19,24 @@ _WithLogsumexp: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 """Attention that also tells the logarithm of what its exponentials add up to."""
 
 
-def attend_together(query: Tensor, prompts: Sequence[Tensor], own: Sequence[Tensor], hidden: Tensor | None) -> Tensor:
-    """What the scaled *query* of (heads, members * rows, dimensions) sees of the keys and values of each member's
-    prompt, (heads, members, tokens, dimensions) each, and of each row's own, (heads, members, rows, tokens,
-    dimensions) each. *hidden* is made by `hiding`, of (members, 1, 1, tokens)."""
+def attend_together(
+    query: Tensor, scaling: float, prompts: Sequence[Tensor], own: Sequence[Tensor], hidden: Tensor | None
+) -> Tensor:
+    """What the *query* of (heads, members * rows, dimensions) sees of the keys and values of each member's prompt,
+    (heads, members, tokens, dimensions) each, and of each row's own, (heads, members, rows, tokens, dimensions) each:
+    (members * rows, heads, dimensions). *hidden* is made by `hiding`, of (members, 1, 1, tokens)."""
+    import torch
+
     heads, members, rows, own_tokens, dimensions = own[0].shape
     # Heads that share keys lie side by side: (heads, members, rows, groups, dimensions).
-    query = query.view(heads, -1, members, rows, dimensions).permute(0, 2, 3, 1, 4).contiguous()
+    query = query.view(heads, -1, members, rows, dimensions).permute(0, 2, 3, 1, 4)
+    query = torch.mul(query, scaling, out=query.new_empty(query.shape))
     with_logsumexp = _with_logsumexp(query)
     if with_logsumexp is None or query.numel() * (prompts[0].shape[2] + own_tokens) <= _FEW_PRODUCTS:
         seen = _at_once(query, prompts, own, hidden)
     else:
         seen = _in_two_parts(with_logsumexp, query, prompts, own, hidden)
-    return seen.permute(0, 3, 1, 2, 4).reshape(-1, members * rows, dimensions)
+    return seen.permute(1, 2, 0, 3, 4).reshape(members * rows, -1, dimensions)
 
 
 def attend_to_earlier(query: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor | None:
@@ -79,9 +84,9 @@ def _at_once(query: Tensor, prompts: Sequence[Tensor], own: Sequence[Tensor], hi
     scores: Tensor = torch.cat([ahead.unflatten(2, query.shape[2:4]), query @ keys.transpose(-1, -2)], -1)
     if hidden is not None:
         scores += hidden
-    shares: Tensor = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-    ahead, after = shares.split([prompt_keys.shape[2], keys.shape[3]], -1)
-    return (ahead.flatten(2, 3) @ prompt_values).view(query.shape) + after @ values
+    ahead, after = scores.softmax(-1).split([prompt_keys.shape[2], keys.shape[3]], -1)
+    seen: Tensor = (ahead.flatten(2, 3) @ prompt_values).view(-1, *query.shape[3:])
+    return seen.baddbmm_(after.flatten(0, 2), values.flatten(0, 2)).view(query.shape)
 
 
 def _in_two_parts(

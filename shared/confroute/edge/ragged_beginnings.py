@@ -72,7 +72,7 @@ class Beginnings:
             scale=scaling,
             enable_gqa=len(query) != len(key),
         )
-        return seen.transpose(0, 1).flatten(1, 2).index_select(1, out_of)
+        return seen.transpose(1, 2).flatten(0, 1).index_select(0, out_of)
 
     def end(self) -> None:
         """What was written is copied to the prompts, who do not know of it until they have *advanced*."""

@@ -128,8 +128,8 @@ class Stack:
         prompts = [each[:, :, first:] for each in prompts]
         own = [each[:, :, :, shown : at + 1] for each in written]
         hidden = self._hidden(window, first, shown, query) if self._padded else None
-        seen = attend_together(query * scaling, prompts, own, hidden)
-        return seen if spread is None else seen.index_select(1, spread[2])
+        seen = attend_together(query, scaling, prompts, own, hidden)
+        return seen if spread is None else seen.index_select(0, spread[2])
 
     def advance(self) -> None:
         """A pass has succeeded."""

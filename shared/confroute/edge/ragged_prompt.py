@@ -83,7 +83,7 @@ class RaggedPrompt:
             together = query.flatten(1, 2)[None]
             operation = torch.nn.functional.scaled_dot_product_attention
             seen = attend(operation, together, keys, values, attn_mask=mask, scale=scaling).view(query.shape)
-        return seen.flatten(0, 1)
+        return seen.flatten(0, 1).transpose(0, 1)
 
     def _mask(self, first: int, end: int, window: int, query: Tensor, groups: int) -> Tensor:
         """Hides of the keys from *first* to *end* what a new token does not see, the same in all layers of a pass;

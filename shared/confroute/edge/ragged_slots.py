@@ -128,7 +128,7 @@ class Slots:
         for to, new in zip(own, (key, value), strict=True):
             new = new.view(len(new), self.count, self._rows, 1, -1)
             to.scatter_(3, self._facts[1].view(1, -1, 1, 1, 1).expand(new.shape), new)
-        return attend_together(query * scaling, self._prompts.layer(layer), own, self._hidden(window, query))
+        return attend_together(query, scaling, self._prompts.layer(layer), own, self._hidden(window, query))
 
     def _hidden(self, window: int, like: Tensor) -> Tensor:
         """Hides the keys that a member has not: (seats, 1, 1, those of the prompt and of its own)."""

@@ -18,6 +18,8 @@ from confroute.edge.chat_format import ChatFormat
 from confroute.edge.checkpoints import from_gguf, from_pretrained
 from confroute.edge.failures import is_out_of_memory, let_go
 from confroute.edge.forks import RenewedLock
+from confroute.edge.joined import join_linears
+from confroute.edge.norms import fuse_norms
 from confroute.edge.packed import pack_linears
 from confroute.edge.passes import CopiedPasses, Passes
 from confroute.edge.ragged import RaggedPasses
@@ -250,8 +252,11 @@ class TransformersEngine:
         # In inference mode the trial could not give weights another type on devices that torch does not know.
         with torch.no_grad():
             ragged = runs_ragged(model)
+            fuse_norms(model)
             if device.type == "cpu":
                 pack_linears(model)
+            else:
+                join_linears(model)
         if not ragged:
             logger.info('"%s" cannot be run in ragged passes: requests wait for each other.', self.model)
         limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]

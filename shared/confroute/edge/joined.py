@@ -1,0 +1,85 @@
+"""Linear layers that are given the same inputs, computed as one.
+
+To hand an operation to an accelerator, or to the processor's other cores, takes long beside the work for a few rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from confroute.edge.passes import Tensor
+
+# Layers of one module that are given the same inputs, one after the other, as most models name them.
+_SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+
+
+def join_linears(model: Any) -> int:
+    """Join the layers of *model* that can be; how many there were. Their weights become parts of one."""
+    import torch
+
+    joined = 0
+    for layers in families(model, next(model.parameters()).dtype):
+        if len(layers) == 1:
+            continue
+        sizes = [layer.out_features for layer in layers]
+        weight, bias = (
+            None if getattr(layers[0], name) is None else torch.cat([getattr(layer, name).data for layer in layers])
+            for name in ("weight", "bias")
+        )
+        forwards = parts(partial(_linear, weight, bias), layers)
+        for layer, own, forward in zip(layers, torch.split(weight, sizes), forwards, strict=True):
+            layer.forward, layer.weight.data = forward, own
+        joined += len(layers)
+    return joined
+
+
+def families(model: Any, dtype: Any) -> list[list[Any]]:
+    """The linear layers, those together that can be one."""
+    import torch
+
+    found: dict[Any, list[Any]] = {}
+    seen: set[int] = set()
+    for module in model.modules():
+        for name, layer in module.named_children():
+            if type(layer) is torch.nn.Linear and layer.weight.dtype == dtype and id(layer) not in seen:
+                seen.add(id(layer))
+                siblings = next((each for each in _SIBLINGS if name in each), name)
+                alike = layer.in_features, getattr(layer, "bias", None) is None
+                found.setdefault((id(module), siblings, alike), []).append(layer)
+    return list(found.values())
+
+
+def parts(whole: Callable[[Tensor], Tensor], layers: Sequence[Any]) -> list[Callable[[Tensor], Tensor]]:
+    """What is to be each layer's forward, where *whole* gives the results of all, one beside the other."""
+    joined = _Joined(whole, [layer.out_features for layer in layers])
+    return [partial(joined.part, i) for i in range(len(layers))]
+
+
+class _Joined:
+    """Several layers as one, whose *whole* result is parted among them. Each may be given any inputs; it saves time
+    where those after the first are given the very same."""
+
+    def __init__(self, whole: Callable[[Tensor], Tensor], sizes: Sequence[int]) -> None:
+        self._whole = whole
+        self._sizes = list(sizes)
+        self._inputs: Tensor = None
+        self._parts: dict[int, Tensor] = {}
+
+    def part(self, i: int, inputs: Tensor) -> Tensor:
+        if self._inputs is not inputs or i not in self._parts:
+            self._parts = {}
+            each: list[Tensor] = list(self._whole(inputs).split(self._sizes, -1))
+            self._parts = dict(enumerate(each))
+            self._inputs = inputs
+        part = self._parts.pop(i)
+        if not self._parts:
+            self._inputs = None
+        return part
+
+
+def _linear(weight: Tensor, bias: Tensor | None, inputs: Tensor) -> Tensor:
+    import torch
+
+    return torch.nn.functional.linear(inputs, weight, bias)
