@@ -24,10 +24,8 @@ def join_linears(model: Any) -> int:
         if len(layers) == 1:
             continue
         sizes = [layer.out_features for layer in layers]
-        weight, bias = (
-            None if getattr(layers[0], name) is None else torch.cat([getattr(layer, name).data for layer in layers])
-            for name in ("weight", "bias")
-        )
+        weight: Tensor = torch.cat([layer.weight.data for layer in layers])
+        bias = None if layers[0].bias is None else torch.cat([layer.bias.data for layer in layers])
         forwards = parts(partial(_linear, weight, bias), layers)
         for layer, own, forward in zip(layers, torch.split(weight, sizes), forwards, strict=True):
             layer.forward, layer.weight.data = forward, own
