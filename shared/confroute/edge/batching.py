@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from confroute.edge.answers import Answers, draw
@@ -46,16 +46,25 @@ class Batcher:
         alone_tokens: how many it takes where nobody waits for the next token of an answer.
         parallel: how many samples are decoded together; more wait their turn.
         kept_tokens: tokens of prompts whose keys and values are kept for being asked again.
+        around: makes what the thread works in.
     """
 
     def __init__(
-        self, passes: Passes, *, prompt_tokens: int, alone_tokens: int, parallel: int, kept_tokens: int
+        self,
+        passes: Passes,
+        *,
+        prompt_tokens: int,
+        alone_tokens: int,
+        parallel: int,
+        kept_tokens: int,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._passes = passes
         self._prompt_tokens = prompt_tokens
         self._alone_tokens = alone_tokens
         self._parallel = parallel
         self._kept_tokens = kept_tokens
+        self._around = around
         self._begin()
         renew_after_fork(self._begin)
 
@@ -77,7 +86,7 @@ class Batcher:
     def _work(self) -> None:
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), self._around():
             while self._admit():
                 try:
                     self._advance()

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,6 +26,7 @@ from confroute.edge.passes import CopiedPasses, Passes
 from confroute.edge.ragged import RaggedPasses
 from confroute.edge.ragged_trial import runs_ragged
 from confroute.edge.schema import Schemas
+from confroute.edge.waiting import Waiting, in_thread_that_ends
 from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import answer_schema
@@ -249,21 +251,13 @@ class TransformersEngine:
             model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
         model = model.eval().to(device)
         vocabulary: int = model.get_output_embeddings().weight.shape[0]
-        # In inference mode the trial could not give weights another type on devices that torch does not know.
-        with torch.no_grad():
-            ragged = runs_ragged(model)
-            fuse_norms(model)
-            if device.type == "cpu":
-                pack_linears(model)
-            else:
-                join_linears(model)
-        if not ragged:
+        passes = in_thread_that_ends(lambda: _passes(model)) if device.type == "cpu" else _passes(model)
+        if not passes.together:
             logger.info('"%s" cannot be run in ragged passes: requests wait for each other.', self.model)
         limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
         eos: int | list[int] | None = getattr(model.generation_config, "eos_token_id", None)
         eos = tokenizer.eos_token_id if eos is None else eos
         ends = frozenset([eos] if isinstance(eos, int) else eos or [])
-        passes: Passes = RaggedPasses(model) if ragged else CopiedPasses(model)
         if self._chat_template is not None:
             tokenizer.chat_template = self._chat_template
         return _Loaded(
@@ -278,8 +272,24 @@ class TransformersEngine:
                 **_tokens_of_prompts(model),
                 parallel=self._parallel,
                 kept_tokens=self._kept_tokens,
+                around=Waiting().watched if device.type == "cpu" else nullcontext,
             ),
         )
+
+
+def _passes(model: Any) -> Passes:
+    """How *model* is run, its layers as they are computed fastest."""
+    import torch
+
+    # In inference mode the trial could not give weights another type on devices that torch does not know.
+    with torch.no_grad():
+        ragged = runs_ragged(model)
+        fuse_norms(model)
+        if model.device.type == "cpu":
+            pack_linears(model)
+        else:
+            join_linears(model)
+    return RaggedPasses(model) if ragged else CopiedPasses(model)
 
 
 def _tokens_of_prompts(model: Any) -> dict[str, int]:
