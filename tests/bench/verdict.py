@@ -18,9 +18,9 @@ Both compare meanings by microsoft/deberta-large-mnli. It is not part of the dat
 DeBERTa of random weights in its place: one of its size, which costs what it would cost, and one of two narrow layers,
 which leaves what comparing costs mostly out. confroute compares words, as it does by default.
 
-Peers run in environments of their own, made at first use in .benchmarks/peers; one that cannot be installed or run is
-named with the reason. On an accelerator all models are there, the language models in float16; llama.cpp is asked on
-the CPU only. Writes docs/benchmarks.md.
+Contenders run in processes of their own, peers in environments of their own, made at first use in .benchmarks/peers;
+one that cannot be installed or run is named with the reason. On an accelerator all models are there, the language
+models in float16; llama.cpp is asked on the CPU only. Writes docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -85,28 +85,26 @@ def timed(ask: Ask) -> Timed:
     return asked
 
 
-def contenders(device: str) -> dict[str, Timed]:
-    """confroute's own; their engines are three, so that none finds a prompt in another's cache."""
+def confroute(name: str, device: str) -> Ask:
     from confroute import Router, SamplingOptions, SemanticEntropy
     from confroute.edge import resolve_edge
     from tests.bench.devices import torch_edge
 
-    def asking(router: Router) -> Timed:
-        def ask(prompt: str) -> str:
-            decision = router.decide(messages_of(prompt), SamplingOptions(max_tokens=NEW_TOKENS))
-            record = decision.record
-            if decision.answer is None or record.confidence is None or record.samples < SAMPLES * (not router.curtail):
-                raise SystemExit(f"confroute came to no verdict: {record.reason}, {record.samples} samples.")
-            return decision.answer.text
-
-        return timed(ask)
-
     sampling: Any = {"samples": SAMPLES, "sampling_temperature": TEMPERATURE, "sampling_top_p": TOP_P, "curtail": False}
-    torch = asking(Router(torch_edge(device), estimator=SemanticEntropy(), **sampling))
-    if device != "cpu":
-        return {BASELINE: torch}
-    llama = asking(Router(resolve_edge("smollm2-135m"), estimator=SemanticEntropy(), **sampling))
-    return {BASELINE: torch, LLAMA: llama, SHIPPED: asking(Router("smollm2-135m"))}
+    if name == SHIPPED:
+        router = Router("smollm2-135m")
+    else:
+        edge = torch_edge(device) if name == BASELINE else resolve_edge("smollm2-135m")
+        router = Router(edge, estimator=SemanticEntropy(), **sampling)
+
+    def ask(prompt: str) -> str:
+        decision = router.decide(messages_of(prompt), SamplingOptions(max_tokens=NEW_TOKENS))
+        record = decision.record
+        if decision.answer is None or record.confidence is None or record.samples < SAMPLES * (not router.curtail):
+            raise SystemExit(f"confroute came to no verdict: {record.reason}, {record.samples} samples.")
+        return decision.answer.text
+
+    return ask
 
 
 def uqlm(nli: str, device: str) -> Ask:
@@ -187,34 +185,48 @@ def stand_in_nli(peer: str, size: str) -> str:
 
 
 def serve(name: str, size: str, device: str) -> None:
-    """In a peer's process: says its versions, then answers lines of a prompt by lines of the seconds and the answer."""
+    """In a contender's process: says its versions, then answers lines of a prompt by lines of the seconds and the
+    answer."""
     replies, sys.stdout = sys.stdout, sys.stderr  # what a peer prints is not a reply
-    ask = timed({"uqlm": uqlm, "lm-polygraph": lm_polygraph}[name](stand_in_nli(name, size), device))
-    versions = ", ".join(f"{package} {version(package)}" for package in (name, "transformers", "torch"))
-    print(json.dumps(versions), file=replies, flush=True)
+    if name in PEERS:
+        ask = {"uqlm": uqlm, "lm-polygraph": lm_polygraph}[name](stand_in_nli(name, size), device)
+        versions = f"{name} {version(name)}"
+    else:
+        ask, versions = confroute(name, device), "confroute:"
+    asked = timed(ask)
+    versions += "".join(f", {package} {version(package)}" for package in ("transformers", "torch"))
+    print(json.dumps(versions.replace(":,", ":")), file=replies, flush=True)
     for line in sys.stdin:
-        print(json.dumps(ask(json.loads(line))), file=replies, flush=True)
+        print(json.dumps(asked(json.loads(line))), file=replies, flush=True)
 
 
-class Peer:
-    """A peer in a process of its own, which ends with this one."""
+class Contender:
+    """In a process of its own, where it finds no prompt in another's cache, and its threads no others beside them. It
+    ends with this one."""
 
     def __init__(self, name: str, size: str, device: str) -> None:
+        self._log = FOLDER / f"{name.split(',')[0].replace(' ', '-')}-{size.split()[0]}.log"
+        with self._log.open("w", encoding="utf-8") as log:
+            python = self._environment(name, log) if name in PEERS else sys.executable
+            command, pipe = [python, __file__, "--worker", name, size, device], subprocess.PIPE
+            environment = {**os.environ, "HF_HUB_OFFLINE": "1", **({} if name in PEERS else {"PYTHONPATH": str(ROOT)})}
+            self._process = subprocess.Popen(  # noqa: S603 - written here
+                command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=environment
+            )
+        self.versions: str = self._reply()
+
+    def _environment(self, name: str, log: Any) -> str:
+        """The Python of a peer's environment."""
         folder = ROOT / ".benchmarks/peers" / name
         python = str(folder / "bin/python")
-        self._log = FOLDER / f"{name}-{size.split()[0]}.log"
-        with self._log.open("w", encoding="utf-8") as log:
-            if not (folder / "installed").exists():
-                venv.create(folder, with_pip=True)
-                needed = (*PEERS[name], f"torch=={version('torch').split('+')[0]}")
-                pip = [python, "-m", "pip", "install", "-q", *needed]
-                if subprocess.run(pip, stderr=log, check=False).returncode:  # noqa: S603 - written here
-                    raise self._failure("cannot be installed")
-                (folder / "installed").touch()
-            command, pipe = [python, __file__, "--worker", name, size, device], subprocess.PIPE
-            offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=offline)  # noqa: S603
-        self.versions: str = self._reply()
+        if not (folder / "installed").exists():
+            venv.create(folder, with_pip=True)
+            needed = (*PEERS[name], f"torch=={version('torch').split('+')[0]}")
+            pip = [python, "-m", "pip", "install", "-q", *needed]
+            if subprocess.run(pip, stderr=log, check=False).returncode:  # noqa: S603 - written here
+                raise self._failure("cannot be installed")
+            (folder / "installed").touch()
+        return python
 
     def ask(self, prompt: str) -> tuple[float, str]:
         print(json.dumps(prompt), file=self._process.stdin, flush=True)
@@ -262,19 +274,26 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=3, help=f"how many prompts of about {PAGE_TOKENS} tokens")
     arguments = parser.parse_args()
     os.environ["CONFROUTE_CACHE"] = str(FOLDER / "cache")
-    asked = contenders(arguments.device)
-    make_checkpoint()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    asked: dict[str, Timed] = {}
     missing: dict[str, str] = {}
-    versions = [f"confroute: transformers {version('transformers')}, torch {version('torch')}"]
-    for peer, size in ((peer, size) for peer in PEERS for size in NLI):
-        name = f"{peer}, {size}"
+    versions: list[str] = []
+
+    def start(name: str, *whose: str) -> None:
         print(f"Starting {name}", file=sys.stderr)
         try:
-            started = Peer(peer, size, arguments.device)
-            asked[name] = started.ask
-            versions.append(started.versions)
+            started = Contender(*whose, arguments.device)
         except RuntimeError as error:
             missing[name] = str(error)
+        else:
+            asked[name] = started.ask
+            versions.append(started.versions)
+
+    for name in (BASELINE,) if arguments.device != "cpu" else (BASELINE, LLAMA, SHIPPED):
+        start(name, name, "own")
+    make_checkpoint()
+    for peer, size in ((peer, size) for peer in PEERS for size in NLI):
+        start(f"{peer}, {size}", peer, size)
 
     seconds: dict[tuple[str, str], list[float]] = {}
     for kind, prompt in prompts(arguments.short, arguments.long):

@@ -112,29 +112,29 @@ def watched(monkeypatch: pytest.MonkeyPatch, shares: list[float], by: Waiting | 
 @pytest.mark.parametrize(
     ("shares", "there"),
     [
-        ([], "c"),
-        ([0.0, 0.0], "c--"),
-        ([0.05, 0.0], "c--"),
-        ([0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "cccccc--"),
-        ([0.0, 0.3, 0.0], "c-cc"),
-        ([0.0, 0.3, 0.0, 0.0, 0.0, 0.3, 0.0], "c-cccccc"),
+        ([], "-"),
+        ([0.0, 0.0], "---"),
+        ([0.05, 0.0], "---"),
+        ([0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "-ccccc--"),
+        ([0.0, 0.3, 0.0], "--cc"),
+        ([0.0, 0.3, 0.0, 0.0, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0], "--ccccccccc"),
     ],
     ids=["at once over", "idle", "nearly idle", "idle later", "busy later", "busy again"],
 )
 def test_a_crowd_is_there_while_processors_are_wanted(
     monkeypatch: pytest.MonkeyPatch, shares: list[float], there: str
 ) -> None:
-    """And in the beginning, when nothing is known; it goes at the first idle look then, or after a second of them."""
+    """It comes at the first look that sees it, and goes after a second of idle ones."""
     assert watched(monkeypatch, shares) == there
 
 
-def test_what_was_seen_is_remembered_for_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who comes soon after begins without a crowd, be it only to find that processors are wanted by now."""
+def test_what_was_seen_last_holds_until_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes while processors are wanted finds the crowd there, and one idle look is enough then."""
     by = Waiting()
+    assert watched(monkeypatch, [0.5], by) == "-c"
+    assert watched(monkeypatch, [0.5, 0.0], by) == "ccc"
     assert watched(monkeypatch, [0.0], by) == "c-"
-    assert watched(monkeypatch, [0.5, 0.0], by) == "-cc"
-    by._idle_at -= 60
-    assert watched(monkeypatch, [0.0], by) == "c-"
+    assert watched(monkeypatch, [0.0], by) == "--"
 
 
 def test_threads_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_threads_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: looks.now))
     monkeypatch.setattr(waiting, "delays", lambda: next(told))
     Waiting()._watch(looks, crowd)  # type: ignore[arg-type]
-    assert crowd.seen == [True, False, True, True]
+    assert crowd.seen == [False, False, True, True]
 
 
 @needs_linux

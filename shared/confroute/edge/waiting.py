@@ -26,7 +26,6 @@ T = TypeVar("T")
 _SECONDS = 0.2  # between two looks
 _WANTED = 0.1  # of each second, as long as the threads of this process together wait for a processor where others do
 _QUIET_LOOKS = 5  # until processors that were wanted count as idle
-_REMEMBERED_SECONDS = 10
 _TASKS = Path("/proc/self/task")
 
 
@@ -51,7 +50,7 @@ class Waiting:
     """
 
     def __init__(self) -> None:
-        self._idle_at = float("-inf")  # when processors were last seen to be
+        self._wanted = False  # whether processors were, when last looked
 
     @contextmanager
     def watched(self) -> Generator[None]:
@@ -70,7 +69,7 @@ class Waiting:
                 watch.join()
 
     def _watch(self, done: threading.Event, crowd: _Crowd) -> None:
-        if time.monotonic() - self._idle_at > _REMEMBERED_SECONDS:
+        if self._wanted:
             crowd.gather()
         quiet_looks = 1
         before, since = delays(), time.monotonic()
@@ -78,14 +77,12 @@ class Waiting:
             while not done.wait(_SECONDS):
                 now, at = delays(), time.monotonic()
                 waited = sum(delay - before.get(thread, 0) for thread, delay in now.items())
-                if waited > _WANTED * (at - since):
+                quiet_looks = _QUIET_LOOKS if waited > _WANTED * (at - since) else quiet_looks - 1
+                self._wanted = quiet_looks > 0
+                if self._wanted:
                     crowd.gather()
-                    quiet_looks = _QUIET_LOOKS
                 else:
-                    quiet_looks -= 1
-                if quiet_looks <= 0:
                     crowd.dissolve()
-                    self._idle_at = at
                 before, since = now, at
         finally:
             crowd.dissolve()
