@@ -243,7 +243,7 @@ def test_first_requests_that_come_together_share_the_probe(connect: Connect) -> 
 
     with serving(reply) as server, ThreadPoolExecutor(16) as pool:
         engine = connect(server)
-        for well, expected, requests in ((False, "ModelError", 1), (True, "answer 0", 1 + 4 + 16)):  # noqa: B007
+        for well, expected, requests in ((False, "BusyError", 1), (True, "answer 0", 1 + 4 + 16)):  # noqa: B007
             meeting.clear()
             told = [pool.submit(ask, engine) for _ in range(16)]
             time.sleep(0.3)

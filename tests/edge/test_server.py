@@ -366,6 +366,7 @@ def test_a_router_takes_a_server_by_its_address() -> None:
         (lambda: ServerEngine("", "http://127.0.0.1:1/v1"), "not empty"),
         (lambda: ServerEngine("m", "http://127.0.0.1:1/v1", connections=0), "at least 1"),
         (lambda: ServerEngine("m", "http://127.0.0.1:1/v1", timeout_seconds=0), "above 0"),
+        (lambda: ServerEngine("m", "http://127.0.0.1:1/v1", extra={"top_k": 0, "seed": 1, "n": 2}), "set n, seed:"),
     ],
 )
 def test_settings_that_cannot_work(make: Any, message: str) -> None:

@@ -147,6 +147,14 @@ def test_an_address_that_is_none_is_told_without_quoting_it(url: str) -> None:
     assert "hidden" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize("end", ["?key=sk-hidden", "/?key=sk-hidden", "#sk-hidden", "?key=sk-hidden#m"])
+def test_an_address_with_a_query_is_told_without_quoting_it(end: str) -> None:
+    """The path of a request would be part of it, and the key in each line that is logged; api_key is for that."""
+    with pytest.raises(ConfigurationError, match=r"must end with the path.*api_key") as caught:
+        ServerEngine("m", f"http://localhost:8000/v1{end}")
+    assert "hidden" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_an_address_may_be_of_ipv6() -> None:
     """Named in brackets, and not taken for a host and port."""
     assert repr(ServerEngine("m", " http://me:sk-hidden@[::1]:8000/v1\n")) == "ServerEngine('m' on [::1]:8000)"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import re
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
@@ -16,6 +20,11 @@ from confroute.records import Sample
 
 T = TypeVar("T")
 
+_BUSY = (408, 409, 425, 429)
+"""Statuses of a server that may do later what it does not now, as those above 501 are."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
+"""Seconds until a failed request is made again, doubled each time, where the server asks for no other wait."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
@@ -23,21 +32,28 @@ class Capabilities:
     null."""
 
     n: bool
-    """Several samples in one request."""
+    """Several samples in one request, which are no copies of each other where those of several requests are none."""
     logprobs: bool
     """The logprobs of the sampled tokens."""
     alternatives: bool
     """The most probable tokens at each place, with their logprobs."""
     draws: bool
-    """Samples at a high temperature differ. Where they do not, their agreement says nothing."""
+    """Samples of several requests at a high temperature differ. Where they do not, their agreement says nothing."""
     json_schema: bool
     """Answers held to a JSON schema."""
     tools: bool
     """A tool is called where the question is for it: by the server's doing and the model's."""
+    seeds: bool = True
+    """A request may have a seed. Some servers have one of their own for those that have none, which then repeat each
+    other."""
 
 
 class RefusedError(ModelError):
     """The server takes no such request."""
+
+
+class BusyError(ModelError):
+    """The server has no time for the request, is starting or is not there, and says so."""
 
 
 class BrokenError(ModelError):
@@ -56,12 +72,31 @@ class FullError(ModelError):
     """The samples under way together outgrew the context that they share."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of a request that was made once: the *reply*, or the *failure*, which *may_pass* if the request is made
+    again, after *pause* seconds where the server asks for that many."""
+
+    reply: Any = None
+    failure: ConfrouteError | None = None
+    may_pass: bool = False
+    pause: float | None = None
+
+
 class Connection:
     """A client of one server and model, whose errors are confroute's. At most *most* requests are under way at the same
-    time, each for at most *seconds*, its retries included. Belongs to one event loop."""
+    time, each for at most *seconds*, its *retries* and the pauses before them included. Belongs to one event loop."""
 
     def __init__(
-        self, client: Any, model: str, host: str, extra: Mapping[str, Any], *, most: int, seconds: float
+        self,
+        client: Any,
+        model: str,
+        host: str,
+        extra: Mapping[str, Any],
+        *,
+        most: int,
+        seconds: float,
+        retries: int,
     ) -> None:
         self._client = client
         self._model = model
@@ -69,44 +104,40 @@ class Connection:
         self._extra = extra
         self._turns = asyncio.Semaphore(most)
         self._seconds = seconds
+        self._retries = retries
 
     async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The raw reply to a chat completion *request*.
+        """The raw reply to a chat completion *request*, which is made again where that may help.
 
         Raises:
             ConfigurationError: the server refused the key or does not have the model.
             ContextLengthError: the prompt does not fit.
             RefusedError: it refused the request for another reason.
+            BusyError: it has no time for it.
             BrokenError: it answered with an internal error.
             OverdueError: it was too slow.
             LostError: it was out of reach, or broke off.
             FullError: the samples do not fit together.
-            ModelError: it failed, or replied with something else.
+            ModelError: it failed, or replied with something else; or the request is none that can be sent.
         """
-        openai: Any = import_module("openai")
-        asked = self._client.chat.completions.with_raw_response.create
-        reply: Any = None
-        # Raised below, not there: what the SDK's errors hold, and show as a cause, quotes prompts and keys.
-        failure: ConfrouteError | None = None
-        async with self._turns:
-            try:
-                raw = await asyncio.wait_for(asked(model=self._model, **request, extra_body=self._extra), self._seconds)
-                reply = raw.http_response.json()
-            except openai.APIStatusError as error:
-                failure = await self._explained(error, int(request["max_tokens"]))
-            except (openai.APITimeoutError, asyncio.TimeoutError):
-                failure = OverdueError(
-                    f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.'
-                )
-            except openai.APIConnectionError as error:
-                failure = LostError(
-                    f"The server at {self._host} cannot be reached, or broke off "
-                    f"({type(error.__cause__ or error).__name__}). Is it running?"
-                )
-            except ValueError:
-                failure = self._strange()
-        if failure is not None:
-            raise failure
+        seconds, retry = self._seconds, 0
+        while True:
+            # A request that pauses leaves its turn to others.
+            async with self._turns:
+                begun = time.monotonic()
+                outcome = await self._once(request, seconds)
+                seconds -= time.monotonic() - begun
+            if outcome.failure is None:
+                break
+            pause = outcome.pause
+            if pause is None:
+                pause = min(_FIRST_PAUSE * 2**retry, _LONGEST_PAUSE) * random.uniform(0.75, 1.0)  # noqa: S311
+            if not outcome.may_pass or retry == self._retries or pause >= seconds:
+                raise outcome.failure
+            await asyncio.sleep(pause)
+            seconds -= pause
+            retry += 1
+        reply = outcome.reply
         choices: Any = cast("dict[str, Any]", reply).get("choices") if isinstance(reply, dict) else None
         if not choices or not isinstance(choices, list):
             raise self._strange()
@@ -128,6 +159,51 @@ class Connection:
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def _once(self, request: Mapping[str, Any], seconds: float) -> _Outcome:
+        """What comes of *request* within so many *seconds*. Its failure is not raised here: what the SDK's errors hold,
+        and show as a cause, quotes prompts and keys."""
+        openai: Any = import_module("openai")
+        asked = self._client.chat.completions.with_raw_response.create
+        try:
+            raw = await asyncio.wait_for(asked(model=self._model, **request, extra_body=self._extra), seconds)
+        except openai.APIStatusError as error:
+            return await self._told(error, int(request["max_tokens"]))
+        except (openai.APITimeoutError, asyncio.TimeoutError):
+            return _Outcome(
+                failure=OverdueError(
+                    f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.'
+                )
+            )
+        except openai.APIConnectionError as error:
+            lost = LostError(
+                f"The server at {self._host} cannot be reached, or broke off "
+                f"({type(error.__cause__ or error).__name__}). Is it running?"
+            )
+            return _Outcome(failure=lost, may_pass=True)
+        except ValueError:
+            return _Outcome(
+                failure=ModelError(
+                    f'The messages for "{self._model}", or what goes with them, cannot be encoded and were not sent. '
+                    "They may hold half of a surrogate pair, which is no text."
+                )
+            )
+        try:
+            return _Outcome(reply=raw.http_response.json())
+        except ValueError:
+            return _Outcome(failure=self._strange())
+
+    async def _told(self, error: Any, max_tokens: int) -> _Outcome:
+        """The failure that an error status stands for. An internal error may be one of the moment; what the server says
+        it cannot do, or has no place for, it will not do the next time."""
+        failure = await self._explained(error, max_tokens)
+        may_pass = isinstance(failure, (BusyError, BrokenError)) and error.status_code != 501
+        pause = _pause(error.response.headers.get("retry-after", "")) if may_pass else None
+        if pause is not None:
+            failure = type(failure)(
+                f"{failure} It asks for {round(pause, 2):g} seconds until the next; see timeout_seconds."
+            )
+        return _Outcome(failure=failure, may_pass=may_pass, pause=pause)
 
     async def _explained(self, error: Any, max_tokens: int) -> ConfrouteError:
         """What an error status means. The server's own text may quote the prompt and is left out."""
@@ -157,8 +233,7 @@ class Connection:
             if short is not None:
                 return ModelError(f"The server at {self._host} refused {what}: the prompt does not fit its context.")
             return RefusedError(f"The server at {self._host} refused {what}.")
-        # The others from 500 on are said for a server that is busy, starting or not there.
-        kind = BrokenError if status in (500, 501) else ModelError
+        kind = BrokenError if status in (500, 501) else BusyError if status in _BUSY or status > 501 else ModelError
         return kind(f"The server at {self._host} failed on {what}.")
 
     async def _misnamed(self, text: str) -> bool:
@@ -192,6 +267,18 @@ async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _pause(retry_after: str) -> float | None:
+    """The seconds that a Retry-After header asks for, which may name a date."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except (OverflowError, ValueError):
+            return None
+    return seconds if 0 < seconds < math.inf else None
 
 
 class Shared(Generic[T]):

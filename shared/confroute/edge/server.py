@@ -24,6 +24,12 @@ from confroute.tools import are_wanted
 
 Request: TypeAlias = dict[str, Any]
 
+_OWN = frozenset(
+    "messages model n seed stream max_tokens max_completion_tokens temperature top_p stop logprobs top_logprobs "
+    "response_format tools tool_choice".split()
+)
+"""What the engine sets itself, or counts on not to be set."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Line:
@@ -49,9 +55,10 @@ class ServerEngine:
         base_url: where its API begins, such as ``http://localhost:8000/v1``.
         api_key: where the server wants one. OPENAI_API_KEY is not read: it is the cloud's.
         timeout_seconds: for one request to the server from its beginning to its end, retries included.
-        retries: how often a request is made again where the server is busy or out of reach.
+        retries: how often a request is made again where the server is busy, breaks or is out of reach.
         connections: how many requests are under way at the same time; more wait, which is not counted as their time.
-        extra: further parameters of each request that only this server knows, such as ``{"top_k": 0}``.
+        extra: further parameters of each request that only this server knows, such as ``{"top_k": 0}``. None that the
+            engine sets itself, as ``n`` and ``seed``.
     """
 
     json_schema = True
@@ -76,6 +83,10 @@ class ServerEngine:
             raise ConfigurationError(
                 "timeout_seconds must be above 0, retries at least 0 and connections at least 1, not "
                 f"{timeout_seconds}, {retries} and {connections}."
+            )
+        if taken := _OWN & set(extra or {}):
+            raise ConfigurationError(
+                f"extra cannot set {', '.join(sorted(taken))}: the engine does, from what each request is for."
             )
         self.model = model
         # In the URL it would be logged with each request.
@@ -135,6 +146,7 @@ class ServerEngine:
                     self._extra,
                     most=self._connections,
                     seconds=self._timeout_seconds,
+                    retries=self._retries,
                 )
                 hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
                 self._line = _Line(loop, connection, Shared(lambda: probed(connection)), hang_up)
@@ -150,7 +162,7 @@ class ServerEngine:
             api_key=key,
             base_url=self._base_url,
             timeout=self._timeout_seconds,
-            max_retries=self._retries,
+            max_retries=0,  # the connection's own, which knows what is in vain
             default_headers={**foreign, "Authorization": f"Bearer {key}"},
             http_client=openai.DefaultAsyncHttpxClient(
                 auth=self._login if any(self._login) else None,
@@ -258,6 +270,11 @@ def _address(base_url: str) -> tuple[SplitResult, str]:
     except ValueError:
         # Its text may quote a password.
         address, port = SplitResult("", "", "", "", ""), None
+    if address.query or address.fragment:
+        # Before the path of each request it would be none, and be logged with it.
+        raise ConfigurationError(
+            'base_url must end with the path, such as /v1, without what begins with "?" or "#": pass a key as api_key.'
+        )
     if address.scheme not in ("http", "https") or not address.hostname or not address.geturl().isprintable():
         raise ConfigurationError("base_url must be like http://localhost:8000/v1, with http or https and a host.")
     host = f"[{address.hostname}]" if ":" in address.hostname else address.hostname

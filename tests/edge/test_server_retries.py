@@ -1,0 +1,161 @@
+"""Requests that are made again, and those that are not: only what may pass is tried twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from confroute import ModelError, SamplingOptions
+from confroute.edge.server import ServerEngine
+from confroute.records import Message
+from tests.edge.scripted_server import BreakOff, Reply, Request, ScriptedServer, serving, takes_all
+
+pytest.importorskip("openai")
+
+ASK: list[Message] = [{"role": "user", "content": "Capital of Peru?"}]
+OTHER: list[Message] = [{"role": "user", "content": "Capital of Chile?"}]
+OPTIONS = SamplingOptions(max_tokens=8, seed=3)
+FULL = {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}
+
+Connect = Callable[..., ServerEngine]
+
+
+def fails(status: int, body: Any, *, times: int = 10**6) -> Callable[[Request], Reply]:
+    """Replies so to what is asked, so many times; to probes, and after that, the usual one."""
+    left = times
+
+    def reply(request: Request) -> Reply:
+        nonlocal left
+        if request["messages"] != ASK or not left:
+            return takes_all(request)
+        left -= 1
+        return status, body
+
+    return reply
+
+
+def ask_to_wait(server: ScriptedServer, wait: str) -> None:
+    """With each reply."""
+    handler: Any = server.RequestHandlerClass
+
+    def end_headers(self: Any) -> None:
+        self.send_header("Retry-After", wait)
+        handler.end_headers(self)
+
+    asking: Any = type("Asking", (handler,), {"end_headers": end_headers})
+    server.RequestHandlerClass = asking
+
+
+def test_a_context_that_is_full_is_full_the_next_time(connect: Connect) -> None:
+    """It is asked for less, not for the same again, which would generate until it is full once more."""
+    with serving(fails(500, FULL)) as server:
+        with pytest.raises(ModelError, match="is full"):
+            connect(server, retries=2).generate(ASK, n=4, options=OPTIONS)
+        assert [request["n"] for request in server.answered] == [4, 2, 1]
+
+
+@pytest.mark.parametrize("status", [400, 405, 413, 422, 501])
+def test_what_a_server_does_not_do_is_asked_once(connect: Connect, status: int) -> None:
+    """It will not do it a second later."""
+    with serving(fails(status, {"error": {"message": "no"}})) as server:
+        with pytest.raises(ModelError, match=f"status {status}"):
+            connect(server, retries=2).generate(ASK, n=1, options=OPTIONS)
+        assert len(server.answered) == 1
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
+def test_what_may_pass_is_asked_again(connect: Connect, status: int) -> None:
+    """As often as *retries* says, and no more."""
+    with serving(fails(status, {}, times=1)) as server:
+        ask_to_wait(server, "0.01")
+        assert connect(server, retries=1).generate(ASK, n=1, options=OPTIONS).samples
+        assert len(server.answered) == 2
+    with serving(fails(status, {}, times=3)) as server:
+        ask_to_wait(server, "0.01")
+        with pytest.raises(ModelError, match=rf"status {status}\).*0\.01 seconds"):
+            connect(server, retries=2).generate(ASK, n=1, options=OPTIONS)
+        assert len(server.answered) == 3
+
+
+def test_a_connection_that_breaks_off_is_tried_again(connect: Connect) -> None:
+    """After half a second at most."""
+    broken = False
+
+    def reply(request: Request) -> Reply:
+        nonlocal broken
+        if request["messages"] == ASK and not broken:
+            broken = True
+            raise BreakOff
+        return takes_all(request)
+
+    with serving(reply) as server:
+        engine = connect(server, retries=1)
+        engine.capabilities()
+        begun = time.monotonic()
+        assert engine.generate(ASK, n=1, options=OPTIONS).samples
+        assert 0.3 < time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("by_date", [False, True])
+def test_a_wait_that_there_is_no_time_for_is_an_error_at_once(connect: Connect, by_date: bool) -> None:
+    """The server did answer: its status is told and the seconds that it asks for, not that it was too slow."""
+    with serving(fails(429, {})) as server:
+        ask_to_wait(server, formatdate(time.time() + 60.5, usegmt=True) if by_date else "60")
+        engine = connect(server, retries=2, timeout_seconds=3)
+        engine.capabilities()
+        begun = time.monotonic()
+        with pytest.raises(
+            ModelError, match=r"status 429\).* (60|60\.\d+|59\.\d+) seconds until the next; see timeout_seconds"
+        ):
+            engine.generate(ASK, n=1, options=OPTIONS)
+        assert time.monotonic() - begun < 1
+        assert len(server.answered) == 1
+
+
+@pytest.mark.parametrize("wait", ["soon", "nan", "inf", "-5", "0", "", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_a_wait_that_is_none_is_that_of_any_retry(connect: Connect, wait: str) -> None:
+    """Neither at once nor never."""
+    with serving(fails(503, {}, times=1)) as server:
+        ask_to_wait(server, wait)
+        engine = connect(server, retries=1)
+        engine.capabilities()
+        begun = time.monotonic()
+        assert engine.generate(ASK, n=1, options=OPTIONS).samples
+        assert 0.3 < time.monotonic() - begun < 2
+
+
+def test_a_request_that_pauses_leaves_its_turn(connect: Connect) -> None:
+    """Over one connection, another request goes out while the first one waits to be made again."""
+    with serving(fails(429, {}, times=1)) as server:
+        engine = connect(server, retries=1, connections=1)
+        engine.capabilities()
+        ask_to_wait(server, "1")
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(engine.generate, ASK, n=1, options=OPTIONS)
+            while not server.answered:
+                time.sleep(0.01)
+            begun = time.monotonic()
+            assert engine.generate(OTHER, n=1, options=OPTIONS).samples
+            assert time.monotonic() - begun < 0.6
+            assert not first.done()
+            assert first.result(5).samples
+        assert [request["messages"] for request in server.answered] == [ASK, OTHER, ASK]
+
+
+@pytest.mark.parametrize("where", ["messages", "stop"])
+def test_messages_that_cannot_be_encoded_are_told_as_such(connect: Connect, where: str) -> None:
+    """Half of a surrogate pair is no text: nothing is sent, and the error blames no server and quotes nothing."""
+    words = "zanzibarland \ud83d"
+    messages: list[Message] = [{"role": "user", "content": words}] if where == "messages" else ASK
+    options = SamplingOptions(max_tokens=8, stop=(words,) if where == "stop" else ())
+    with serving() as server:
+        engine = connect(server, retries=2)
+        with pytest.raises(ModelError, match="cannot be encoded and were not sent") as caught:
+            engine.generate(messages, n=1, options=options)
+        assert server.answered == []
+        assert "zanzibarland" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
