@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import pickle
+import time
+import weakref
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
-from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+from llama_index.core.llms import LLM, CompletionResponse, CustomLLM, LLMMetadata
+from llama_index.llms.ollama import Ollama
+from llama_index.llms.openai_like import OpenAILike
 
 from confroute import SamplingOptions
 from confroute_llamaindex.edge import LLMEdge
+from tests.edge.scripted_server import Reply, Request, ScriptedServer, closing_client, running, takes_all
 
 ASK = [{"role": "user", "content": "Capital of Peru?"}]
 GREEDY, DRAWN = SamplingOptions(max_tokens=8), SamplingOptions(temperature=0.7, max_tokens=8)
@@ -100,3 +106,135 @@ def test_a_copied_edge_connects_by_itself(copied: Any) -> None:
     again = copied(edge)
     assert again.generate(ASK, n=1, options=GREEDY).samples[0].text == "Lima"
     assert (len(edge._native.made), len(again._native.made)) == (1, 2)
+
+
+def replies(request: Request) -> Reply:
+    """As OpenAI and Ollama at once."""
+    status, body = takes_all(request)
+    told = [{**choice, "index": 0} for choice in body["choices"]]
+    head = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
+    return status, {**head, **body, "choices": told, "message": told[0]["message"], "done": True}
+
+
+class Counting(ScriptedServer):
+    """Counts the connections that are open."""
+
+    def __init__(self) -> None:
+        super().__init__(replies)
+        self.open = 0
+
+    def get_request(self) -> Any:
+        accepted = super().get_request()
+        self.open += 1
+        return accepted
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.open -= 1
+
+    def comes_to(self, connections: int) -> bool:
+        """It hears of closed ones a little later."""
+        until = time.monotonic() + 5
+        while self.open != connections and time.monotonic() < until:
+            time.sleep(0.01)
+        return self.open == connections
+
+
+def openai_like(server: ScriptedServer, **settings: Any) -> LLM:
+    return OpenAILike(model="m", api_base=server.url, api_key="k", is_chat_model=True, max_retries=0, **settings)
+
+
+def ollama(server: ScriptedServer) -> LLM:
+    return Ollama(model="m", base_url=server.url, context_window=1024)
+
+
+@pytest.mark.parametrize("connecting", [openai_like, ollama])
+def test_connections_are_closed_with_their_event_loop(connecting: Any) -> None:
+    """And before that those of samples asked at once, but for one client's. No loop but the last is held."""
+    loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+
+    async def ask() -> None:
+        loops.add(asyncio.get_running_loop())
+        for n in (4, 1):
+            await edge.agenerate(ASK, n=n, options=GREEDY)
+            assert await asyncio.to_thread(server.comes_to, 1)
+
+    with running(Counting()) as server:
+        edge = LLMEdge(connecting(server))
+        for _ in range(3):
+            asyncio.run(ask())
+            gc.collect()
+            assert server.comes_to(0)
+            assert len(loops) == 1
+
+
+async def test_connections_are_closed_with_their_edge() -> None:
+    """Where it goes before the event loop does."""
+    with running(Counting()) as server:
+        edge = LLMEdge(ollama(server))
+        await edge.agenerate(ASK, n=4, options=GREEDY)
+        del edge
+        gc.collect()
+        assert await asyncio.to_thread(server.comes_to, 0)
+
+
+def test_without_an_event_loop_one_client_stays() -> None:
+    """The others that samples asked at once made are closed."""
+    with running(Counting()) as server:
+        edge = LLMEdge(openai_like(server))
+        edge.generate(ASK, n=4, options=GREEDY)
+        assert server.comes_to(1)
+
+
+def test_a_client_of_the_callers_stays_open() -> None:
+    """Whoever made it may go on with it, and the model makes its own around it anew on each event loop."""
+    http = closing_client()
+    with running(Counting()) as server:
+        edge = LLMEdge(openai_like(server, async_http_client=http))
+        for _ in range(2):
+            asyncio.run(edge.agenerate(ASK, n=4, options=GREEDY))
+            assert not http.is_closed
+
+
+def test_a_loop_that_is_closed_as_it_is_takes_its_clients_along() -> None:
+    """Not shut down, it did not close them, and they are of no use any more. Connections hold their loop."""
+
+    class Bound(Connecting):
+        def connected(self) -> Any:
+            return asyncio.get_running_loop().create_future()
+
+    edge = LLMEdge(Bound())
+    loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+    for _ in range(3):
+        loop = asyncio.new_event_loop()
+        loops.add(loop)
+        loop.run_until_complete(edge.agenerate(ASK, n=1, options=GREEDY))
+        loop.close()
+        del loop
+    asyncio.run(edge.agenerate(ASK, n=1, options=GREEDY))
+    gc.collect()
+    assert len(loops) == 0
+
+
+class Stubborn:
+    """A client that cannot be closed."""
+
+    def close(self) -> None:
+        raise OSError
+
+
+def test_a_client_that_cannot_be_closed_keeps_none_open() -> None:
+    class Mixed(Connecting):
+        made: list[Any] = Field(default_factory=list[Any])
+
+        def connected(self) -> Any:
+            self.made.append(closing_client() if len(self.made) % 2 else Stubborn())
+            return self.made[-1]
+
+        async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            await asyncio.sleep(0)
+            return await super().achat(messages)
+
+    model = Mixed()
+    asyncio.run(LLMEdge(model).agenerate(ASK, n=4, options=GREEDY))
+    assert [client.is_closed for client in model.made[1::2]] == [True, True]

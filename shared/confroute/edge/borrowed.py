@@ -105,7 +105,9 @@ class BorrowedModel(ABC, Generic[Model]):
 
     async def _aasked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[tuple[Sample, int]]:
         with self._copies(n, options) as copies:
-            return await together([self.aask(model, messages, options, arguments) for model, arguments in copies])
+            answers = await together([self.aask(model, messages, options, arguments) for model, arguments in copies])
+        await self._clients.close_spare()
+        return answers
 
     def _generation(self, answers: Sequence[tuple[Sample, int]], options: SamplingOptions) -> Generation:
         samples = tuple(sample for sample, _ in answers)
@@ -145,12 +147,8 @@ class BorrowedModel(ABC, Generic[Model]):
     def _copies(self, n: int, options: SamplingOptions) -> Generator[list[tuple[Model, Mapping[str, Any]]]]:
         """For each sample the model as it is to be asked, and the arguments bound to it."""
         copies = self._models(n, options)
-        for model, _ in copies:
-            self._clients.lend(model)
-        try:
+        with self._clients.shared_by([model for model, _ in copies]):
             yield copies
-        finally:
-            self._clients.keep(model for model, _ in copies)
 
     def _models(self, n: int, options: SamplingOptions) -> list[tuple[Model, Mapping[str, Any]]]:
         seeds: Iterable[int | None] = itertools.repeat(None)

@@ -4,54 +4,124 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
+from inspect import isawaitable
 from typing import Any
-from weakref import WeakKeyDictionary
-
-
-class _NoLoop:
-    """Where there is no event loop."""
 
 
 class Clients:
     """Hands the clients that a copy made when it was asked to the next copies: what a framework's model makes at its
     first request, it keeps in a private attribute, and a copy's would be lost with it, connections and all.
 
-    A client belongs to the event loop that it was made on. The model itself is left as it is.
+    A client belongs to the event loop that it was made on, and is closed when that one shuts down, as `asyncio.run`
+    has it do: once closed, a loop can close no connection. The model itself is left as it is, and a client that it was
+    given stays open, whatever was made around it.
     """
 
     def __init__(self) -> None:
-        self._no_loop = _NoLoop()
-        self._made: WeakKeyDictionary[Any, dict[int, dict[str, Any]]] = WeakKeyDictionary()
+        self._made: dict[tuple[int, asyncio.AbstractEventLoop | None], _Made] = {}
 
     def __reduce__(self) -> tuple[type[Clients], tuple[()]]:
         return Clients, ()  # connections can be neither copied nor pickled
 
-    def lend(self, copied: Any) -> None:
-        """Give *copied* the clients that it would make."""
+    @contextmanager
+    def shared_by(self, copies: Sequence[Any]) -> Generator[None]:
+        """Give *copies* the clients that they would make, and remember those that they make all the same."""
         made = self._here()
-        for name in _names(copied):
-            if name in made and getattr(copied, name, None) is None:
-                setattr(copied, name, made[name])
-
-    def keep(self, copies: Iterable[Any]) -> None:
-        """Remember the clients that *copies* made, the first of each kind."""
-        made = self._here()
+        given = [_clients(copied) for copied in copies]
         for copied in copies:
-            for name in _names(copied):
-                if (client := getattr(copied, name, None)) is not None:
-                    made.setdefault(name, client)
-
-    def _here(self) -> dict[str, Any]:
+            made.lend(copied)
         try:
-            place: Any = asyncio.get_running_loop()
+            yield
+        finally:
+            for copied, own in zip(copies, given, strict=True):
+                made.keep(copied, own)
+            if made.loop is None:
+                _without_waiting(_close(made.spare))
+
+    async def close_spare(self) -> None:
+        """Copies that are asked at once make a client each, of which one is lent from then on."""
+        await _close(self._here().spare)
+
+    def _here(self) -> _Made:
+        for pid, loop in list(self._made):
+            if loop is not None and loop.is_closed():
+                self._made.pop((pid, loop), None)  # its connections hold the loop, which weak keys would wait for
+        try:
+            running = asyncio.get_running_loop()
         except RuntimeError:
-            place = self._no_loop
+            running = None
         # Nor do processes share connections.
-        return self._made.setdefault(place, {}).setdefault(os.getpid(), {})
+        place = os.getpid(), running
+        return self._made.get(place) or self._made.setdefault(place, _Made(running))
+
+
+class _Made:
+    """The clients that were made on one event loop, or where there is none."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.loop = loop
+        self.lent: dict[str, Any] = {}
+        self.lasting: list[Any] = []
+        self.spare: list[Any] = []
+        if loop is not None:
+            self._end = _at_the_end(self.lasting, self.spare)
+            _without_waiting(self._end.__anext__())
+
+    def lend(self, copied: Any) -> None:
+        for name in _names(copied):
+            if name in self.lent and getattr(copied, name, None) is None:
+                setattr(copied, name, self.lent[name])
+
+    def keep(self, copied: Any, given: Sequence[Any]) -> None:
+        for name in _names(copied):
+            client = getattr(copied, name, None)
+            if client is None or _among(client, [*given, self.lent.get(name)]):
+                continue
+            first = self.lent.setdefault(name, client) is client
+            if _closing(client) and not any(_among(inner, given) for inner in getattr(client, "__dict__", {}).values()):
+                (self.lasting if first else self.spare).append(client)
+
+
+async def _at_the_end(*opened: list[Any]) -> AsyncGenerator[None]:
+    """Closes what is *opened* by the time that the event loop shuts down, with which all such generators end."""
+    try:
+        yield
+    finally:
+        for clients in opened:
+            await _close(clients)
+
+
+async def _close(clients: list[Any]) -> None:
+    while clients:
+        with suppress(Exception):  # of what is not needed any more, or another thread took: the others are to be closed
+            close = _closing(clients.pop())
+            if close and isawaitable(closed := close()):
+                await closed
+
+
+def _closing(client: Any) -> Callable[[], Any] | None:
+    return getattr(client, "aclose", None) or getattr(client, "close", None)
+
+
+def _without_waiting(step: Awaitable[None]) -> None:
+    with suppress(StopIteration):
+        step.__await__().__next__()
 
 
 def _names(model: Any) -> list[str]:
     """Its private attributes that hold clients, by their names."""
     private: Iterable[str] = getattr(model.__class__, "__private_attributes__", ())
     return [name for name in private if "client" in name]
+
+
+def _clients(model: Any) -> list[Any]:
+    """Those that it has, in fields too."""
+    fields = [name for name in model.__dict__ if "client" in name]
+    held = [getattr(model, name, None) for name in _names(model) + fields]
+    return [client for client in held if _closing(client)]
+
+
+def _among(client: Any, others: Sequence[Any]) -> bool:
+    return any(client is other for other in others)
