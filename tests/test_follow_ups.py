@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,19 @@ def test_the_reply_is_measured_and_charged(asynchronous: bool) -> None:
     assert (record.route, record.confidence, record.samples) == ("edge", pytest.approx(0.8), 0)
     assert record.edge is not None
     assert (record.edge.input_tokens, record.edge.output_tokens) == (7 + 20, 1 + 1)
+
+
+def test_a_reply_whose_prompt_is_not_counted_leaves_the_sum_unknown() -> None:
+    """It would be that of a part."""
+
+    class Silent(Judging):
+        def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+            generation = super().generate(messages, n=n, options=options)
+            return replace(generation, input_tokens=0) if generation.samples == (TRUE,) else generation
+
+    usage = Router(Silent(edge().script), estimator=PTrue()).decide(ASK).record.edge
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens) == (None, 1 + 1)
 
 
 @pytest.mark.parametrize("threshold", [0.7, 0.9])

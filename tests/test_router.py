@@ -22,6 +22,7 @@ from confroute import (
     ModelError,
     Price,
     Router,
+    Sample,
     SamplingOptions,
     SemanticEntropy,
     Threshold,
@@ -141,6 +142,28 @@ def test_served_record_in_full(decide: Decide) -> None:
     assert (record.edge.model, record.edge.input_tokens, record.edge.output_tokens) == ("scripted-edge", 7, 5)
     assert record.edge.cost_usd == pytest.approx((7 * 1.0 + 5 * 2.0) / 1e6)
     assert record.edge.seconds > 0
+
+
+@decides
+@pytest.mark.parametrize(
+    ("scripted", "prompt", "counts", "cost"),
+    [
+        (SURE, 0, (None, 5), None),
+        ((Sample(text="Paris"), ["Paris"]), 7, (7, None), None),
+        (("Paris", [Sample(text="Paris")]), 7, (7, None), None),
+        (("", ["Paris"]), 7, (7, 0), 7e-6),  # a blank answer has none
+        (("Paris", [""]), 7, (7, 1), 8e-6),
+    ],
+)
+def test_tokens_that_the_edge_does_not_tell_are_none(
+    decide: Decide, scripted: Any, prompt: int, counts: tuple[int | None, int | None], cost: float | None
+) -> None:
+    """A server that replies without usage has no cost, which is not a cost of zero."""
+    edge = ScriptedEngine({SECRET: scripted}, input_tokens=prompt)
+    usage = decide(Router(edge, samples=4, edge_price=Price(input_usd=1.0, output_usd=1.0)), ASK).record.edge
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens) == counts
+    assert usage.cost_usd == (cost and pytest.approx(cost))
 
 
 @decides

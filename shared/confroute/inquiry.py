@@ -57,8 +57,8 @@ class Inquiry:
         self._price = price
         self._whole = whole
         self._read = read
-        self._follow_up_tokens = 0
-        self._output_tokens = 0
+        self._input_tokens: int | None = 0
+        self._output_tokens: int | None = 0
         self._seconds = 0.0
 
     @property
@@ -72,14 +72,18 @@ class Inquiry:
 
     @property
     def usage(self) -> ModelUsage:
-        """All that was used so far, the seconds of a failed call included."""
-        input_tokens = self.prompt_tokens + self._follow_up_tokens
+        """All that was used so far, the seconds of a failed call included. Tokens are None where a call did not tell
+        them, which is no prompt of 0 tokens, nor an answer that says something in 0: the sum is then unknown."""
+        input_tokens, output_tokens = self._input_tokens, self._output_tokens
+        cost_usd = None
+        if self._price is not None and input_tokens is not None and output_tokens is not None:
+            cost_usd = self._price.cost_usd(input_tokens, output_tokens)
         return ModelUsage(
             model=self._edge.model,
             input_tokens=input_tokens,
-            output_tokens=self._output_tokens,
+            output_tokens=output_tokens,
             seconds=self._seconds,
-            cost_usd=self._price and self._price.cost_usd(input_tokens, self._output_tokens),
+            cost_usd=cost_usd,
         )
 
     def serve(
@@ -122,6 +126,7 @@ class Inquiry:
     def _accepted(self, generation: Generation) -> Sample:
         options = self._options
         self.prompt_tokens = generation.input_tokens
+        self._input_tokens = _sum(self._input_tokens, generation.input_tokens or None)
         answer = generation.samples[0]
         problem = objection(answer, options)
         if options.json_schema is not None and not is_valid(answer.text, options.json_schema):
@@ -172,7 +177,7 @@ class Inquiry:
         """Ask what the estimator wants to know, each by its name."""
         for name, question in questions.items():
             generation = yield from self._ask(question.messages, 1, question.options)
-            self._follow_up_tokens += generation.input_tokens
+            self._input_tokens = _sum(self._input_tokens, generation.input_tokens or None)
             self.replies[name] = generation.samples[0]
 
     def _ask(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[Generation]:
@@ -190,9 +195,14 @@ class Inquiry:
             self._seconds += time.perf_counter() - started
 
     def _count(self, generation: Generation, n: int) -> None:
-        self._output_tokens += generation.output_tokens
+        told = all(sample.output_tokens or sample.is_empty for sample in generation.samples)
+        self._output_tokens = _sum(self._output_tokens, generation.output_tokens if told else None)
         if len(generation.samples) != n:
             raise RuntimeError(f"The engine was asked for {n} samples and returned {len(generation.samples)}.")
+
+
+def _sum(tokens: int | None, more: int | None) -> int | None:
+    return None if tokens is None or more is None else tokens + more
 
 
 def _sample_tokens(served: Sample) -> int:

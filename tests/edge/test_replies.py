@@ -55,6 +55,33 @@ def test_thoughts_are_no_part_of_the_answer(message: dict[str, Any], tokens: lis
     assert len(read_whole(choice, alternatives=1).tokens or ()) == len(tokens)
 
 
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_an_end_of_turn_costs_no_answer_its_logprobs(name: str) -> None:
+    """vLLM lists it with its text."""
+    choice = {"message": {"content": "Lima", name: "Hmm"}, "logprobs": told([*THOUGHT, "<|im_end|>"])}
+    sample = read_reply({**choice, "finish_reason": "stop"}, alternatives=1, output_tokens=0)
+    assert (sample.tokens, sample.token_logprobs) == (("\n\n", "Li", "ma"), (-5.0, -6.0, -7.0))
+    assert sample.output_tokens == len(THOUGHT)
+
+
+def test_a_character_of_two_tokens_costs_no_answer_its_logprobs() -> None:
+    """Its parts spell it by their bytes, in the thought as in the answer."""
+    logprobs = told(["\ufffd", "\ufffd", "</think>", "\ufffd", "\ufffd"])
+    for token, part in zip(logprobs["content"], (b"\xf0\x9f", b"\x99\x82", b"</think>") * 2, strict=False):
+        token["bytes"] = list(part)
+    choice = {"message": {"content": "\U0001f642", "reasoning": "\U0001f642"}, "logprobs": logprobs}
+    sample = read_reply(choice, alternatives=1, output_tokens=0)
+    assert (sample.tokens, sample.token_logprobs) == (("", "\U0001f642"), (-3.0, -4.0))
+
+
+@pytest.mark.parametrize(("alone", "counted"), [(True, 90), (False, 2)])
+def test_hidden_thoughts_are_counted(alone: bool, counted: int) -> None:
+    """Where the server's sum is this choice's own, it says how many tokens they took."""
+    choice = {"message": {"content": "Lima", "reasoning": "Hmm"}, "logprobs": told(["Li", "ma"])}
+    sample = read_reply(choice, alternatives=1, output_tokens=90, alone=alone)
+    assert (sample.output_tokens, sample.token_logprobs) == (counted, (0.0, -1.0))
+
+
 @pytest.mark.parametrize(
     ("message", "tokens"),
     [

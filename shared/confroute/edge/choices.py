@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from confroute.errors import ModelError
 from confroute.records import Alternatives, Sample, SamplingOptions
@@ -12,10 +13,13 @@ from confroute.tools import read_call
 _BROKEN_OFF = ("abort", "error", "content_filter")
 
 
-def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_tokens: int = 0) -> Sample:
+def read_choice(
+    choice: Mapping[str, Any], *, alternatives: int = 0, output_tokens: int = 0, alone: bool = False
+) -> Sample:
     """The sample, with this many *alternatives* of each token where the choice tells them. A choice without token
-    logprobs, or with null ones, has None for them, and *output_tokens* is what it is counted as. One that is not all
-    that the model would have said, for another reason than its length, is a ModelError."""
+    logprobs, or with null ones, has None for them, and *output_tokens* is what it is counted as. So is one that tells
+    fewer, where they are of this choice *alone*: thoughts may be hidden. One that is not all that the model would have
+    said, for another reason than its length, is a ModelError."""
     reason: Any = choice.get("finish_reason") or "stop"
     if reason in _BROKEN_OFF:
         raise ModelError(f'The edge model\'s answer was broken off, "{reason}" is told as the reason.')
@@ -23,21 +27,50 @@ def read_choice(choice: Mapping[str, Any], *, alternatives: int = 0, output_toke
     tokens: list[dict[str, Any]] = logprobs.get("content") or []
     if any(token.get("logprob") is None for token in tokens):
         tokens = []
-    # The end-of-turn token of llama.cpp comes along as a token without text; it is no part of the answer.
-    if len(tokens) > 1 and not tokens[-1]["token"]:
-        tokens = tokens[:-1]
     message: Mapping[str, Any] = choice["message"]
+    text: str = message.get("content") or ""
+    calls = tuple(read_call(call["function"]) for call in message.get("tool_calls") or ())
+    texts = _texts(tokens)
+    # One token more than are told is that of the end of the turn.
+    hidden = output_tokens - len(tokens) - (reason != "length")
+    # Beside calls the text is not all that was said: it cannot tell what is outside of it.
+    shown = "" if calls or reason == "length" else text.rstrip()
+    if len(tokens) > 1 and (_is_nothing(tokens[-1]) or (shown and not _ends(shown, texts[-1]))):
+        tokens, texts = tokens[:-1], texts[:-1]
     return Sample(
-        text=(message.get("content") or "").strip(),
-        tool_calls=tuple(read_call(call["function"]) for call in message.get("tool_calls") or ()),
+        text=text.strip(),
+        tool_calls=calls,
         token_logprobs=tuple(float(token["logprob"]) for token in tokens) or None,
-        tokens=tuple(str(token["token"]) for token in tokens) or None,
+        tokens=texts or None,
         alternatives=tuple(_likeliest(token["top_logprobs"], alternatives) for token in tokens)
         if alternatives and tokens and all(token.get("top_logprobs") for token in tokens)
         else None,
-        output_tokens=len(tokens) or output_tokens,
+        output_tokens=output_tokens if not tokens or (alone and hidden > 0) else len(tokens),
         finish_reason=reason,
     )
+
+
+def _texts(tokens: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The text of each token. Of a character that is several tokens, the last has it and the others nothing."""
+    decoder = getincrementaldecoder("utf-8")("replace")
+
+    def text(token: str, told: Any) -> str:
+        return decoder.decode(bytes(cast("list[int]", told))) if told and isinstance(told, list) else token
+
+    return tuple(text(str(token["token"]), token.get("bytes")) for token in tokens)
+
+
+def _is_nothing(token: Mapping[str, Any]) -> bool:
+    """Whether it is without a text, as llama.cpp's end-of-turn token is; a part of a character has bytes."""
+    return not token["token"] and not token.get("bytes")
+
+
+def _ends(text: str, token: str) -> bool:
+    """Whether *text* may end with *token*, or with a beginning of it, the rest being a stop string's. vLLM and others
+    list the end-of-turn token as they do all others, by its name."""
+    visible = token.strip()
+    beginnings = (visible[:size] for size in range(1, len(visible) + 1))
+    return not visible or "\ufffd" in visible or text.endswith(tuple(beginnings))
 
 
 def _likeliest(told: Sequence[Mapping[str, Any]], most: int) -> Alternatives:

@@ -16,11 +16,13 @@ _CLOSE = "</think>"
 _THOUGHT = re.compile(rf"\A\s*<think>.*?(?:{_CLOSE}|\Z)|\A(?:(?!<think>).)*?\n{_CLOSE}(?=\n|\Z)", re.DOTALL)
 
 
-def read_reply(choice: Mapping[str, Any], *, alternatives: int, output_tokens: int) -> Sample:
+def read_reply(choice: Mapping[str, Any], *, alternatives: int, output_tokens: int, alone: bool = False) -> Sample:
     """`read_choice`, for servers of all kinds: a leading thought is no part of the text, nor are its tokens of the
     answer's, which are None where they do not spell it. They are counted in ``output_tokens``."""
     message: Mapping[str, Any] = choice["message"]
-    sample = read_choice(_saying(choice, _text(message)), alternatives=alternatives, output_tokens=output_tokens)
+    sample = read_choice(
+        _saying(choice, _text(message)), alternatives=alternatives, output_tokens=output_tokens, alone=alone
+    )
     text = _THOUGHT.sub("", sample.text).strip()
     if text == sample.text and not _thoughts(message):
         return sample
