@@ -29,9 +29,7 @@ from confroute.estimators import (
     Verbalized,
     VoteShare,
 )
-from confroute.estimators.base import clipped
-from confroute.records import Estimate
-from confroute.testing import ESTIMATOR_LAWS, check_estimator, random_evidence, says
+from confroute.testing import check_estimator, random_evidence, says
 
 ESTIMATORS: dict[str, Estimator] = {
     "mean_logprob@1": MeanLogprob(),
@@ -75,61 +73,6 @@ def test_identities_are_pinned() -> None:
 def test_battery(estimator: Estimator) -> None:
     """The laws that confroute.testing offers to everyone, on many random answers."""
     check_estimator(estimator, draws=200)
-
-
-class Faulty(Disagreement):
-    """An estimator that breaks one law at a time."""
-
-    __slots__ = ()
-    fault: str = ""
-    calls = random.Random(0)
-
-    @property
-    def needs_samples(self) -> bool:
-        return self.fault != "samples are needed or not looked at"
-
-    @property
-    def identity(self) -> str:
-        return str(self.calls.random()) if self.fault == "a copy has the same identity" else super().identity
-
-    def estimate(self, evidence: Evidence) -> Estimate:
-        u = Disagreement.estimate(self, evidence).uncertainty
-        first = evidence.samples[0].mean_logprob if evidence.samples else 0.0
-        number = {
-            "its number is in the range of its unit": u + 1,
-            "the same evidence gives the same number": u * self.calls.random(),
-            "a blank answer has no uncertainty": 0.0 if evidence.samples and math.isnan(u) else u,
-            "the order of the samples does not matter": u * math.exp(first),
-            "what is missing is never taken for confidence": u * (evidence.answer.tokens is not None),
-            "logprobs around -800 still give a number": u if first > -700 else math.nan,
-        }
-        return Estimate(uncertainty=number.get(self.fault, u))
-
-    def bounds(self, evidence: Evidence, remaining: int) -> tuple[float, float] | None:
-        del evidence, remaining
-        return (0.4, 0.5) if self.fault == "bounds hold whatever the rest of the samples says" else None
-
-    def confidence(self, uncertainty: float) -> float:
-        return uncertainty if self.fault == "confidence falls as uncertainty rises" else clipped(1 - uncertainty)
-
-
-@pytest.mark.parametrize("law", ESTIMATOR_LAWS)
-def test_battery_finds_what_breaks_a_law(law: str) -> None:
-    """Each law has an estimator that breaks it and is told so by the law's name; unbroken, the same one passes."""
-    faulty = Faulty()
-    check_estimator(faulty)
-    faulty.__class__.fault = law
-    try:
-        with pytest.raises(AssertionError, match=law):
-            check_estimator(faulty)
-    finally:
-        faulty.__class__.fault = ""
-
-
-def test_battery_refuses_to_see_nothing() -> None:
-    """An estimator that measures none of the random answers is not passed, but told to bring its own."""
-    with pytest.raises(AssertionError, match="draw of its own"):
-        check_estimator(OptionProbability(("spam", "ham")))
 
 
 @each
