@@ -182,11 +182,12 @@ def test_a_model_that_never_says_anything_is_not_judged(connect: Connect) -> Non
 
 def test_the_logprobs_of_thoughts_are_logprobs(connect: Connect) -> None:
     """In the few tokens of a probe there are no others."""
+    asked = count()
 
     def reply(request: Request) -> Reply:
         status, body = takes_all(request)
-        for i, told in enumerate(body["choices"]):
-            told["message"] = {"content": None, "reasoning": f"Okay {i}"}
+        for told in body["choices"]:
+            told["message"] = {"content": None, "reasoning": f"Okay {next(asked)}"}
         return status, body
 
     with serving(reply, draws=False) as server:

@@ -13,6 +13,7 @@ from confroute.edge.protocol import (
     Connection,
     OverdueError,
     RefusedError,
+    any_seed,
     read_samples,
     together,
 )
@@ -22,7 +23,8 @@ from confroute.records import Sample
 
 PROBE = ({"role": "user", "content": "Make up a name for a boat."},)
 _LIMITS = (8, 64, 512)
-"""Tokens of a probe, and of those that follow while a reasoning model says nothing but thoughts."""
+"""Tokens of a probe, and of those that follow while a reasoning model says nothing but thoughts, or all of them begin
+in the same way."""
 _SEVERAL: Mapping[str, Any] = {"n": 2}
 _TELLING: Mapping[str, Any] = {"logprobs": True, "top_logprobs": 2}
 # No model says that unless it is held to it.
@@ -50,10 +52,11 @@ CALLED: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a probe brought: the samples, without their thoughts and with them."""
+    """What a probe brought: the samples, without their thoughts and with them, and whether it had a seed."""
 
     samples: Sequence[Sample] = ()
     whole: Sequence[Sample] = ()
+    seeded: bool = False
 
     @property
     def said(self) -> list[str]:
@@ -71,38 +74,64 @@ async def probed(connection: Connection) -> Capabilities:
     """Asks for two short samples with all that there is; if that is refused, for the parts. A ModelError if even the
     plainest request is refused."""
     try:
-        many = told = await _probe(connection, {**_SEVERAL, **_TELLING})
-    except RefusedError:
-        many, told = await _try(connection, _SEVERAL), await _try(connection, _TELLING)
+        several: Mapping[str, Any] = {**_SEVERAL, **_TELLING}
+        many = told = await _probe(connection, {**several, **_seeded()})
+    except (BrokenError, RefusedError):
+        several = _SEVERAL
+        many, told = await _try(connection, several), await _try(connection, _TELLING)
     again, held, called = await together(
-        [_probe(connection, {}), _enough(connection, _HELD, _LIMITS), _enough(connection, CALLED, _LIMITS[1:])]
+        [_again(connection), _enough(connection, _HELD, _LIMITS), _enough(connection, CALLED, _LIMITS[1:])]
     )
     logprobs = any(sample.token_logprobs for sample in told.whole)
-    said = [*many.said, *told.said, *again.said]
+    single: Mapping[str, Any] = _TELLING if logprobs else {}
+    n = len(many.samples) > 1
+    requests = [many, again] if told is many else [many, told, again]
+    within, apart = await _differ(connection, requests, several if n else single, single, again.seeded)
     return Capabilities(
-        n=len(many.samples) > 1,
+        n=n and (within or not apart),
         logprobs=logprobs,
         alternatives=any(sample.alternatives for sample in told.whole),
-        draws=await _draws(connection, said, _TELLING if logprobs else {}),
+        draws=apart,
         json_schema=any(sample.text.startswith('"zan') for sample in held.samples),
         tools=any(sample.tool_calls for sample in called.samples),
+        seeds=again.seeded,
     )
 
 
-async def _draws(connection: Connection, said: Sequence[str], part: Mapping[str, Any]) -> bool:
-    """Whether the samples differ that *said* something. If fewer than two did, others are drawn, and longer ones."""
-    for limit in _LIMITS[1:]:
-        if len(said) > 1:
+async def _differ(
+    connection: Connection, told: Sequence[_Told], pair: Mapping[str, Any], single: Mapping[str, Any], seeds: bool
+) -> tuple[bool, bool]:
+    """Whether the samples differ of the first request of *told*, and those of several requests. As long as they do not,
+    or say nothing, longer ones are drawn."""
+    within, apart = len(told[0].samples) < 2, False
+    firsts: list[str] = []
+    for limit in (*_LIMITS[1:], 0):
+        # Compared with those of the same length only: a longer sample differs from a shorter one in any case.
+        firsts = [each.said[0] for each in told if each.said]
+        within = within or len(set(told[0].said)) > 1
+        apart = apart or len(set(firsts)) > 1
+        if (within and apart) or not limit:
             break
-        # Compared with each other only: a longer sample differs from a shorter one in any case.
-        longer = await together([_probe(connection, {**part, "max_tokens": limit}) for _ in range(2)])
-        said = [each for told in longer for each in told.said]
-    if len(said) < 2:
+        longer = [{**part, **(_seeded() if seeds else {}), "max_tokens": limit} for part in (pair, single)]
+        told = await together([_try(connection, part) for part in longer])
+    if not apart and len(firsts) < 2:
         raise ModelError(
             f"The edge model said nothing in {_LIMITS[-1]} tokens, so that it is not known whether its samples differ. "
             "If it is a reasoning model, have its server show the thoughts, or turn them off."
         )
-    return len(set(said)) > 1
+    return within, apart
+
+
+async def _again(connection: Connection) -> _Told:
+    """What comes of the plainest request, with a seed if the server takes one."""
+    try:
+        return await _probe(connection, _seeded())
+    except (BrokenError, RefusedError):
+        return await _probe(connection, {})
+
+
+def _seeded() -> dict[str, Any]:
+    return {"seed": any_seed()}
 
 
 async def _enough(connection: Connection, part: Mapping[str, Any], limits: Sequence[int]) -> _Told:
@@ -136,4 +165,4 @@ async def _probe(connection: Connection, part: Mapping[str, Any]) -> _Told:
     reply = await connection.create(request)
     samples, _ = connection.understood(lambda: read_samples(reply, alternatives=2))
     whole = connection.understood(lambda: [read_whole(choice, alternatives=2) for choice in reply["choices"]])
-    return _Told(samples, whole)
+    return _Told(samples, whole, "seed" in part)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 import re
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -300,6 +301,11 @@ class Shared(Generic[T]):
             if not self._waiting:
                 task.cancel()
                 self._task = None
+
+
+def any_seed() -> int:
+    """A seed that no other request has, as good as certainly, and from which a few more can be counted in 32 bits."""
+    return secrets.randbelow(2**30)
 
 
 def read_samples(reply: Mapping[str, Any], *, alternatives: int, stop: Sequence[str] = ()) -> tuple[list[Sample], int]:

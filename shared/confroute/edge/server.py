@@ -17,7 +17,16 @@ from confroute.edge.background import BackgroundLoop
 from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.forks import RenewedLock
 from confroute.edge.probing import probed
-from confroute.edge.protocol import Capabilities, Connection, FullError, LostError, RefusedError, Shared, together
+from confroute.edge.protocol import (
+    Capabilities,
+    Connection,
+    FullError,
+    LostError,
+    RefusedError,
+    Shared,
+    any_seed,
+    together,
+)
 from confroute.errors import ConfigurationError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import are_wanted
@@ -175,13 +184,15 @@ class ServerEngine:
     async def _generate(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> Generation:
         can = await self._capabilities(line)
         request = self._request(can, messages, n, options)
+        seed = _seed(can, options)
         samples: list[Sample] = []
         input_tokens = 0
+        issued = 0  # seeds, of which a server may have used more than it gave samples
         limit = self._most
         room = sys.maxsize  # samples that this prompt's context has place for; those of other requests may be shorter
         while left := n - len(samples):
             most = min(left, limit, room) if can.n else 1
-            parts = _parts(request, left, most, None if options.seed is None else options.seed + len(samples))
+            parts = _parts(request, left, most, None if seed is None else seed + issued)
             if room < sys.maxsize:
                 # Under way together, they would share the context, too.
                 parts = parts[:1]
@@ -205,6 +216,7 @@ class ServerEngine:
                 if len(given) < part["n"]:
                     limit = self._most = 1
                 samples += given[: part["n"]]
+                issued += part["n"]
                 input_tokens = tokens or input_tokens
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
 
@@ -223,7 +235,8 @@ class ServerEngine:
         if n > 1 and options.temperature > 0 and not can.draws:
             raise ConfigurationError(
                 f'The server at {self._host} answers "{self.model}" with the same text however high the temperature: '
-                "samples would agree whatever the model knows. Have it draw; docs/scale.md tells how for some servers."
+                "samples would agree whatever the model knows. Have it draw, without a seed of its own; docs/scale.md "
+                "tells how for some servers."
             )
         if options.json_schema is not None and not can.json_schema:
             raise UnsupportedRequestError(f"The server at {self._host} does not hold answers to a JSON schema.")
@@ -251,6 +264,13 @@ class ServerEngine:
         if self._can is None:
             self._can = await line.probe.result()
         return self._can
+
+
+def _seed(can: Capabilities, options: SamplingOptions) -> int | None:
+    """The first of a prompt's seeds. Without one, those of its requests would be copies of each other where the server
+    has a seed of its own; a router, too, spreads them over several."""
+    drawn = options.seed is None and options.temperature > 0 and can.seeds
+    return any_seed() if drawn else options.seed
 
 
 def _parts(request: Request, n: int, most: int, seed: int | None) -> list[Request]:
