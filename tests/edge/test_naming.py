@@ -202,7 +202,40 @@ def test_packaged_model_is_found() -> None:
     assert resolve_edge("smollm2-135m").model == "smollm2-135m"
 
 
-@pytest.mark.parametrize("address", ["ftp://u:secret@host/v1#m", "HTTP://u:secret@host/v1", "http ://u:secret@host#m"])
+@pytest.mark.parametrize("name", ["", " ", "\n"])
+def test_no_name_is_told_as_that(name: str) -> None:
+    """As a variable that was not set gives it; it does not name the folder one is in."""
+    with pytest.raises(ConfigurationError, match=r"is empty.*owner/name"):
+        resolve_edge(name)
+
+
+@pytest.mark.parametrize("name", ["~zanzibarland/model", "~zanzibarland/m.gguf", "x" * 300, "x" * 300 + ".gguf"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_that_cannot_be_is_no_traceback(kind: type, name: str) -> None:
+    """Of a user that there is not, or longer than a file system allows."""
+    with pytest.raises(ConfigurationError):
+        resolve_edge(kind(name))
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\x00.gguf"])
+def test_nul_is_in_no_path(name: str) -> None:
+    """What the system refuses is no name."""
+    with pytest.raises(ConfigurationError):
+        resolve_edge(name)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://u:secret@host/v1#m",
+        "HTTP://u:secret@host/v1",
+        "http ://u:secret@host#m",
+        "u:secret@host/v1#m",
+        "http:/u:secret@127.0.0.1:9/v1#m",
+        "localhost:8000/v1?key=secret",
+        "localhost:8000/secret/v1#m",
+    ],
+)
 def test_a_wrong_address_is_not_quoted(address: str) -> None:
     """It may hold a password."""
     with pytest.raises(ConfigurationError) as caught:

