@@ -101,3 +101,27 @@ def test_weights_are_parts_of_one(siblings: Any) -> None:
     q, k, gate, up = (getattr(siblings, name).weight.untyped_storage().data_ptr() for name in NAMES if name[0] != "v")
     assert (q, gate) == (k, up)
     assert q != gate
+
+
+class Narrow(torch.Tensor):
+    """Stands for quantized weights, that say they are of another type and cannot be put together."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.cat, torch.split):
+            raise NotImplementedError(func)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+def test_layers_that_do_something_else_stay(siblings: Any, join: Callable[[Any], int]) -> None:
+    """One whose forward was replaced, as accelerate's hooks do, and one with weights that are no plain numbers."""
+    usual = siblings.gate_proj.forward
+    siblings.gate_proj.forward = lambda inputs: usual(inputs.round())
+    siblings.q_proj.weight = torch.nn.Parameter(siblings.q_proj.weight.data.as_subclass(Narrow), requires_grad=False)
+    inputs = torch.linspace(-1, 1, 48).view(2, 24)
+    with torch.inference_mode():
+        before = [getattr(siblings, name)(inputs) for name in NAMES]
+        join(siblings)
+        for name, theirs in zip(NAMES, before, strict=True):
+            torch.testing.assert_close(getattr(siblings, name)(inputs), theirs, rtol=1e-4, atol=1e-5)
+    assert type(siblings.q_proj.weight.data) is Narrow

@@ -35,18 +35,26 @@ def join_linears(model: Any) -> int:
 
 def families(model: Any, dtype: Any) -> list[list[Any]]:
     """The linear layers, those together that can be one."""
-    import torch
-
     found: dict[Any, list[Any]] = {}
     seen: set[int] = set()
     for module in model.modules():
         for name, layer in module.named_children():
-            if type(layer) is torch.nn.Linear and layer.weight.dtype == dtype and id(layer) not in seen:
+            if id(layer) not in seen and _is_plain(layer, dtype):
                 seen.add(id(layer))
                 siblings = next((each for each in _SIBLINGS if name in each), name)
                 alike = layer.in_features, getattr(layer, "bias", None) is None
                 found.setdefault((id(module), siblings, alike), []).append(layer)
     return list(found.values())
+
+
+def _is_plain(layer: Any, dtype: Any) -> bool:
+    """Whether it multiplies by a weight of this type, and does nothing else."""
+    import torch
+
+    if type(layer) is not torch.nn.Linear or "forward" in vars(layer):
+        return False
+    # Quantized weights may say that they are of a type.
+    return type(layer.weight.data) is torch.Tensor and layer.weight.dtype == dtype
 
 
 def parts(whole: Callable[[Tensor], Tensor], layers: Sequence[Any]) -> list[Callable[[Tensor], Tensor]]:

@@ -14,6 +14,7 @@ from typing import Any
 from confroute.edge.choices import read_choice, request_for_tools, response_format
 from confroute.edge.forks import RenewedLock, renew_after_fork
 from confroute.edge.loopback import Exchange
+from confroute.edge.waiting import Waiting
 from confroute.errors import ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import answer_schema, are_wanted, as_call
@@ -65,6 +66,7 @@ class LlamaCppEngine:
         self._chat_template = chat_template
         self._knows_tools: bool | None = None
         self._server: Any = None
+        self._waiting: Waiting | None = None
         self._key = ""
         self._loading = RenewedLock()
         renew_after_fork(self._hold)
@@ -74,7 +76,7 @@ class LlamaCppEngine:
 
     def __getstate__(self) -> dict[str, Any]:
         # A server cannot be copied or pickled; the copy loads its own at its first request.
-        return {**self.__dict__, "_server": None, "_key": "", "_loading": None}
+        return {**self.__dict__, "_server": None, "_waiting": None, "_key": "", "_loading": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -112,7 +114,9 @@ class LlamaCppEngine:
             # Its /slots would show the prompts to whoever finds the port.
             self._key = secrets.token_hex(16)
             params.api_keys = [self._key]
-            params.cpuparams.n_threads = self._threads or _default_threads()
+            threads = self._threads or _default_threads()
+            params.cpuparams.n_threads = threads
+            self._waiting = Waiting(lambda: threads)
             try:
                 self._server = xllamacpp.Server(params)
             except Exception as error:
@@ -191,8 +195,10 @@ class LlamaCppEngine:
         raise ModelError(f'llama.cpp refused a request to "{self.model}": {kind}.')
 
     def _send(self, exchange: Exchange, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        assert self._waiting is not None  # noqa: S101 - it is there once the server is
         try:
-            return exchange.send(path, request)
+            with self._waiting.watched():
+                return exchange.send(path, request)
         except (OSError, HTTPException, ValueError) as error:
             raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
 

@@ -272,7 +272,7 @@ class TransformersEngine:
                 **_tokens_of_prompts(model),
                 parallel=self._parallel,
                 kept_tokens=self._kept_tokens,
-                around=Waiting().watched if device.type == "cpu" else nullcontext,
+                around=Waiting(torch.get_num_threads).watched if device.type == "cpu" else nullcontext,
             ),
         )
 

@@ -13,79 +13,129 @@ import ctypes
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from confroute.edge.cores import openmp
+from confroute.edge.forks import renew_after_fork
 
 T = TypeVar("T")
 
 _SECONDS = 0.2  # between two looks
 _WANTED = 0.1  # of each second, as long as the threads of this process together wait for a processor where others do
-_QUIET_LOOKS = 5  # until processors that were wanted count as idle
+_LOOKS = 5  # until processors that were wanted count as idle
+_MOST = 8  # threads of a team that does nothing
 _TASKS = Path("/proc/self/task")
 
 
 def in_thread_that_ends(work: Callable[[], T]) -> T:
-    """What *work* gives. OpenMP keeps a team for each thread that it computed for, as long as that lives. Ctrl-C is not
-    kept waiting; the work is done to its end then, and its result dropped."""
-    pool = ThreadPoolExecutor(1, "confroute-load")
+    """What *work* gives. OpenMP keeps a team for each thread that it computed for, as long as that lives. Ctrl-C
+    interrupts the work."""
+    outcome: Future[T] = Future()
+    given_up = threading.Event()
+
+    def do() -> None:
+        with suppress(KeyboardInterrupt):  # one that came too late
+            try:
+                if not given_up.is_set():
+                    outcome.set_result(work())
+            except BaseException as error:
+                outcome.set_exception(error)
+
+    thread = threading.Thread(target=do, name="confroute-load")
     try:
-        result = pool.submit(work).result()
+        thread.start()
+        thread.join()
     except BaseException:
-        pool.shutdown(wait=False)
+        given_up.set()
+        if thread.ident is not None:
+            interrupt = ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), interrupt)
+            thread.join()
         raise
-    pool.shutdown()
-    return result
+    return outcome.result()
 
 
 class Waiting:
-    """Decides how the threads of OpenMP wait, while a model is run.
+    """Decides how the threads of OpenMP wait, while a model is run by so many of them.
 
     Where OpenMP is another's, its user has told it how to wait, or the kernel does not say who waits for a processor,
     all is left as it is.
     """
 
-    def __init__(self) -> None:
-        self._wanted = False  # whether processors were, when last looked
+    def __init__(self, threads: Callable[[], int]) -> None:
+        self._threads = threads
+        self._looks = 0  # that have to find processors idle until they count as that
+        self._begin()
+        renew_after_fork(self._begin)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._inside: weakref.WeakSet[_Visit] = weakref.WeakSet()
+        self._watcher: threading.Thread | None = None
+        self._over = threading.Event()
+        self._waited = self._watched = 0.0  # seconds since the last look: those that threads have waited, and all
 
     @contextmanager
     def watched(self) -> Generator[None]:
-        """While in here, a thread looks five times a second whether those of this process wait for processors."""
-        team = _team()
-        done = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(done, _Crowd(team)), name="confroute-watch")
+        """While anybody is in here, a thread looks five times a second whether those of this process wait for
+        processors."""
+        # An interrupt may come anywhere; what is left of a visit then ends with it.
+        visit = _Visit()
+        watcher: threading.Thread | None = None
         try:
-            if team:
-                with suppress(RuntimeError):  # the interpreter ends
-                    watch.start()
+            with self._lock:
+                self._inside.add(visit)
+                if self._watcher is None or self._over.is_set() or not self._watcher.is_alive():
+                    self._start()
             yield
         finally:
-            done.set()
-            if watch.ident:
-                watch.join()
+            with self._lock:
+                self._inside.discard(visit)
+                if not self._inside:
+                    self._over.set()
+                    watcher, self._watcher = self._watcher, None
+            if watcher is not None and watcher.ident:
+                watcher.join()
 
-    def _watch(self, done: threading.Event, crowd: _Crowd) -> None:
-        if self._wanted:
-            crowd.gather()
-        quiet_looks = 1
+    def _start(self) -> None:
+        team = _team(self._threads())
+        if team:
+            self._over = threading.Event()
+            crowd = _Crowd(team)
+            self._watcher = threading.Thread(
+                target=self._watch, args=(self._over, crowd), name="confroute-watch", daemon=True
+            )
+            with suppress(RuntimeError):  # the interpreter ends
+                self._watcher.start()
+
+    def _watch(self, over: threading.Event, crowd: _Crowd) -> None:
         before, since = delays(), time.monotonic()
         try:
-            while not done.wait(_SECONDS):
-                now, at = delays(), time.monotonic()
-                waited = sum(delay - before.get(thread, 0) for thread, delay in now.items())
-                quiet_looks = _QUIET_LOOKS if waited > _WANTED * (at - since) else quiet_looks - 1
-                self._wanted = quiet_looks > 0
-                if self._wanted:
+            while not over.is_set() and self._inside:
+                if self._looks:
                     crowd.gather()
                 else:
                     crowd.dissolve()
+                over.wait(_SECONDS)
+                now, at = delays(), time.monotonic()
+                self._waited += sum(delay - before.get(thread, 0) for thread, delay in now.items())
+                self._watched += at - since
                 before, since = now, at
+                # Requests may be shorter than it takes to see anything.
+                if self._watched >= _SECONDS:
+                    wanted = self._waited > _WANTED * self._watched
+                    self._looks = _LOOKS if wanted else max(0, self._looks - 1)
+                    self._waited = self._watched = 0
         finally:
             crowd.dissolve()
+
+
+class _Visit:
+    """Somebody whose threads are watched."""
 
 
 class _Crowd:
@@ -99,7 +149,9 @@ class _Crowd:
     def gather(self) -> None:
         if self._over is None:
             there, self._over = threading.Event(), threading.Event()
-            self._thread = threading.Thread(target=self._stay, args=(there, self._over), name="confroute-crowd")
+            self._thread = threading.Thread(
+                target=self._stay, args=(there, self._over), name="confroute-crowd", daemon=True
+            )
             with suppress(RuntimeError):  # the interpreter ends
                 self._thread.start()
                 there.wait()
@@ -112,14 +164,12 @@ class _Crowd:
             self._over = None
 
     def _stay(self, there: threading.Event, over: threading.Event) -> None:
-        import torch
-
         try:
-            tell = openmp()
-            if tell is not None:
-                torch.get_num_threads()  # at its first use in a thread torch sets how many there are
-                tell(self._size)
-                torch.ones(1 << 17).add_(1)  # enough numbers that all of the team are called
+            library = _gnu_openmp()
+            if library is not None:
+                # As a compiler would have it called for a block that all threads of a team are to run.
+                nothing = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)
+                library.GOMP_parallel(nothing, None, ctypes.c_uint(self._size), ctypes.c_uint(0))
         finally:
             there.set()
         over.wait()
@@ -136,15 +186,21 @@ def delays() -> Mapping[int, float]:
     return told
 
 
-def _team() -> int:
-    """How many threads a team has to have so that those of OpenMP are more than the processors, beside the one that
-    runs the model; 0 where that changes nothing."""
-    import torch
-
-    library = ctypes.CDLL(None)
-    gnu = hasattr(library, "GOMP_parallel") and not hasattr(library, "__kmpc_fork_call")  # LLVM's has both
+def _team(threads: int) -> int:
+    """How many threads a team has to have so that those of OpenMP are more than the processors, beside the *threads*
+    that run the model; 0 where that changes nothing, or would take many: OpenMP ends the process if it gets none."""
     told = any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))
-    cores = torch.get_num_threads()
-    if openmp() is None or not gnu or told or cores == 1 or not delays():
+    if threads < 2 or told or not delays() or _gnu_openmp() is None:
         return 0
-    return max(2, len(os.sched_getaffinity(0)) - cores + 2)
+    team = max(2, len(os.sched_getaffinity(0)) - threads + 2)
+    return team if team <= _MOST else 0
+
+
+def _gnu_openmp() -> Any:
+    """The library, if this process has loaded it."""
+    try:
+        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
+    except OSError:
+        return None
+    # LLVM's takes its name, and its symbols, too.
+    return library if hasattr(library, "GOMP_parallel") and not hasattr(library, "__kmpc_fork_call") else None
