@@ -139,12 +139,36 @@ class Raw(Copies):
 
 
 def test_an_error_that_is_none_of_ours_is_a_broken_law(capsys: pytest.CaptureFixture[str]) -> None:
-    """The check goes on to the next law, and does not tell what the error quotes."""
+    """The check goes on to the next law, and does not tell what the error quotes; nor where it is to fail."""
     code, document = checked(Raw(), capsys)
     assert code == 1
     told = [outcome["why"] for outcome in document["laws"] if outcome["kept"] is False]
     assert any("KeyError" in why for why in told)
     assert not any("content" in why for why in told)
+
+    class Quoting(Copies):
+        json_schema = True
+
+        def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+            if "type" in (options.json_schema or {}) or len(str(messages)) > 1000:
+                raise KeyError(str(messages))
+            return super().generate(messages, n=n, options=options)
+
+    code, document = checked(Quoting(), capsys, context_tokens=512)
+    told = [outcome["why"] for outcome in document["laws"]]
+    assert sum("KeyError" in why for why in told) == 2
+    assert not any("content" in why for why in told)
+
+
+def test_a_name_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Though it looks like what the console makes colours of."""
+
+    class Bracketed(Copies):
+        model = "[/m]"
+
+    with pytest.raises(typer.Exit):
+        show_check(Bracketed(), context_tokens=None, as_json=False)
+    assert "[/m] breaks 1 of" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
