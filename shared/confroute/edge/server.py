@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import sys
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.forks import RenewedLock
 from confroute.edge.probing import probed
 from confroute.edge.protocol import (
+    BrokenError,
     Capabilities,
     Connection,
     FullError,
@@ -27,7 +30,7 @@ from confroute.edge.protocol import (
     any_seed,
     together,
 )
-from confroute.errors import ConfigurationError, UnsupportedRequestError, require
+from confroute.errors import ConfigurationError, ConfrouteError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import are_wanted
 
@@ -38,6 +41,8 @@ _OWN = frozenset(
     "response_format tools tool_choice".split()
 )
 """What the engine sets itself, or counts on not to be set."""
+_ANEW_SECONDS = 120.0
+"""How long a server's "no" is taken for its last word, and how often at most one that fails on requests is probed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,9 @@ class ServerEngine:
         self._connections = connections
         self._extra = dict(extra or {})
         self._can: Capabilities | None = None
+        self._asked_at = self._doubted_at = -math.inf  # by the monotonic clock
         self._most = sys.maxsize  # samples that the server takes in one request, as far as known
+        self._was_short = False  # whether it gave less than that the last time
         self._line: _Line | None = None
         self._lock = RenewedLock()
 
@@ -116,7 +123,8 @@ class ServerEngine:
         return f"ServerEngine({self.model!r} on {self._host})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_line": None, "_lock": None}
+        # Another machine has another clock.
+        return {**self.__dict__, "_line": None, "_lock": None, "_asked_at": -math.inf, "_doubted_at": -math.inf}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -131,7 +139,8 @@ class ServerEngine:
         return await line.loop.relay(self._generate(line, messages, n, options))
 
     def capabilities(self) -> Capabilities:
-        """What the server can do, asked at first use and remembered until it is out of reach. Errors are those of a
+        """What the server can do, asked at first use and remembered until it is out of reach or refuses a request; what
+        it cannot, for two minutes, after which a request that is for it has it asked anew. Errors are those of a
         request."""
         line = self._connected()
         return line.loop.wait(self._capabilities(line))
@@ -182,16 +191,16 @@ class ServerEngine:
         )
 
     async def _generate(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> Generation:
-        can = await self._capabilities(line)
-        request = self._request(can, messages, n, options)
+        can = await self._capable(line, messages, n, options)
+        request = _request(can, messages, options)
         seed = _seed(can, options)
         samples: list[Sample] = []
         input_tokens = 0
         issued = 0  # seeds, of which a server may have used more than it gave samples
-        limit = self._most
+        limit, short = self._most, False
         room = sys.maxsize  # samples that this prompt's context has place for; those of other requests may be shorter
         while left := n - len(samples):
-            most = min(left, limit, room) if can.n else 1
+            most = min(left, limit, room) if can.n and not short else 1
             parts = _parts(request, left, most, None if seed is None else seed + issued)
             if room < sys.maxsize:
                 # Under way together, they would share the context, too.
@@ -213,11 +222,10 @@ class ServerEngine:
             # Remembered only now: a request that is refused however small says nothing about the next.
             self._most = min(self._most, limit)
             for (given, tokens), part in zip(replies, parts, strict=True):
-                if len(given) < part["n"]:
-                    limit = self._most = 1
                 samples += given[: part["n"]]
                 issued += part["n"]
                 input_tokens = tokens or input_tokens
+            short = self._are_short([len(given) for given, _ in replies], [part["n"] for part in parts])
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
 
     async def _replies(
@@ -227,43 +235,90 @@ class ServerEngine:
         try:
             return await together([line.connection.samples(part, alternatives=alternatives) for part in parts])
         except LostError:
-            self._can, self._most = None, sys.maxsize
+            self._forget()
+            raise
+        except (BrokenError, RefusedError) as error:
+            # More samples than it takes are refused by a server that is still the same.
+            if isinstance(error, BrokenError) or all(part["n"] == 1 for part in parts):
+                self._doubt()
             raise
 
-    def _request(self, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions) -> Request:
-        """What of the request all its parts have in common."""
+    def _are_short(self, given: Sequence[int], asked: Sequence[int]) -> bool:
+        """Whether a reply had fewer samples than asked for: once may be an accident, twice in a row is all that the
+        server gives."""
+        short = [some for some, n in zip(given, asked, strict=True) if some < n]
+        if short and self._was_short:
+            self._most = min(self._most, max(short))
+        if short or max(asked) > 1:
+            self._was_short = bool(short)
+        return bool(short)
+
+    def _forget(self) -> None:
+        self._can, self._most, self._was_short = None, sys.maxsize, False
+
+    def _doubt(self) -> None:
+        """Have the server probed anew, which may be another by now; but not for each request that it refuses."""
+        now = time.monotonic()
+        if now - self._doubted_at >= _ANEW_SECONDS:
+            self._doubted_at = now
+            self._forget()
+
+    async def _capable(
+        self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions
+    ) -> Capabilities:
+        """What the server can, which is all that the request is for; what it could not some time ago is asked anew."""
+        can = await self._capabilities(line)
+        lack = self._lack(can, messages, n, options)
+        if lack is not None and time.monotonic() - self._asked_at >= _ANEW_SECONDS:
+            self._forget()
+            can = await self._capabilities(line)
+            lack = self._lack(can, messages, n, options)
+        if lack is not None:
+            raise lack
+        return can
+
+    def _lack(
+        self, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions
+    ) -> ConfrouteError | None:
+        """What the server cannot of what the request is for."""
         if n > 1 and options.temperature > 0 and not can.draws:
-            raise ConfigurationError(
+            return ConfigurationError(
                 f'The server at {self._host} answers "{self.model}" with the same text however high the temperature: '
                 "samples would agree whatever the model knows. Have it draw, without a seed of its own; docs/scale.md "
                 "tells how for some servers."
             )
         if options.json_schema is not None and not can.json_schema:
-            raise UnsupportedRequestError(f"The server at {self._host} does not hold answers to a JSON schema.")
+            return UnsupportedRequestError(f"The server at {self._host} does not hold answers to a JSON schema.")
         if are_wanted(messages, options) and not can.tools:
-            raise UnsupportedRequestError(f'The server at {self._host} does not call tools with "{self.model}".')
-        request: Request = {
-            "messages": [dict(message) for message in messages],
-            "max_tokens": options.max_tokens,
-            "temperature": options.temperature,
-            "top_p": options.top_p,
-            **request_for_tools(options),
-        }
-        if options.stop:
-            request["stop"] = list(options.stop)
-        if options.json_schema is not None:
-            request["response_format"] = response_format(options.json_schema)
-        if can.logprobs:
-            request["logprobs"] = True
-        if can.alternatives:
-            # With 0 of them llama.cpp leaves the sampled token's own logprob out, too.
-            request["top_logprobs"] = max(1, options.alternatives)
-        return request
+            return UnsupportedRequestError(f'The server at {self._host} does not call tools with "{self.model}".')
+        return None
 
     async def _capabilities(self, line: _Line) -> Capabilities:
         if self._can is None:
             self._can = await line.probe.result()
+            self._asked_at = time.monotonic()
         return self._can
+
+
+def _request(can: Capabilities, messages: Sequence[Message], options: SamplingOptions) -> Request:
+    """What of the request all its parts have in common."""
+    request: Request = {
+        "messages": [dict(message) for message in messages],
+        "max_tokens": options.max_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        **request_for_tools(options),
+    }
+    if options.stop:
+        request["stop"] = list(options.stop)
+    if options.json_schema is not None:
+        request["response_format"] = response_format(options.json_schema)
+    if can.logprobs:
+        request["logprobs"] = True
+    if can.alternatives:
+        # With 0 of them llama.cpp leaves the sampled token's own logprob out, too.
+        request["top_logprobs"] = max(1, options.alternatives)
+    return request
 
 
 def _seed(can: Capabilities, options: SamplingOptions) -> int | None:
