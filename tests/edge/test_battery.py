@@ -25,10 +25,11 @@ def test_an_engine_that_obeys_passes(kind: type[Toy]) -> None:
     check_engine(kind(), facts=FACTS, context_tokens=CONTEXT)
 
 
-@pytest.mark.parametrize("thoughts", [8, 40, 200])
-def test_a_model_that_thinks_first_passes(thoughts: int) -> None:
+@pytest.mark.parametrize("thoughts", [8, 40, 160])
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_model_that_thinks_first_passes(thoughts: int, shown: bool) -> None:
     """It gets room for its thoughts, which are counted and not shown."""
-    check_engine(Thinks(thoughts), facts=FACTS, context_tokens=CONTEXT)
+    check_engine(Thinks(thoughts, shown=shown), facts=FACTS, context_tokens=CONTEXT)
 
 
 def test_a_model_that_thinks_for_too_long_is_told_so() -> None:

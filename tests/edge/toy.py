@@ -63,17 +63,21 @@ class Toy:
 
 
 class Thinks(Toy):
-    """A toy that thinks for so many tokens before each answer; they are counted, but not shown."""
+    """A toy that thinks for so many tokens before each answer; they are counted, and all that is *shown* of them is
+    that there are logprobs for fewer."""
 
-    def __init__(self, thoughts: int) -> None:
+    def __init__(self, thoughts: int, *, shown: bool = True) -> None:
         self.thoughts = thoughts
+        self.shown = shown
 
     def sample(self, question: str, options: SamplingOptions, rng: random.Random) -> Sample:
-        left = options.max_tokens - self.thoughts
+        # A story takes more thought.
+        left = options.max_tokens - self.thoughts * (1 if question in FACTS else 3)
         if left <= 0:
             return Sample(text="", output_tokens=options.max_tokens, finish_reason="length")
         said = super().sample(question, replace(options, max_tokens=left), rng)
-        return replace(said, output_tokens=said.output_tokens + self.thoughts)
+        bare: Any = {} if self.shown else {"tokens": None, "token_logprobs": None, "alternatives": None}
+        return replace(said, output_tokens=options.max_tokens - left + said.output_tokens, **bare)
 
 
 class Brief(Toy):

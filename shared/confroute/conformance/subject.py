@@ -75,7 +75,7 @@ class Subject:
 
     @property
     def enough(self) -> int:
-        """The max_tokens that the answers to the facts need."""
+        """The max_tokens that the answers to the facts need, and the beginning of a story."""
         return self._told[1]
 
     @property
@@ -90,13 +90,15 @@ class Subject:
         for limit in _LIMITS:
             try:
                 answers = {question: self.answer(user(question), max_tokens=limit) for question in self.facts}
+                story = self.answer(STORY, max_tokens=limit)
             except ContextLengthError:
                 if not answers:
                     raise
                 break
             enough = limit
-            thinks = thinks or any(_unsaid(each) or _is_after_thoughts(each) for each in answers.values())
-            if all(word in answers[fact].text or not _is_cut(answers[fact]) for fact, word in self.facts.items()):
+            thinks = thinks or any(_unsaid(each) or _is_after_thoughts(each) for each in (*answers.values(), story))
+            told = (word in answers[fact].text or not _is_cut(answers[fact]) for fact, word in self.facts.items())
+            if all(told) and not _unsaid(story):
                 break
         return answers, enough, thinks
 
