@@ -87,5 +87,6 @@ def _read(message: AIMessage, alternatives: int) -> tuple[Sample, int]:
         "logprobs": {"content": tokens},
         "finish_reason": "length" if cut_short(reason, metadata.get("stop_reason")) else reason,
     }
-    sample = read_choice(choice, alternatives=alternatives, output_tokens=usage["output_tokens"] if usage else 0)
+    output_tokens = usage["output_tokens"] if usage else 0
+    sample = read_choice(choice, alternatives=alternatives, output_tokens=output_tokens, alone=True)
     return sample, usage["input_tokens"] if usage else 0

@@ -150,7 +150,7 @@ def _read(
         "logprobs": logprobs.model_dump() if hasattr(logprobs, "model_dump") else logprobs,
         "finish_reason": "length" if cut_short(reason, field_of(raw, "stop_reason")) else reason,
     }
-    sample = read_choice(choice, alternatives=options.alternatives, output_tokens=output_tokens or 0)
+    sample = read_choice(choice, alternatives=options.alternatives, output_tokens=output_tokens or 0, alone=True)
     return sample, input_tokens or 0
 
 

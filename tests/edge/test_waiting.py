@@ -14,15 +14,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from confroute.edge import transformers as engines
 from confroute.edge import waiting
+from confroute.edge.loopback import Exchange
 from confroute.edge.transformers import TransformersEngine
 from confroute.edge.waiting import Waiting, delays, in_thread_that_ends
 from tests.edge.tiny_models import QUESTION, SAMPLING, passes_of, until_idle
+
+if TYPE_CHECKING:
+    from confroute.edge.llamacpp import LlamaCppEngine
 
 torch = pytest.importorskip("torch")
 needs_linux = pytest.mark.skipif(not delays(), reason="a kernel that does not tell who waits for a processor")
@@ -426,3 +430,21 @@ def test_a_model_is_watched_while_it_runs(
         assert not names() & {"confroute-watch", "confroute-crowd", "confroute-load"}
     assert seen
     assert all(("confroute-watch" in each) is on_cpu for each in seen)
+
+
+@pytest.mark.real_model
+def test_llama_cpp_is_watched_while_it_answers(small_llamacpp: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the request to its reply, and no longer."""
+    monkeypatch.setattr(waiting, "_team", lambda _: 2)
+    seen: list[set[str]] = []
+    send = Exchange.send
+
+    def noting(*asked: Any) -> Any:
+        seen.append(names())
+        return send(*asked)
+
+    monkeypatch.setattr(Exchange, "send", noting)
+    small_llamacpp.generate([{"role": "user", "content": "Hi"}], n=1, options=SAMPLING)
+    assert seen
+    assert all("confroute-watch" in each for each in seen)
+    assert not names() & {"confroute-watch", "confroute-crowd"}

@@ -87,7 +87,7 @@ def ask_all(
             from_cloud, cloud_seconds = answer, record["cloud"]["seconds"]
         edge_answer = edge.answer.text if edge.answer else ""
         # What the served answer alone takes: the prompt and its own tokens, without the samples'.
-        edge_tokens = record["edge"]["input_tokens"] + edge.answer.output_tokens if edge.answer else 0
+        edge_tokens = (record["edge"]["input_tokens"] or 0) + edge.answer.output_tokens if edge.answer else 0
         usage = from_cloud.usage_metadata or {"total_tokens": 0}
         yield Row(
             question=question.question,
@@ -167,7 +167,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
         name="routed",
         right=sum(row.final_right for row in rows),
         n=n,
-        edge_tokens=sum(usage["input_tokens"] + usage["output_tokens"] for usage in used),
+        edge_tokens=sum((usage["input_tokens"] or 0) + (usage["output_tokens"] or 0) for usage in used),
         cloud_tokens=sum(row.cloud_tokens for row in rows if row.escalated),
         seconds=sum(row.seconds for row in rows),
     )

@@ -35,9 +35,9 @@ class LlamaCppEngine:
         context_tokens: tokens of key-value cache, shared by all concurrent samples. At most the model's own context
             fits into one request.
         parallel: how many samples are decoded together; more wait their turn.
-        threads: CPU threads; by default all but one of the cores that this process may use, or both of two. llama.cpp's
-            threads wait for each other busily: where another program takes one's core, all become many times slower,
-            and fewer threads are faster.
+        threads: CPU threads; by default all but one of the cores that this process may use, or both of two. They wait
+            for each other awake, and on Linux asleep while others want the cores. Elsewhere all become many times
+            slower where another program takes one's core, and fewer threads are faster.
         chat_template: a Jinja template instead of the file's own. Tools are for models whose template shows them.
     """
 

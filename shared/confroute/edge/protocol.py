@@ -315,8 +315,9 @@ def read_samples(reply: Mapping[str, Any], *, alternatives: int, stop: Sequence[
     # Without logprobs only the sum is known, which is shared out.
     total = int(usage.get("completion_tokens") or 0)
     shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
+    alone = len(choices) == 1
     samples = [
-        _before(stop, read_reply(choice, alternatives=alternatives, output_tokens=share))
+        _before(stop, read_reply(choice, alternatives=alternatives, output_tokens=share, alone=alone))
         for choice, share in zip(choices, shares, strict=True)
     ]
     return samples, int(usage.get("prompt_tokens") or 0)
