@@ -36,7 +36,7 @@ def are_counted(subject: Subject) -> None:
 
 def are_drawn(subject: Subject) -> None:
     first, again, seeded = (
-        [sample.text for sample in subject.tell(24, n=_MANY, temperature=1.2, **seed)] for seed in ({}, {}, {"seed": 5})
+        [sample.text for sample in subject.tell(16, n=_MANY, temperature=1.2, **seed)] for seed in ({}, {}, {"seed": 5})
     )
     for texts, asked in ((first, "at temperature 1.2"), (seeded, "with a seed")):
         different = len(set(texts))
