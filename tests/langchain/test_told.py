@@ -156,13 +156,20 @@ def test_an_outage_is_not_cached() -> None:
 SECRET = "sk-SECRET"  # noqa: S105
 
 
-@pytest.mark.parametrize("place", [f"user:{SECRET}@host/v1", f"{SECRET}@host/v1?key={SECRET}"])
+@pytest.mark.parametrize("place", [f"user:{SECRET}@host/v1", f"{SECRET}@host/v1"])
 def test_no_key_of_an_address_is_shown(place: str) -> None:
     """Not by repr, not in what LangSmith gets, nor in the cache's key."""
     model = ConfidenceRoutedChatModel(edge=f"http://{place}#m", cloud=ScriptedCloud().bind(api_key=SECRET))
     shown = repr(model) + str(model) + json.dumps(dumpd(model)) + model._get_llm_string()
     assert SECRET not in shown
     assert "http://host/v1#m" in repr(model)
+
+
+def test_no_key_of_an_address_that_is_refused_is_shown() -> None:
+    """Neither by the error nor by the traceback."""
+    with pytest.raises(ConfigurationError) as caught:
+        ConfidenceRoutedChatModel(edge=f"http://host/v1?key={SECRET}#m", cloud=ScriptedCloud())
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 def test_no_key_in_the_place_of_a_model_s_name_is_shown() -> None:
