@@ -5,7 +5,8 @@
 Every contender makes 20 tokens a sample of a 1,200-token prompt with SmolLM2-135M, llama.cpp on the CPU. On torch the
 end-of-turn token is ignored for that: confroute's engine is told of none, `generate` is given min_new_tokens. Each
 prompt begins with another number, so that no cache has it, except where a row says so. The contenders take turns, so
-that a busy minute of the machine does not fall on one of them. Writes docs/benchmarks.md.
+that a busy minute of the machine does not fall on one of them, in processes of their own, as OpenMP's threads wait
+otherwise beside those of others. Writes docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import argparse
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pydoc_data.topics import topics
 from typing import Any
 
@@ -42,53 +46,93 @@ Messages = list[dict[str, str]]
 
 
 class Questions:
-    """Questions about a page of Python's own manual, of at most PROMPT_TOKENS tokens, each new to every cache."""
+    """Questions about a page of Python's own manual, each new to every cache."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, page: str) -> None:
         self._numbers = itertools.count(100)
-        self._text = topics["assignment"]
-        self.tokens = PROMPT_TOKENS + 1
-        while self.tokens > PROMPT_TOKENS:
-            self.tokens = len(engine._loaded.format.encode(self.new(), GREEDY))
-            if self.tokens > PROMPT_TOKENS:
-                self._text = self._text[: int(len(self._text) * min(0.99, PROMPT_TOKENS / self.tokens))]
+        self._page = page
 
     def new(self) -> Messages:
-        return [{"role": "user", "content": f"{next(self._numbers)}. Explain this text.\n\n{self._text}"}]
+        return [{"role": "user", "content": f"{next(self._numbers)}. Explain this text.\n\n{self._page}"}]
 
 
-def contenders(engines: dict[str, Any], questions: Questions) -> dict[str, Callable[[], int]]:
-    """What is timed, in the order it is run; each returns how many tokens it made."""
-    plain, _ = plain_model(engines["torch"])
-    answered: dict[str, Messages] = {}
+def page_of(encode: Callable[[Messages], Sequence[int]]) -> tuple[str, int]:
+    """So much of a page that a question about it has at most PROMPT_TOKENS tokens, and how many."""
+    page, tokens = topics["assignment"], PROMPT_TOKENS + 1
+    while tokens > PROMPT_TOKENS:
+        tokens = len(encode(Questions(page).new()))
+        if tokens > PROMPT_TOKENS:
+            page = page[: int(len(page) * min(0.99, PROMPT_TOKENS / tokens))]
+    return page, tokens
 
-    def one(name: str, engine: Any) -> int:
-        answered[name] = questions.new()
-        return engine.generate(answered[name], n=1, options=GREEDY).output_tokens
 
-    def drawn(engine: Any, messages: Messages) -> int:
-        return engine.generate(messages, n=SAMPLES, options=DRAWN).output_tokens
+# In each contender's process, what is timed in the order it is run; each returns how many tokens it made.
+_rows: dict[str, Callable[[], int]] = {}
 
-    def theirs() -> int:
-        prompt = torch.tensor([engines["torch"]._loaded.format.encode(questions.new(), GREEDY)], device=plain.device)
-        out = plain.generate(
-            prompt,
-            attention_mask=torch.ones_like(prompt),
-            do_sample=True,
-            temperature=DRAWN.temperature,
-            top_k=0,
-            num_return_sequences=SAMPLES,
-            min_new_tokens=NEW_TOKENS,
-            max_new_tokens=NEW_TOKENS,
-        )
-        return (out.shape[1] - prompt.shape[1]) * out.shape[0]
 
-    rows: dict[str, Callable[[], int]] = {}
-    for name, engine in engines.items():
-        rows[f"{name}, {ONE}"] = lambda name=name, engine=engine: one(name, engine)
-        rows[f"{name}, {WARM}"] = lambda name=name, engine=engine: drawn(engine, answered[name])
-        rows[f"{name}, {MORE}"] = lambda engine=engine: drawn(engine, questions.new())
-    return {**rows, BASELINE: theirs}
+def begin(contender: str, device: str, threads: int | None, page: str) -> tuple[str, int, str]:
+    """In a contender's process: loads it. The page to ask about, its tokens if it was not given, and the engine."""
+    if threads:
+        torch.set_num_threads(threads)
+    if contender == "llama.cpp":
+        engine: Any = resolve_edge("smollm2-135m")
+        engine.load()
+        _rows.update(of_engine(contender, engine, Questions(page)))
+        return page, 0, ""
+    engine = torch_edge(device)
+
+    def encode(messages: Messages) -> Sequence[int]:
+        return engine._loaded.format.encode(messages, GREEDY)
+
+    tokens = 0
+    if not page:
+        page, tokens = page_of(encode)
+    if contender == BASELINE:
+        plain, _ = plain_model(engine)
+        _rows[BASELINE] = partial(theirs, plain, encode, Questions(page))
+    else:
+        engine._loaded = replace(engine._loaded, eos=frozenset())
+        _rows.update(of_engine(contender, engine, Questions(page)))
+    return page, tokens, about(engine)
+
+
+def of_engine(name: str, engine: Any, questions: Questions) -> dict[str, Callable[[], int]]:
+    answered: list[Messages] = []
+
+    def one() -> int:
+        answered[:] = [questions.new()]
+        return engine.generate(answered[0], n=1, options=GREEDY).output_tokens
+
+    def drawn(messages: Callable[[], Messages]) -> int:
+        return engine.generate(messages(), n=SAMPLES, options=DRAWN).output_tokens
+
+    return {
+        f"{name}, {ONE}": one,
+        f"{name}, {WARM}": partial(drawn, lambda: answered[0]),
+        f"{name}, {MORE}": partial(drawn, questions.new),
+    }
+
+
+def theirs(plain: Any, encode: Callable[[Messages], Sequence[int]], questions: Questions) -> int:
+    prompt = torch.tensor([encode(questions.new())], device=plain.device)
+    out = plain.generate(
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        do_sample=True,
+        temperature=DRAWN.temperature,
+        top_k=0,
+        num_return_sequences=SAMPLES,
+        min_new_tokens=NEW_TOKENS,
+        max_new_tokens=NEW_TOKENS,
+    )
+    return (out.shape[1] - prompt.shape[1]) * out.shape[0]
+
+
+def run(row: str) -> tuple[int, float]:
+    """In a contender's process: tokens and seconds."""
+    started = time.perf_counter()
+    tokens = _rows[row]()
+    return tokens, time.perf_counter() - started
 
 
 def main() -> None:
@@ -97,33 +141,30 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, help="torch threads; fewer than the cores where others work on them")
     arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
 
-    engine = torch_edge(arguments.device)
-    questions = Questions(engine)
-    engine._loaded = replace(engine._loaded, eos=frozenset())
-    engines: dict[str, Any] = {"torch": engine}
-    if arguments.device == "cpu":
-        engines["llama.cpp"] = resolve_edge("smollm2-135m")
-        engines["llama.cpp"].load()
-    runs = contenders(engines, questions)
+    page, tokens, told = "", 0, ""
+    runs: dict[str, ProcessPoolExecutor] = {}
+    for contender in ("torch", *(["llama.cpp"] if arguments.device == "cpu" else []), BASELINE):
+        process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        begun = process.submit(begin, contender, arguments.device, arguments.threads, page).result()
+        if not page:
+            page, tokens, told = begun
+        rows = (BASELINE,) if contender == BASELINE else (f"{contender}, {row}" for row in (ONE, WARM, MORE))
+        runs.update(dict.fromkeys(rows, process))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     before = uncounted(arguments.device)
     for again in range(before + arguments.repeats):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            tokens = run()
-            taken = time.perf_counter() - started
+        for name, process in runs.items():
+            made, taken = process.submit(run, name).result()
             expected = NEW_TOKENS * (1 if ONE in name else SAMPLES)
-            if not 0.9 * expected <= tokens <= expected:  # llama.cpp may end a sample of its own accord
-                raise SystemExit(f"{name} made {tokens} tokens, not {expected}: the comparison would not be fair.")
+            if not 0.9 * expected <= made <= expected:  # llama.cpp may end a sample of its own accord
+                raise SystemExit(f"{name} made {made} tokens, not {expected}: the comparison would not be fair.")
             if again >= before:
                 seconds[name].append(taken)
             print(f"{name}: {taken:.2f} s", flush=True)
     head = (
-        f"{about(engine)}, a prompt of {questions.tokens:,} tokens, {NEW_TOKENS} new tokens a sample, "
-        f"{arguments.repeats} runs of each in turn{after(before)}. {machine(*libraries(arguments.device))}"
+        f"{told}, a prompt of {tokens:,} tokens, {NEW_TOKENS} new tokens a sample, {arguments.repeats} runs of each in "
+        f"turn{after(before)}, in processes of their own. {machine(*libraries(arguments.device))}"
     )
     where = on(arguments.device)
     write(
