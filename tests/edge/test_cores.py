@@ -17,7 +17,7 @@ from confroute.edge.transformers import TransformersEngine
 from tests.edge.tiny_models import SAMPLING, copy_of, passes_of, user
 
 torch = pytest.importorskip("torch")
-needs_openmp = pytest.mark.skipif(cores.openmp() is None, reason="torch without OpenMP, or with one out of reach")
+needs_openmp = pytest.mark.skipif(cores._openmp() is None, reason="torch without OpenMP, or with one out of reach")
 
 
 @pytest.fixture
@@ -72,14 +72,14 @@ def test_where_openmp_is_out_of_reach_nothing_changes(library: Any, monkeypatch:
             raise TypeError
         return library
 
-    cores.openmp.cache_clear()
+    cores._openmp.cache_clear()
     with monkeypatch.context() as patched:
         patched.setattr(ctypes, "CDLL", look_up)
-        assert cores.openmp() is None
+        assert cores._openmp() is None
     with one_core():
         assert torch.get_num_threads() == 3
         assert on_all_cores(torch.get_num_threads) == 3
-    cores.openmp.cache_clear()
+    cores._openmp.cache_clear()
 
 
 @needs_openmp

@@ -31,7 +31,7 @@ def one_core() -> Generator[None]:
     where torch does not use OpenMP, or there is but one."""
     import torch
 
-    tell, cores = openmp(), torch.get_num_threads()
+    tell, cores = _openmp(), torch.get_num_threads()
     if tell is None or cores == 1 or _here.cores:
         yield
         return
@@ -46,7 +46,7 @@ def one_core() -> Generator[None]:
 
 def on_all_cores(operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What *operation* gives; worth it where much is to be computed, or read from memory."""
-    cores, tell = _here.cores, openmp()
+    cores, tell = _here.cores, _openmp()
     if not cores or tell is None:
         return operation(*args, **kwargs)
     tell(cores)
@@ -57,7 +57,7 @@ def on_all_cores(operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
 
 
 @cache
-def openmp() -> Callable[[int], Any] | None:
+def _openmp() -> Callable[[int], Any] | None:
     """OpenMP's own setting for the calling thread, if it is the OpenMP that torch uses."""
     import torch
 
