@@ -35,7 +35,7 @@ def in_thread_that_ends(work: Callable[[], T]) -> T:
     """What *work* gives. OpenMP keeps a team for each thread that it computed for, as long as that lives. Ctrl-C
     interrupts the work."""
     outcome: Future[T] = Future()
-    given_up = threading.Event()
+    given_up, ended = threading.Event(), threading.Event()
 
     def do() -> None:
         with suppress(KeyboardInterrupt):  # one that came too late
@@ -44,11 +44,13 @@ def in_thread_that_ends(work: Callable[[], T]) -> T:
                     outcome.set_result(work())
             except BaseException as error:
                 outcome.set_exception(error)
+            finally:
+                ended.set()
 
     thread = threading.Thread(target=do, name="confroute-load")
     try:
         thread.start()
-        thread.join()
+        ended.wait()  # a join that is interrupted takes the thread for ended, up to Python 3.12
     except BaseException:
         given_up.set()
         if thread.ident is not None:
@@ -56,6 +58,7 @@ def in_thread_that_ends(work: Callable[[], T]) -> T:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), interrupt)
             thread.join()
         raise
+    thread.join()
     return outcome.result()
 
 
