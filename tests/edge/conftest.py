@@ -23,7 +23,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, torch_device: str) -> Callabl
         if name not in engines:
             eos = list(range(0, len(CHARACTERS), 5)) if many_eos else EOS
             folder = save_tiny(tmp_path_factory.mktemp(name), kind=kind, eos=eos)
-            engines[name] = TransformersEngine(folder, name=name, device=torch_device)
+            engines[name] = TransformersEngine(folder, name=name, device=torch_device, dtype="float32")
         return engines[name]
 
     return engine

@@ -64,7 +64,7 @@ def test_siblings_give_what_they_gave(
             torch.testing.assert_close(ours(inputs[which]), theirs(inputs[which]), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("module", "forward"), [(joined, "_linear"), (packed, "_forward")])
+@pytest.mark.parametrize(("module", "forward"), [(joined, "_linear"), (packed, "_by_onednn")])
 def test_siblings_are_computed_together(
     siblings: Any, module: Any, forward: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,7 @@ class _Joined:
     def part(self, i: int, inputs: Tensor) -> Tensor:
         if self._inputs is not inputs or i not in self._parts:
             self._parts = {}
-            each: list[Tensor] = list(self._whole(inputs).split(self._sizes, -1))
+            each: list[Tensor] = list(self._whole(inputs).split_with_sizes(self._sizes, -1))
             self._parts = dict(enumerate(each))
             self._inputs = inputs
         part = self._parts.pop(i)

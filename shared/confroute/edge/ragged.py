@@ -267,8 +267,10 @@ def _attention(
     if not wanted():
         raise Unwanted
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    sizes = [len(unit.share.ids) for unit in units]
-    parts = zip(units, query[0].split(sizes, 1), key[0].split(sizes, 1), value[0].split(sizes, 1), strict=True)
     window = sliding_window or UNLIMITED
-    seen = [unit.who.attend(module.layer_idx, q, k, v, scaling, window) for unit, q, k, v in parts]
-    return (torch.cat(seen) if len(seen) > 1 else seen[0])[None], None
+    given = [each[0] for each in (query, key, value)]
+    if len(units) == 1:
+        return units[0].who.attend(module.layer_idx, *given, scaling, window)[None], None
+    sizes = [len(unit.share.ids) for unit in units]
+    parts = zip(units, *(each.split(sizes, 1) for each in given), strict=True)
+    return torch.cat([unit.who.attend(module.layer_idx, *own, scaling, window) for unit, *own in parts])[None], None

@@ -79,14 +79,18 @@ def hiding(unseen: Tensor, like: Tensor) -> Tensor:
 def _at_once(query: Tensor, prompts: Sequence[Tensor], own: Sequence[Tensor], hidden: Tensor | None) -> Tensor:
     import torch
 
-    (prompt_keys, prompt_values), (keys, values) = prompts, own
-    ahead = query.flatten(2, 3) @ prompt_keys.transpose(-1, -2)
-    scores: Tensor = torch.cat([ahead.unflatten(2, query.shape[2:4]), query @ keys.transpose(-1, -2)], -1)
+    # In views of three dimensions, which `@` would have to make of more.
+    prompt_keys, prompt_values = (each.flatten(0, 1) for each in prompts)
+    keys, values = (each.flatten(0, 2) for each in own)
+    groups, dimensions = query.shape[3:]
+    alone, together = query.view(-1, groups, dimensions), query.view(len(prompt_keys), -1, dimensions)
+    ahead = together.bmm(prompt_keys.transpose(1, 2)).view(len(alone), groups, prompt_keys.shape[1])
+    scores: Tensor = torch.cat([ahead, alone.bmm(keys.transpose(1, 2))], 2)
     if hidden is not None:
-        scores += hidden
-    ahead, after = scores.softmax(-1).split([prompt_keys.shape[2], keys.shape[3]], -1)
-    seen: Tensor = (ahead.flatten(2, 3) @ prompt_values).view(-1, *query.shape[3:])
-    return seen.baddbmm_(after.flatten(0, 2), values.flatten(0, 2)).view(query.shape)
+        scores.view(*query.shape[:4], -1).add_(hidden)
+    ahead, after = scores.softmax(2).split_with_sizes([prompt_keys.shape[1], keys.shape[1]], 2)
+    seen = ahead.view(*together.shape[:2], prompt_keys.shape[1]).bmm(prompt_values)
+    return seen.view(alone.shape).baddbmm_(after, values).view(query.shape)
 
 
 def _in_two_parts(
