@@ -35,9 +35,10 @@ class Conversation:
         return Piece(self.branches, [text[-1] for text in self.texts])
 
     def take(self, logits: Any, shift: int) -> None:
-        """Goes on with the token that is *shift* ids after the likeliest, so that branches differ."""
-        for text, row in zip(self.texts, logits, strict=True):
-            text.append((int(row.argmax()) + shift) % VOCABULARY + 1)
+        """Goes on with a token that is *shift* ids after the likeliest, or twice as many in every other branch, so that
+        some of those that have said the same go apart."""
+        for at, (text, row) in enumerate(zip(self.texts, logits, strict=True)):
+            text.append((int(row.argmax()) + shift * (1 + at % 2)) % VOCABULARY + 1)
 
     def keep(self, kept: list[int]) -> None:
         self.branches.keep(kept)

@@ -36,7 +36,7 @@ SHAPES = Shapes({layer: torch.zeros(2, 1, 4) for layer in range(2)})
 
 
 tokens = st.integers(1, VOCABULARY)
-arrival = st.tuples(st.lists(tokens, min_size=1, max_size=24), st.lists(tokens, min_size=1, max_size=4))
+arrival = st.tuples(st.lists(tokens, min_size=1, max_size=24), st.lists(st.integers(1, 3), min_size=1, max_size=4))
 step = st.fixed_dictionaries(
     {
         "come": st.lists(arrival, max_size=3),
@@ -57,8 +57,9 @@ step = st.fixed_dictionaries(
 def test_whoever_comes_and_goes_a_branch_sees_its_own_text(
     tiny: Callable[..., TransformersEngine], kind: str, fixed: bool, steps: list[dict[str, Any]]
 ) -> None:
-    """Prompts of any length join with any number of branches, branches end, requests leave, a pass is for some only or
-    is given up in the middle: the logits of each branch are those after its text as a prompt."""
+    """Prompts of any length join with any number of branches, some of which say the same for a while, branches end,
+    requests leave, a pass is for some only or is given up in the middle: the logits of each branch are those after its
+    text as a prompt."""
     going: list[Conversation] = []
     with running(tiny(kind), fixed=fixed) as passes:
         for each in steps:
@@ -121,6 +122,39 @@ def test_a_model_that_gives_the_logits_of_all_tokens(tiny: Callable[..., Transfo
             passes._model = own
             passes._measure()
         assert passes._chooses
+
+
+def test_what_is_said_alike_is_computed_once(
+    tiny: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a branch says something else; one that said it before is not the same again where the ends are alike, and
+    another request's never is."""
+    evaluated: list[int] = []
+    with running(tiny(), fixed=False) as passes:
+        forward = passes._forward
+
+        def noting(given: Any, units: Any, *args: Any, **options: Any) -> Any:
+            evaluated.append(sum(len(unit.share.ids) for unit in units))
+            return forward(given, units, *args, **options)
+
+        one, other = (passes.branches(passes.prompt((7, 8, 9)), n) for n in (4, 2))
+        for of in (one, other):
+            passes.run([Piece(of.prompt, of.prompt.ids)])
+        monkeypatch.setattr(passes, "_forward", noting)
+        told = [
+            passes.run([Piece(one, first), Piece(other, second)])
+            for first, second in (
+                ([5, 5, 5, 6], [5, 5]),  # 5 and 6, and the other's 5
+                ([5, 5, 9, 5], [3, 3]),  # 5 5, 5 9 and 6 5, and the other's
+                ([1, 1, 1, 1], [3, 4]),  # the same three, and both of the other's
+            )
+        ]
+        one.keep([0, 1, 3])
+        passes.run([Piece(one, [2, 2, 2])])  # 5 5 1 and 6 5 1
+    assert evaluated == [3, 4, 5, 2]
+    for logits, _ in told:
+        assert torch.equal(logits[0], logits[1])
+    assert not torch.equal(told[0][0][0], told[0][0][3])
 
 
 @pytest.mark.parametrize("fixed", [False, True])
@@ -200,7 +234,7 @@ def stacks_of(asked: list[RaggedBranches]) -> list[list[RaggedBranches]]:
     for stack, members in arranged:
         stack.share(members, [[0] * len(each.places) for each in members], "cpu")
         for each in members:
-            each.advance(len(each.places), None, None)
+            each.advance([0] * len(each.places), None, None)
         stack.advance()
     return [members for _, members in arranged]
 

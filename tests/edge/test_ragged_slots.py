@@ -89,7 +89,7 @@ def passed(pool: SlotPool, asked: list[RaggedBranches], passes: int = 1) -> list
         for slots, members in arranged:
             slots.share(members, [[0] * len(each.places) for each in members], "cpu")
         for each in asked:
-            each.advance(len(each.places), None, None)
+            each.advance([0] * len(each.places), None, None)
         used = [slots for slots, _ in arranged]
     return used
 

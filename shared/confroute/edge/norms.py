@@ -51,7 +51,8 @@ def _by_torch(weight: Tensor, epsilon: float, inputs: Tensor) -> Tensor:
 def _by_length(weight: Tensor, epsilon: Tensor, inputs: Tensor) -> Tensor:
     import torch
 
-    return inputs * weight / torch.linalg.vector_norm(inputs, dim=-1, keepdim=True).hypot(epsilon)
+    linalg: Any = torch.linalg
+    return inputs * weight / linalg.vector_norm(inputs, dim=-1, keepdim=True).hypot(epsilon)
 
 
 def _are_alike(ours: Any, module: Any, weight: Tensor) -> bool:

@@ -80,7 +80,7 @@ def in_float16(weight: Tensor, bias: Tensor) -> _Forward:
 
 _NARROW: dict[str, Sequence[_Layout]] = {"torch.float16": [in_float16], "torch.bfloat16": [in_bfloat16]}
 # How far results may differ from a usual layer's in float32, as a share of them.
-_ROUNDING = {in_float32: 1e-4, in_float16: 1e-3, in_bfloat16: 2e-2}
+_ROUNDING: dict[_Layout, float] = {in_float32: 1e-4, in_float16: 1e-3, in_bfloat16: 2e-2}
 
 
 def _replace(layers: Sequence[Any], forwards: Sequence[_Forward]) -> int:

@@ -80,7 +80,7 @@ class RaggedPasses:
 
         measured = _Measured()
         share = Share([0, 0], [0, 1], [1])
-        given: Tensor = torch.tensor(_numbers([share]), device=self._model.device)
+        given: Tensor = torch.tensor(_numbers([share], share.rows), device=self._model.device)
         reply = self._forward(given, [_Unit(measured, [], share)])
         self._chooses = reply.logits.shape[1] == 1
         self._width = measured.width
@@ -153,14 +153,17 @@ class RaggedPasses:
         device = self._model.device
         shares = [each.share(asked, [tokens[id(of)] for of in asked], device) for each, asked in attending]
         units = [_Unit(each, asked, share) for (each, asked), share in zip(attending, shares, strict=True)]
-        given: Tensor = torch.tensor(_numbers(shares), device=device)
+        recorded = self._replays is not None and form is not None and not hidden
+        wanted_rows = _rows(shares)
+        rows = wanted_rows if recorded else list(dict.fromkeys(wanted_rows))
+        given: Tensor = torch.tensor(_numbers(shares, rows), device=device)
         states: Tensor | None = None
-        if self._replays is None or form is None or hidden:
+        if self._replays is None or not recorded:
             with one_core() if sum(len(share.ids) for share in shares) * self._width <= _FEW_NUMBERS else nullcontext():
                 reply = self._forward(given, units, wanted, output_hidden_states=hidden)
             logits: Tensor = reply.logits[0]
             if hidden:
-                chosen = given[-_rows(shares) :]
+                chosen = given[-len(rows) :]
                 states = torch.stack([layer[0, chosen] for layer in reply.hidden_states])
         else:
             if not wanted():
@@ -169,7 +172,11 @@ class RaggedPasses:
                 form, given, lambda given, wanted: self._forward(given, units, wanted).logits[0], wanted
             )
         if not self._chooses:
-            logits = logits[given[-_rows(shares) :]]
+            logits = logits[given[-len(rows) :]]
+        if len(rows) < len(wanted_rows):
+            known = {row: at for at, row in enumerate(rows)}
+            again: Tensor = torch.tensor([known[row] for row in wanted_rows], device=device)
+            logits, states = logits[again], None if states is None else states[:, again]
         for each in units:
             if isinstance(each.who, Beginnings):
                 each.who.end()
@@ -212,19 +219,20 @@ class _Measured:
         return query.transpose(0, 1)
 
 
-def _numbers(shares: Sequence[Share]) -> list[int]:
-    """Tokens, positions, what else those who attend are told, and the rows whose logits are wanted."""
-    begins = itertools.accumulate((len(share.ids) for share in shares), initial=0)
+def _numbers(shares: Sequence[Share], rows: Sequence[int]) -> list[int]:
+    """Tokens, positions, what else those who attend are told, and the *rows* whose logits are computed."""
     return [
         *(token for share in shares for token in share.ids),
         *(at for share in shares for at in share.positions),
         *(fact for share in shares for fact in share.facts),
-        *(begin + row for begin, share in zip(begins, shares, strict=False) for row in share.rows),
+        *rows,
     ]
 
 
-def _rows(shares: Sequence[Share]) -> int:
-    return sum(len(share.rows) for share in shares)
+def _rows(shares: Sequence[Share]) -> list[int]:
+    """For which of all tokens logits are wanted, one or several times."""
+    begins = itertools.accumulate((len(share.ids) for share in shares), initial=0)
+    return [begin + row for begin, share in zip(begins, shares, strict=False) for row in share.rows]
 
 
 def _advance(
@@ -237,7 +245,7 @@ def _advance(
         for of in unit.asked:
             end = begin + (len(tokens[id(of)]) if isinstance(of, RaggedBranches) else 1)
             told[id(of)] = logits[begin:end]
-            of.advance(len(tokens[id(of)]), logits[begin:end], None if states is None else states[:, begin:end])
+            of.advance(tokens[id(of)], logits[begin:end], None if states is None else states[:, begin:end])
             begin = end
         if isinstance(unit.who, Stack):
             unit.who.advance()

@@ -31,14 +31,23 @@ class RaggedBranches:
         self.places: Sequence[int] = range(n)
         """Which of its rows there go on."""
         self.hidden: Tensor | None = None
+        self._said = [0] * n
 
-    def advance(self, _tokens: int, _logits: Tensor, hidden: Tensor | None) -> None:
+    def advance(self, tokens: Sequence[int], _logits: Tensor, hidden: Tensor | None) -> None:
+        self._said = self.alike(tokens)
         self.length += 1
         self.hidden = hidden
+
+    def alike(self, tokens: Sequence[int]) -> list[int]:
+        """A number for each branch, the same for those who with these *tokens* have said the same; counted from 0, as
+        they come."""
+        numbers: dict[tuple[int, int], int] = {}
+        return [numbers.setdefault(each, len(numbers)) for each in zip(self._said, tokens, strict=True)]
 
     def keep(self, kept: Sequence[int]) -> None:
         """Drop all branches but those at the indices *kept*."""
         self.places = [self.places[i] for i in kept]
+        self._said = [self._said[i] for i in kept]
 
     @property
     def kind(self) -> tuple[int, int]:
@@ -67,9 +76,9 @@ class Stack:
         self._shapes = members[0].prompt.shapes
         # Of the prompts, (members, tokens), and of the branches, (members, rows, room).
         self._held: tuple[KeysValues, KeysValues] | None = None
-        # The slots that have a token in the pass, where not all have; from which token each slot takes what it has, any
-        # where it has none; the former as a tensor.
-        self._spread: tuple[list[int], Tensor, Tensor] | None = None
+        # Where not each slot has a token of its own in the pass: from which token each slot takes what it has, any
+        # where it has none, and from which slot each token takes what it sees.
+        self._spread: tuple[Tensor, Tensor] | None = None
         self._starts: Tensor | None = None
         self._masks: dict[int, Tensor] = {}
 
@@ -90,33 +99,36 @@ class Stack:
         """What the next pass evaluates for these members, in their order."""
         import torch
 
-        live = [
-            self._index[id(each)] * self._rows + place
-            for each in asked
-            for place in (range(len(each.places)) if self._new else each.places)
-        ]
-        ids = [token for own in tokens for token in own]
-        positions = [len(each.prompt.ids) + each.length for each, own in zip(asked, tokens, strict=True) for _ in own]
+        ids: list[int] = []
+        positions: list[int] = []
+        # Those who have said the same so far are one token. What it has is written for each: any of them may go on.
+        rows: list[int] = []
+        into, out_of = [0] * self.slots, list[int]()
+        for each, own in zip(asked, tokens, strict=True):
+            first, begin = self._index[id(each)] * self._rows, len(ids)
+            places = range(len(each.places)) if self._new else each.places
+            for place, token, alike in zip(places, own, each.alike(own), strict=True):
+                if begin + alike == len(ids):
+                    ids.append(token)
+                    positions.append(len(each.prompt.ids) + each.length)
+                    out_of.append(first + place)
+                into[first + place] = begin + alike
+                rows.append(begin + alike)
         if self._held is None:
             self._starts = torch.tensor([self._padding, self._begins], device=device)[..., None]
             self._held = self._gather_prompts(), self._take_over()
         elif self._columns == self._room:
             self._held = self._held[0], self._grow(self._held[1])
             self._room *= 2
-        if len(live) == self.slots:
-            self._spread = None
-        elif self._spread is None or live != self._spread[0]:
-            sources = [0] * self.slots
-            for i, slot in enumerate(live):
-                sources[slot] = i
-            self._spread = live, torch.tensor(sources, device=device), torch.tensor(live, device=device)
-        return Share(ids, positions, range(len(ids)))
+        numbers: Tensor | None = torch.tensor(into + out_of, device=device) if len(ids) < self.slots else None
+        self._spread = None if numbers is None else numbers.tensor_split([self.slots])
+        return Share(ids, positions, rows)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         assert self._held is not None  # noqa: S101 - a pass begins with it
         spread = self._spread
         if spread is not None:
-            query, key, value = (each.index_select(1, spread[1]) for each in (query, key, value))
+            query, key, value = (each.index_select(1, spread[0]) for each in (query, key, value))
         at = self._columns
         prompts, written = (each.layer(layer) for each in self._held)
         for to, new in zip(written, (key, value), strict=True):
@@ -129,7 +141,7 @@ class Stack:
         own = [each[:, :, :, shown : at + 1] for each in written]
         hidden = self._hidden(window, first, shown, query) if self._padded else None
         seen = attend_together(query, scaling, prompts, own, hidden)
-        return seen if spread is None else seen.index_select(0, spread[2])
+        return seen if spread is None else seen.index_select(0, spread[1])
 
     def advance(self) -> None:
         """A pass has succeeded."""

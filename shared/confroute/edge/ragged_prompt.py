@@ -17,7 +17,8 @@ SHORT = 128
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a pass evaluates for one who attends: tokens, their positions, and for which of them logits are wanted."""
+    """What a pass evaluates for one who attends: tokens, their positions, and for which of them logits are wanted, one
+    or several times."""
 
     ids: Sequence[int]
     positions: Sequence[int]
@@ -59,8 +60,8 @@ class RaggedPrompt:
     def begin(self, _facts: Tensor) -> None:
         """Nothing is kept from one pass for the next."""
 
-    def advance(self, tokens: int, logits: Tensor, hidden: Tensor | None) -> None:
-        self.read += tokens
+    def advance(self, tokens: Sequence[int], logits: Tensor, hidden: Tensor | None) -> None:
+        self.read += len(tokens)
         if self.read == len(self.ids):
             # Copies, as these are parts of what the pass computed for all.
             self.logits, self._masked = logits[-1].clone(), None
