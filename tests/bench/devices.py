@@ -62,7 +62,9 @@ def about(engine: Any) -> str:
     own = engine._loaded.model
     dtype = str(own.dtype).removeprefix("torch.")
     if own.device.type == "cpu":
-        return f"SmolLM2-135M-Instruct, {dtype} on torch ({torch.get_num_threads()} threads) and Q4_1 on llama.cpp"
+        held = " with weights in float16" if "fbgemm" in torch.backends.quantized.supported_engines else ""
+        threads = torch.get_num_threads()
+        return f"SmolLM2-135M-Instruct, {dtype}{held} on torch ({threads} threads) and Q4_1 on llama.cpp"
     name: Any = getattr(torch.get_device_module(own.device), "get_device_name", lambda: own.device.type)
     return f"SmolLM2-135M-Instruct, {dtype} on torch, {name()}"
 

@@ -215,6 +215,23 @@ def test_wrong_settings_fail_at_once(options: dict[str, Any]) -> None:
         TransformersEngine("owner/name", **options)
 
 
+@pytest.mark.parametrize("dtype", [None, "float32", "float16"])
+def test_weights_are_rounded_unless_float32_is_asked_for(
+    tiny: Callable[..., TransformersEngine], dtype: str | None
+) -> None:
+    """On a CPU, which computes in float32 whatever the weights are. Rounding them changes logprobs by little, and by
+    nothing where torch does not multiply by weights in float16."""
+    engine = copy_of(tiny(), dtype=dtype, device="cpu")
+    options = SamplingOptions(temperature=1.5, max_tokens=24, seed=3)
+    for sample in engine.generate(QUESTION, n=4, options=options).samples:
+        theirs = teacher_forced(engine, sample.text)
+        error = max(abs(ours - own) for ours, own in zip(sample.token_logprobs or (), theirs, strict=True))
+        if dtype == "float32" or "fbgemm" not in torch.backends.quantized.supported_engines:
+            assert error < 1e-4
+        else:
+            assert 1e-4 < error < 2e-2
+
+
 def test_nothing_to_sample_is_refused(tiny: Callable[..., TransformersEngine]) -> None:
     """Zero samples are a mistake, not an empty answer."""
     with pytest.raises(ConfigurationError, match="not 0"):

@@ -153,12 +153,12 @@ class RaggedPasses:
         device = self._model.device
         shares = [each.share(asked, [tokens[id(of)] for of in asked], device) for each, asked in attending]
         units = [_Unit(each, asked, share) for (each, asked), share in zip(attending, shares, strict=True)]
-        recorded = self._replays is not None and form is not None and not hidden
+        replays = None if form is None or hidden else self._replays
         wanted_rows = _rows(shares)
-        rows = wanted_rows if recorded else list(dict.fromkeys(wanted_rows))
+        rows = list(dict.fromkeys(wanted_rows)) if replays is None else wanted_rows
         given: Tensor = torch.tensor(_numbers(shares, rows), device=device)
         states: Tensor | None = None
-        if self._replays is None or not recorded:
+        if replays is None:
             with one_core() if sum(len(share.ids) for share in shares) * self._width <= _FEW_NUMBERS else nullcontext():
                 reply = self._forward(given, units, wanted, output_hidden_states=hidden)
             logits: Tensor = reply.logits[0]
@@ -168,7 +168,7 @@ class RaggedPasses:
         else:
             if not wanted():
                 raise Unwanted
-            logits = self._replays.run(
+            logits = replays.run(
                 form, given, lambda given, wanted: self._forward(given, units, wanted).logits[0], wanted
             )
         if not self._chooses:
