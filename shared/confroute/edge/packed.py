@@ -7,11 +7,12 @@ names for it; its own compiler and its quantized layers do the same through thes
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeAlias
 
-from confroute.edge.cores import on_all_cores
+from confroute.edge.cores import on_all_cores, one_core
 from confroute.edge.joined import families, parts
 from confroute.edge.passes import Tensor
 
@@ -41,10 +42,10 @@ def pack_linears(model: Any, *, rounded: bool = False) -> int:
     groups = families(model, dtype)
     if dtype == torch.float32:
         layouts = [in_float16, in_float32] if rounded else [in_float32]
-        packed = sum(_replace(layers, _first(layers, layouts)) for layers in groups)
+        packed = sum(_replace(layers, forwards) for layers, forwards in _each(groups, layouts))
     else:
-        own = [_first(layers, _NARROW.get(str(dtype), ())) for layers in groups]
-        packed = sum(map(_replace, groups, own)) if all(own) else 0
+        own = list(_each(groups, _NARROW.get(str(dtype), ())))
+        packed = sum(_replace(*each) for each in own) if all(forwards for _, forwards in own) else 0
         for tensor in (*model.parameters(), *model.buffers()) if packed else ():
             if tensor.dtype == dtype and not tensor.is_meta:
                 tensor.data = tensor.data.float()
@@ -91,6 +92,25 @@ def _replace(layers: Sequence[Any], forwards: Sequence[_Forward]) -> int:
         # Its shape and type may be asked for. A weight shared with the embedding stays there.
         layer.weight = torch.nn.Parameter(layer.weight.data.to("meta"), requires_grad=False)
     return len(forwards)
+
+
+def _each(
+    groups: Sequence[Sequence[Any]], layouts: Sequence[_Layout]
+) -> Iterator[tuple[Sequence[Any], list[_Forward]]]:
+    """Each group with its layers' forwards. FBGEMM takes a second for 60 million weights, on one core; so as many
+    groups are laid out at a time as there are cores, the largest first."""
+    import torch
+
+    def first(layers: Sequence[Any]) -> list[_Forward]:
+        with torch.no_grad(), one_core():
+            return _first(layers, layouts)
+
+    groups = sorted(groups, key=lambda layers: sum(layer.weight.numel() for layer in layers), reverse=True)
+    pool = ThreadPoolExecutor(torch.get_num_threads())
+    try:
+        yield from zip(groups, pool.map(first, groups), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _first(layers: Sequence[Any], layouts: Sequence[_Layout]) -> list[_Forward]:
