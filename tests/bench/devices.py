@@ -57,12 +57,18 @@ def plain_model(engine: Any) -> tuple[Any, Any]:
     return model.eval().to(own.device), tokenizer
 
 
+def held_bytes(model: Any) -> int:
+    """Of a weight that an engine's *model* multiplies by: on a CPU torch may keep them in float16."""
+    rounded = model.device.type == "cpu" and "fbgemm" in torch.backends.quantized.supported_engines
+    return 2 if rounded else model.dtype.itemsize
+
+
 def about(engine: Any) -> str:
     """The types of the weights and where they are."""
     own = engine._loaded.model
     dtype = str(own.dtype).removeprefix("torch.")
     if own.device.type == "cpu":
-        held = " with weights in float16" if "fbgemm" in torch.backends.quantized.supported_engines else ""
+        held = " with weights in float16" if held_bytes(own) < own.dtype.itemsize else ""
         threads = torch.get_num_threads()
         return f"SmolLM2-135M-Instruct, {dtype}{held} on torch ({threads} threads) and Q4_1 on llama.cpp"
     name: Any = getattr(torch.get_device_module(own.device), "get_device_name", lambda: own.device.type)

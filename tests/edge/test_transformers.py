@@ -24,6 +24,7 @@ from tests.edge.tiny_models import (
     PROMPT,
     QUESTION,
     SAMPLING,
+    copy_of,
     ids_of,
     model_of,
     passes_of,
