@@ -14,6 +14,7 @@ from typing import Any
 from confroute.edge.choices import read_choice, request_for_tools, response_format
 from confroute.edge.forks import RenewedLock, renew_after_fork
 from confroute.edge.loopback import Exchange
+from confroute.edge.own_thread import in_own_thread
 from confroute.edge.waiting import Waiting
 from confroute.errors import ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
@@ -127,10 +128,10 @@ class LlamaCppEngine:
         return self._generate(self._exchange(), messages, n, options)
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        await asyncio.to_thread(self.load)
+        await in_own_thread(self.load)
         exchange = self._exchange()
         try:
-            return await asyncio.to_thread(self._generate, exchange, messages, n, options)
+            return await in_own_thread(self._generate, exchange, messages, n, options)
         except asyncio.CancelledError:
             exchange.break_off()
             raise

@@ -22,6 +22,7 @@ from confroute.edge.failures import is_out_of_memory, let_go
 from confroute.edge.forks import RenewedLock
 from confroute.edge.joined import join_linears
 from confroute.edge.norms import fuse_norms
+from confroute.edge.own_thread import in_own_thread
 from confroute.edge.packed import pack_linears
 from confroute.edge.passes import CopiedPasses, Passes
 from confroute.edge.ragged import RaggedPasses
@@ -141,7 +142,7 @@ class TransformersEngine:
         return self._finish([self._job(messages, n, options)])[0]
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        return (await self._afinish([await asyncio.to_thread(self._job, messages, n, options)]))[0]
+        return (await self._afinish([await in_own_thread(self._job, messages, n, options)]))[0]
 
     def generate_with_samples(
         self, messages: Sequence[Message], *, options: SamplingOptions, n: int, sampling: SamplingOptions, limit: Limit
@@ -151,7 +152,7 @@ class TransformersEngine:
     async def agenerate_with_samples(
         self, messages: Sequence[Message], *, options: SamplingOptions, n: int, sampling: SamplingOptions, limit: Limit
     ) -> list[Generation]:
-        return await self._afinish(await asyncio.to_thread(self._pair, messages, options, n, sampling, limit))
+        return await self._afinish(await in_own_thread(self._pair, messages, options, n, sampling, limit))
 
     def _finish(self, jobs: Sequence[Job]) -> list[Generation]:
         loaded = self._ready()
