@@ -70,9 +70,9 @@ class TransformersEngine:
         device: a torch device such as "cuda:1"; by default the accelerator that torch finds, or the CPU.
         dtype: "float32", "float16" or "bfloat16"; by default the checkpoint's own on an accelerator. On a CPU, by
             default, all is computed in float32, and the linear layers' weights are kept in float16 where torch
-            multiplies by these (x86): 20 to 40 % faster for one sample and for ten, with half of the memory. Logprobs
+            multiplies by these (x86): 20 to 40 % faster for one sample and for ten, in half of their memory. Logprobs
             change by .0006 on average, which "float32" avoids. "bfloat16" has the linear layers computed in it, on a
-            CPU with instructions for it (AVX512-BF16, AMX): faster once more, and logprobs change by .01 or so.
+            CPU with instructions for it (AVX512-BF16, AMX): faster once more, and logprobs change by .01 to .07.
         context_tokens: the most tokens of a prompt and its answer together; at most, and by default, the model's own.
         parallel: how many samples are decoded together; more wait their turn. A request for more gets them nonetheless.
         kept_tokens: how many tokens of prompts, of all requests together, keep their keys and values for the next.
