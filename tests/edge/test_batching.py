@@ -28,6 +28,7 @@ from tests.edge.tiny_models import (
     copy_of,
     failing_on,
     ids_of,
+    in_each_layer,
     passes_of,
     passes_seen,
     teacher_forced,
@@ -245,11 +246,8 @@ def test_kept_prompts_make_room(tiny: Tiny) -> None:
         if len(batcher._prompts) > 1:
             raise torch.OutOfMemoryError("no memory")
 
-    hook = engine._loaded.model.register_forward_pre_hook(scarce)
-    try:
+    with in_each_layer(engine, scarce):
         assert_own(engine, "other", engine.generate(user("other"), n=2, options=SAMPLING).samples)
-    finally:
-        hook.remove()
 
 
 @pytest.mark.parametrize("with_samples", [False, True])
@@ -327,17 +325,12 @@ def test_a_pass_that_nobody_waits_for_is_given_up(tiny: Tiny) -> None:
     """In the middle of the model, so that a long prompt is no reason to go on; the prompt can be asked again."""
     engine = copy_of(tiny())
     assert engine._loaded is not None
-    layers = [module for name, module in engine._loaded.model.named_modules() if name.endswith(".self_attn")]
     begun, go_on, reached = threading.Event(), threading.Event(), list[int]()
 
-    def first(*_: Any) -> None:
+    def note(layer: int, _: Any) -> None:
+        reached.append(layer)
         begun.set()
         go_on.wait(5)
-
-    hooks = [
-        layers[0].register_forward_pre_hook(first),
-        layers[-1].register_forward_hook(lambda *_: reached.append(1)),
-    ]
 
     async def main() -> None:
         task = asyncio.create_task(engine.agenerate(QUESTION, n=2, options=SAMPLING))
@@ -347,13 +340,10 @@ def test_a_pass_that_nobody_waits_for_is_given_up(tiny: Tiny) -> None:
             await task
         go_on.set()
 
-    try:
+    with in_each_layer(engine, note):
         asyncio.run(main())
         until_idle()
-        assert reached == []
-    finally:
-        for hook in hooks:
-            hook.remove()
+    assert reached == [0]
     samples = engine.generate(QUESTION, n=2, options=SAMPLING).samples
     assert_own(engine, str(QUESTION[0]["content"]), samples)
 

@@ -104,16 +104,17 @@ def test_only_small_passes_are_on_one_core(
         seeing.append(torch.get_num_threads())
         return read(*args, **options)
 
-    def multiplying(module: Any, _: Any) -> None:
+    def multiplying(inputs: Any) -> Any:
         linear.append(on_all_cores(torch.get_num_threads))
+        return head(inputs)
 
-    from transformers import AttentionInterface
-
-    attend: Any = ragged._attention
+    passes = passes_of(engine)
+    attend: Any = ragged._attend
+    head: Any = passes._decoder._head
     read: Any = torch.nn.functional.scaled_dot_product_attention
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", reading)
-    monkeypatch.setitem(AttentionInterface._global_mapping, ragged.ATTENTION, attending)
-    passes_of(engine)._model.lm_head.register_forward_pre_hook(multiplying)
+    monkeypatch.setattr(ragged, "_attend", attending)
+    monkeypatch.setattr(passes._decoder, "_head", multiplying)
     for numbers, products, cores_between, cores_seeing in ((2**16, 2**21, 1, 1), (60, 2**21, 3, 3), (2**16, 600, 1, 3)):
         monkeypatch.setattr(ragged, "_FEW_NUMBERS", numbers)
         monkeypatch.setattr(ragged_attention, "_FEW_PRODUCTS", products)

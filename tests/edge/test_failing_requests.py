@@ -28,6 +28,7 @@ from tests.edge.tiny_models import (
     SAMPLING,
     copy_of,
     failing_on,
+    in_each_layer,
     passes_of,
     passes_seen,
     save_tiny,
@@ -79,23 +80,19 @@ def test_an_answer_with_samples_holds_nothing_once_it_is_given(tiny: Tiny) -> No
         assert alive(RaggedBranches) == before
 
 
-def test_a_failed_pass_gives_back_its_memory_before_it_is_tried_again(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_pass_gives_back_its_memory_before_it_is_tried_again(tiny: Tiny) -> None:
     """What it computed is let go before the next try, and by the error that the caller gets."""
     engine = copy_of(tiny())
     engine.generate(user("kept"), n=1, options=BRIEF)
-    model = passes_of(engine)._model
-    last = next(module for name, module in model.named_modules() if name.endswith(".1.mlp"))
     computed: list[weakref.ref[Any]] = []
 
-    def fail(inputs: Any) -> None:
-        assert all(each() is None for each in computed)
-        computed.append(weakref.ref(inputs))
-        raise torch.OutOfMemoryError("out of memory")
+    def fail(layer: int, inputs: Any) -> None:
+        if layer == 1:
+            assert all(each() is None for each in computed)
+            computed.append(weakref.ref(inputs))
+            raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(last, "forward", fail)  # torch itself would keep the inputs of a hook
-    with without_collector():
+    with without_collector(), in_each_layer(engine, fail):
         with pytest.raises(ModelError, match="not enough memory") as caught:
             engine.generate(user("abc"), n=2, options=BRIEF)
         until_idle()

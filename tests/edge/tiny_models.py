@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pickle
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -136,28 +137,58 @@ def copy_of(engine: TransformersEngine, **settings: Any) -> TransformersEngine:
 
 
 @contextmanager
-def failing_on(engine: TransformersEngine, text: str, error: Exception) -> Generator[None]:
-    """Passes with this text in a prompt fail, in the middle of the model."""
+def in_each_layer(engine: TransformersEngine, call: Callable[[int, Any], None]) -> Generator[None]:
+    """*call* is told each layer, by its index, and what is given to what comes after its attention."""
     assert engine._loaded is not None
-    bad = torch.tensor(ids_of(text))
-    poisoned = threading.local()
+    decoder = getattr(passes_of(engine), "_decoder", None)
+    if decoder is not None:
+        own = decoder._layers
 
-    def note(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        ids = kwargs["input_ids"].flatten().cpu()
-        poisoned.now = len(ids) >= len(bad) and bool((ids.unfold(0, len(bad), 1) == bad).all(-1).any())
+        def noting(index: int, forward: Any, inputs: Any) -> Any:
+            call(index, inputs)
+            return forward(inputs)
 
-    def fail(*_: Any) -> None:
-        if poisoned.now:
-            raise error
-
-    model = engine._loaded.model
-    last = next(module for name, module in model.named_modules() if name.endswith((".1.mlp", "h.1.mlp")))
-    hooks = [model.register_forward_pre_hook(note, with_kwargs=True), last.register_forward_pre_hook(fail)]
+        decoder._layers = [
+            dataclasses.replace(layer, mlp_norm=functools.partial(noting, layer.index, layer.mlp_norm)) for layer in own
+        ]
+        try:
+            yield
+        finally:
+            decoder._layers = own
+        return
+    named = [module for name, module in engine._loaded.model.named_modules() if name.endswith(".mlp")]
+    assert named
+    hooks = [
+        module.register_forward_pre_hook(lambda _, inputs, i=i: call(i, inputs[0])) for i, module in enumerate(named)
+    ]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@contextmanager
+def failing_on(engine: TransformersEngine, text: str, error: Exception) -> Generator[None]:
+    """Passes with this text in a prompt fail, in the middle of the model."""
+    passes, bad = passes_of(engine), ids_of(text)
+    run, poisoned = passes.run, threading.local()
+
+    def note(pieces: Any, *args: Any, **options: Any) -> Any:
+        given = [list(piece.tokens) for piece in pieces]
+        poisoned.now = any(ids[i : i + len(bad)] == bad for ids in given for i in range(len(ids)))
+        return run(pieces, *args, **options)
+
+    def fail(layer: int, _: Any) -> None:
+        if layer == 1 and poisoned.now:
+            raise error
+
+    passes.run = note
+    try:
+        with in_each_layer(engine, fail):
+            yield
+    finally:
+        passes.run = run
 
 
 def until_idle() -> None:

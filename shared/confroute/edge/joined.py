@@ -6,6 +6,7 @@ To hand an operation to an accelerator, or to the processor's other cores, takes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -59,8 +60,20 @@ def _is_plain(layer: Any, dtype: Any) -> bool:
 
 def parts(whole: Callable[[Tensor], Tensor], layers: Sequence[Any]) -> list[Callable[[Tensor], Tensor]]:
     """What is to be each layer's forward, where *whole* gives the results of all, one beside the other."""
-    joined = _Joined(whole, [layer.out_features for layer in layers])
-    return [partial(joined.part, i) for i in range(len(layers))]
+    return _Joined(whole, [layer.out_features for layer in layers]).parts()
+
+
+def whole_of(layers: Sequence[Any]) -> Callable[[Tensor], Tensor]:
+    """What gives the results of these layers, which are one, side by side.
+
+    Raises:
+        ValueError: they are not, or with others or in another order.
+    """
+    forwards: list[Any] = [layer.forward for layer in layers]
+    first: Any = forwards[0]
+    if not isinstance(first, _Part) or forwards != first.of.parts():
+        raise ValueError("The layers are not one.")
+    return first.of.whole
 
 
 class _Joined:
@@ -68,21 +81,33 @@ class _Joined:
     where those after the first are given the very same."""
 
     def __init__(self, whole: Callable[[Tensor], Tensor], sizes: Sequence[int]) -> None:
-        self._whole = whole
+        self.whole = whole
         self._sizes = list(sizes)
         self._inputs: Tensor = None
         self._parts: dict[int, Tensor] = {}
 
+    def parts(self) -> list[Callable[[Tensor], Tensor]]:
+        return [_Part(self, i) for i in range(len(self._sizes))]
+
     def part(self, i: int, inputs: Tensor) -> Tensor:
         if self._inputs is not inputs or i not in self._parts:
             self._parts = {}
-            each: list[Tensor] = list(self._whole(inputs).split_with_sizes(self._sizes, -1))
+            each: list[Tensor] = list(self.whole(inputs).split_with_sizes(self._sizes, -1))
             self._parts = dict(enumerate(each))
             self._inputs = inputs
         part = self._parts.pop(i)
         if not self._parts:
             self._inputs = None
         return part
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    of: _Joined
+    i: int
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return self.of.part(self.i, inputs)
 
 
 def _linear(weight: Tensor, bias: Tensor | None, inputs: Tensor) -> Tensor:

@@ -14,9 +14,11 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from confroute.edge.cores import one_core
+from confroute.edge.decoder import Decoder, decoder_like
 from confroute.edge.passes import Piece, Tensor, Unwanted
 from confroute.edge.ragged_beginnings import MOST, Beginnings, alike
 from confroute.edge.ragged_branches import RaggedBranches, Stack, arrange
@@ -61,6 +63,7 @@ class RaggedPasses:
         self._model = model
         self._chooses = False  # which tokens it computes logits for
         self._width = 0  # of a token's queries, all heads together
+        self._decoder: Decoder | None = None
         with torch.no_grad():
             self.shapes = self._measure()
         self.unbroken = 0
@@ -75,15 +78,20 @@ class RaggedPasses:
             self._slots = SlotPool(memory // _IDLE_SHARE)
 
     def _measure(self) -> Shapes:
-        """Run two tokens to see what the model keeps of each."""
+        """Run two tokens to see what the model keeps of each, and whether `Decoder` gives what it does."""
         import torch
 
-        measured = _Measured()
-        share = Share([0, 0], [0, 1], [1])
+        measured, share = _Measured(), Share([1, 2], [0, 7], [1])
+        units = [_Unit(measured, [], share)]
         given: Tensor = torch.tensor(_numbers([share], share.rows), device=self._model.device)
-        reply = self._forward(given, [_Unit(measured, [], share)])
-        self._chooses = reply.logits.shape[1] == 1
+        self._decoder = None
+        logits, _ = self._forward(given, units)
+        self._chooses = len(logits) == 1
         self._width = measured.width
+        if self._model.device.type == "cpu":
+            ids, positions, rows = given.tensor_split([2, 4])
+            attend = partial(_attend, units, lambda: True)
+            self._decoder = decoder_like(self._model, measured.told, logits[-1:], ids, positions, rows, attend)
         return Shapes(measured.layers)
 
     def prompt(self, ids: tuple[int, ...], known: Iterable[RaggedPrompt] = ()) -> RaggedPrompt:
@@ -160,17 +168,14 @@ class RaggedPasses:
         states: Tensor | None = None
         if replays is None:
             with one_core() if sum(len(share.ids) for share in shares) * self._width <= _FEW_NUMBERS else nullcontext():
-                reply = self._forward(given, units, wanted, output_hidden_states=hidden)
-            logits: Tensor = reply.logits[0]
+                logits, layers = self._forward(given, units, wanted, hidden=hidden)
             if hidden:
                 chosen = given[-len(rows) :]
-                states = torch.stack([layer[0, chosen] for layer in reply.hidden_states])
+                states = torch.stack([layer[chosen] for layer in layers])
         else:
             if not wanted():
                 raise Unwanted
-            logits = replays.run(
-                form, given, lambda given, wanted: self._forward(given, units, wanted).logits[0], wanted
-            )
+            logits = replays.run(form, given, lambda given, wanted: self._forward(given, units, wanted)[0], wanted)
         if not self._chooses:
             logits = logits[given[-len(rows) :]]
         if len(rows) < len(wanted_rows):
@@ -183,40 +188,52 @@ class RaggedPasses:
         return units, logits.float(), states
 
     def _forward(
-        self, given: Tensor, units: Sequence[_Unit], wanted: Callable[[], bool] = lambda: True, **options: Any
-    ) -> Any:
-        """What the model replies to the `_numbers` of these units."""
+        self,
+        given: Tensor,
+        units: Sequence[_Unit],
+        wanted: Callable[[], bool] = lambda: True,
+        *,
+        hidden: bool = False,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Of the `_numbers` of these units: the logits of the rows, or of all tokens where the model does not choose;
+        and if *hidden* the hidden states of all tokens, layer by layer."""
         tokens = sum(len(unit.share.ids) for unit in units)
         facts = [len(unit.share.facts) for unit in units]
         ids, positions, *told, chosen = given.split([tokens, tokens, *facts, len(given) - 2 * tokens - sum(facts)])
         for unit, each in zip(units, told, strict=True):
             unit.who.begin(each)
-        return self._model(
+        if self._decoder is not None:
+            return self._decoder(ids, positions, chosen, partial(_attend, units, wanted), hidden=hidden)
+        reply = self._model(
             input_ids=ids[None],
             position_ids=positions[None],
             use_cache=False,
             logits_to_keep=chosen,
+            output_hidden_states=hidden,
             ragged=(units, wanted),
-            **options,
         )
+        return reply.logits[0], [layer[0] for layer in reply.hidden_states or ()]
 
 
 class _Measured:
-    """Notes what the model keeps of a token in each layer."""
+    """Notes what the model keeps of a token in each layer, and what it tells attention there."""
 
     def __init__(self) -> None:
         self.layers: dict[int, Tensor] = {}
+        self.told: dict[int, tuple[float, int]] = {}
         self.width = 0
 
     def begin(self, _facts: Tensor) -> None:
         """Nothing is to be done before the layers."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         if key.shape != value.shape:
             raise NotImplementedError(f"Ragged passes keep keys and values alike, not {key.shape} and {value.shape}.")
         self.layers[layer] = key[:, :1].clone()
+        self.told[layer] = scaling, window
         self.width = query.shape[0] * query.shape[2]
-        return query.transpose(0, 1)
+        # Something that depends on each of them.
+        return (query.unflatten(0, (len(key), -1)) + key[:, None] * value[:, None]).flatten(0, 1).transpose(0, 1)
 
 
 def _numbers(shares: Sequence[Share], rows: Sequence[int]) -> list[int]:
@@ -264,21 +281,32 @@ def _attention(
     sliding_window: int | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers' models call it, on tensors of (1, heads, tokens, dimensions). Each who attends is
-    given those of its own tokens, (heads, tokens, dimensions), and tells what they see: (tokens, heads, dimensions)."""
-    import torch
-
+    """Attention as transformers' models call it, on tensors of (1, heads, tokens, dimensions)."""
     unknown = [name for name in ("softcap", "s_aux", "position_bias") if more.get(name) is not None]
     if attention_mask is not None or unknown:
         raise NotImplementedError(f"Ragged attention has no {unknown or 'mask'}.")
     units, wanted = ragged
+    told = query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window or UNLIMITED
+    return _attend(units, wanted, module.layer_idx, query[0], key[0], value[0], *told)[None], None
+
+
+def _attend(
+    units: Sequence[_Unit],
+    wanted: Callable[[], bool],
+    layer: int,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
+    window: int,
+) -> Tensor:
+    """What the tokens of all units see, those of each given to who attends for it: (tokens, heads, dimensions)."""
+    import torch
+
     if not wanted():
         raise Unwanted
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    window = sliding_window or UNLIMITED
-    given = [each[0] for each in (query, key, value)]
     if len(units) == 1:
-        return units[0].who.attend(module.layer_idx, *given, scaling, window)[None], None
+        return units[0].who.attend(layer, query, key, value, scaling, window)
     sizes = [len(unit.share.ids) for unit in units]
-    parts = zip(units, *(each.split(sizes, 1) for each in given), strict=True)
-    return torch.cat([unit.who.attend(module.layer_idx, *own, scaling, window) for unit, *own in parts])[None], None
+    parts = zip(units, *(each.split(sizes, 1) for each in (query, key, value)), strict=True)
+    return torch.cat([unit.who.attend(layer, *own, scaling, window) for unit, *own in parts])
