@@ -11,7 +11,9 @@ from confroute.edge.passes import Tensor
 from confroute.edge.schema import SchemaGuide
 from confroute.records import Alternatives, Sample, SamplingOptions
 
-_FEW = 1024
+# The likeliest tokens that are sorted at first, and how many times as many each time that they are too few.
+_FEW, _MORE = 64, 16
+_BLOCK = 256
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -168,32 +170,50 @@ def _sample(logits: Tensor, temperature: float, top_p: float, asked: Sequence[An
 
     if not temperature:
         return logits.argmax(-1)
+    exact = torch.float32 if logits.device.type == "mps" else torch.float64
+    numbers = torch.cat([answers.numbers(exact, logits.device) for answers in asked])
     probabilities = (logits / temperature).softmax(-1)
-    tokens: Tensor | None = None
-    if top_p < 1:
-        probabilities, tokens = _nucleus(probabilities, top_p)
-    # `multinomial` draws a number for each token of the vocabulary, which takes ten times as long.
-    exact = torch.float32 if probabilities.device.type == "mps" else torch.float64
-    reached = probabilities.cumsum(-1, dtype=exact)
-    numbers = torch.cat([answers.numbers(exact, reached.device) for answers in asked])
-    # Of probabilities that need not add up to 1.
-    drawn = torch.searchsorted(reached, numbers * reached[:, -1:], right=True).clamp(max=reached.shape[-1] - 1)
-    return (drawn if tokens is None else tokens.gather(-1, drawn))[:, 0]
+    drawn = _of_nucleus(probabilities, top_p, numbers) if top_p < 1 else _of_all(probabilities, numbers)
+    return drawn[:, 0]
 
 
-def _nucleus(probabilities: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
-    """The likeliest tokens and their probabilities, likeliest first; 0 for those where the ones before reach *top_p*.
-    The first always stays."""
-    vocabulary = probabilities.shape[-1]
-    # Few are nearly always enough; sorting all takes ten times as long.
-    for most in (min(_FEW, vocabulary), vocabulary):
-        ordered, tokens = probabilities.topk(most, -1)
-        reached = ordered.cumsum(-1)
-        if most == vocabulary or bool((reached[:, -1] >= top_p).all()):
-            break
+def _of_nucleus(probabilities: Tensor, top_p: float, numbers: Tensor, most: int = _FEW) -> Tensor:
+    """What the *numbers* draw from the likeliest tokens before which *top_p* is not reached, (rows, 1). Few tokens are
+    mostly enough; where they are not, of *most* there are as many more."""
+    ordered, tokens = probabilities.topk(min(most, probabilities.shape[-1]), -1)
+    reached = ordered.cumsum(-1)
     dropped = reached - ordered >= top_p
     dropped[:, 0] = False
-    return ordered.masked_fill(dropped, 0.0), tokens
+    drawn = tokens.gather(-1, _at(ordered.masked_fill_(dropped, 0.0).cumsum(-1, dtype=numbers.dtype), numbers))
+    if most < probabilities.shape[-1]:
+        short = (reached[:, -1] < top_p).nonzero()[:, 0]
+        if len(short):
+            drawn[short] = _of_nucleus(probabilities[short], top_p, numbers[short], _MORE * most)
+    return drawn
+
+
+def _of_all(probabilities: Tensor, numbers: Tensor) -> Tensor:
+    """What the *numbers* draw from all tokens, (rows, 1). `multinomial` draws a number for each token instead, and to
+    add up so many in order takes as long: so blocks of them are drawn from first."""
+    import torch
+
+    if beyond := -probabilities.shape[-1] % _BLOCK:
+        probabilities = torch.nn.functional.pad(probabilities, (0, beyond))
+    blocks = probabilities.unflatten(-1, (-1, _BLOCK))
+    reached = blocks.sum(-1).cumsum(-1, dtype=numbers.dtype)
+    block = _at(reached, numbers)
+    within = blocks.take_along_dim(block[..., None], 1)[:, 0].cumsum(-1, dtype=numbers.dtype)
+    # How far into the block the number is, as a share of it.
+    total = reached.gather(-1, block)
+    share = 1 - (total - numbers * reached[:, -1:]) / within[:, -1:]
+    return block * _BLOCK + _at(within, share.clamp(0, 1 - torch.finfo(share.dtype).eps))
+
+
+def _at(reached: Tensor, numbers: Tensor) -> Tensor:
+    """Where *reached*, which rises to anything, first exceeds these shares of it: (rows, 1)."""
+    import torch
+
+    return torch.searchsorted(reached, numbers * reached[:, -1:], right=True).clamp(max=reached.shape[-1] - 1)
 
 
 def _first(stop: Sequence[str], text: str) -> int | None:
