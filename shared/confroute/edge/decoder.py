@@ -73,7 +73,7 @@ class Decoder:
             query, key = turned.transpose(0, 1).split_with_sizes([queries, keys])
             seen = attend(layer.index, query, key, value.transpose(0, 1), layer.scaling, layer.window)
             inputs = layer.attended(seen.flatten(1)).add_(inputs)
-            gate, passed = layer.gated(layer.mlp_norm(inputs)).chunk(2, -1)
+            gate, passed = layer.gated(layer.mlp_norm(inputs)).split_with_sizes(layer.inner, -1)
             inputs = layer.down(layer.activation(gate).mul_(passed)).add_(inputs)
             if hidden:
                 states.append(inputs)
@@ -99,6 +99,8 @@ class _Layer:
     mlp_norm: _Forward
     gated: _Forward
     """The gate, and what passes it, side by side."""
+    inner: tuple[int, int]
+    """The sizes of both."""
     activation: _Forward
     down: _Forward
 
@@ -120,6 +122,7 @@ def _read(layer: Any, scaling: float, window: int) -> _Layer:
         attended=attention.o_proj.forward,
         mlp_norm=layer.post_attention_layernorm.forward,
         gated=whole_of([mlp.gate_proj, mlp.up_proj]),
+        inner=(mlp.gate_proj.out_features, mlp.up_proj.out_features),
         activation=mlp.act_fn.forward,
         down=mlp.down_proj.forward,
     )

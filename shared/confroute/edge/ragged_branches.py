@@ -80,7 +80,9 @@ class Stack:
         # where it has none, and from which slot each token takes what it sees.
         self._spread: tuple[Tensor, Tensor] | None = None
         self._starts: Tensor | None = None
-        self._masks: dict[int, Tensor] = {}
+        # In the pass that runs: where a token is written, and what is seen within each window.
+        self._next: Any = None
+        self._windows: dict[int, tuple[KeysValues, KeysValues, Tensor | None]] = {}
 
     @property
     def slots(self) -> int:
@@ -125,22 +127,13 @@ class Stack:
         return Share(ids, positions, rows)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
-        assert self._held is not None  # noqa: S101 - a pass begins with it
         spread = self._spread
         if spread is not None:
             query, key, value = (each.index_select(1, spread[0]) for each in (query, key, value))
-        at = self._columns
-        prompts, written = (each.layer(layer) for each in self._held)
-        for to, new in zip(written, (key, value), strict=True):
-            to[:, :, :, at] = new.view(len(new), len(self._index), self._rows, -1)
-        # Where a sliding window begins is the same for all, up to what the mask hides.
-        shortest = at - max(self._begins)
-        first = min(max(0, self._prompt_tokens + shortest + 1 - window), self._prompt_tokens)
-        shown = max(0, at + 1 - window)
-        prompts = [each[:, :, first:] for each in prompts]
-        own = [each[:, :, :, shown : at + 1] for each in written]
-        hidden = self._hidden(window, first, shown, query) if self._padded else None
-        seen = attend_together(query, scaling, prompts, own, hidden)
+        for to, new in zip(self._next.layer(layer), (key, value), strict=True):
+            to.copy_(new.view(to.shape))
+        prompts, own, hidden = self._visible(window, query)
+        seen = attend_together(query, scaling, prompts.layer(layer), own.layer(layer), hidden)
         return seen if spread is None else seen.index_select(0, spread[1])
 
     def advance(self) -> None:
@@ -152,21 +145,37 @@ class Stack:
 
     def begin(self, _facts: Tensor) -> None:
         """What one layer finds out for all is forgotten."""
-        self._masks.clear()
+        assert self._held is not None  # noqa: S101 - they have told their share
+        self._windows.clear()
+        self._next = self._held[1].at(..., self._columns, slice(None))
+
+    def _visible(self, window: int, like: Tensor) -> tuple[KeysValues, KeysValues, Tensor | None]:
+        """What is seen within a *window*, of the prompts and of what the branches have written, and what hides of it
+        what a member has not: (members, 1, 1, tokens of the prompts and of its own)."""
+        if window not in self._windows:
+            assert self._held is not None  # noqa: S101 - they have told their share
+            prompts, written = self._held
+            # Where a sliding window begins is the same for all, up to what the mask hides.
+            shortest = self._columns - max(self._begins)
+            first = min(max(0, self._prompt_tokens + shortest + 1 - window), self._prompt_tokens)
+            shown = max(0, self._columns + 1 - window)
+            self._windows[window] = (
+                prompts.at(..., slice(first, None), slice(None)),
+                written.at(..., slice(shown, self._columns + 1), slice(None)),
+                self._hidden(window, first, shown, like) if self._padded else None,
+            )
+        return self._windows[window]
 
     def _hidden(self, window: int, first: int, shown: int, like: Tensor) -> Tensor:
-        """Hides what a member has not: (members, 1, 1, tokens of the prompts from the *first* and of its own)."""
         import torch
 
-        if window not in self._masks:
-            assert self._starts is not None  # noqa: S101 - a pass begins with them
-            padding, begins = self._starts
-            ahead = torch.arange(first, self._prompt_tokens, device=begins.device)
-            own = torch.arange(shown, self._columns + 1, device=begins.device)
-            past = ahead <= self._prompt_tokens + self._columns - begins - window
-            unseen = torch.cat([(ahead < padding) | past, (own < begins) | (own <= self._columns - window)], 1)
-            self._masks[window] = hiding(unseen[:, None, None], like)
-        return self._masks[window]
+        assert self._starts is not None  # noqa: S101 - they have told their share
+        padding, begins = self._starts
+        ahead = torch.arange(first, self._prompt_tokens, device=begins.device)
+        own = torch.arange(shown, self._columns + 1, device=begins.device)
+        past = ahead <= self._prompt_tokens + self._columns - begins - window
+        unseen = torch.cat([(ahead < padding) | past, (own < begins) | (own <= self._columns - window)], 1)
+        return hiding(unseen[:, None, None], like)
 
     def _gather_prompts(self) -> KeysValues:
         """Their ends together. What is before shorter ones is hidden, but has to be numbers."""

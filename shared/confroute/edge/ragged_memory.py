@@ -52,9 +52,13 @@ class KeysValues:
         """Its keys and its values, (heads, *tokens, dimensions) each."""
         if not self._layers:
             for indices, piece in zip(self._shapes.layers, self.pieces, strict=True):
-                for index, (keys, values) in zip(indices, piece.unbind(), strict=True):
-                    self._layers[index] = keys, values
+                parts = piece.flatten(0, 1).unbind()
+                self._layers |= zip(indices, zip(parts[::2], parts[1::2], strict=True), strict=True)
         return self._layers[layer]
+
+    def at(self, *index: Any) -> KeysValues:
+        """The same memory, with what is at this *index* of (heads, *tokens, dimensions) in each layer."""
+        return KeysValues(self._shapes, [piece[(slice(None), slice(None), *index)] for piece in self.pieces])
 
     def as_one_of_several(self) -> KeysValues:
         """The same memory, with (heads, 1, *tokens, dimensions) in each layer."""
