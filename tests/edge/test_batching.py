@@ -7,31 +7,30 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from confroute.edge.transformers import TransformersEngine, _tokens_of_prompts
+from confroute.edge.transformers import TransformersEngine
 from confroute.errors import ConfigurationError, ModelError
-from confroute.records import Generation, Sample, SamplingOptions
+from confroute.records import Generation, SamplingOptions
 from tests.edge.tiny_models import (
     LONG,
-    PROMPT,
     QUESTION,
     SAMPLING,
+    ask_together,
+    assert_own,
     copy_of,
     failing_on,
     ids_of,
     in_each_layer,
     passes_of,
     passes_seen,
-    teacher_forced,
     until_idle,
     user,
 )
@@ -39,35 +38,6 @@ from tests.edge.tiny_models import (
 torch = pytest.importorskip("torch")
 
 Tiny = Callable[..., TransformersEngine]
-
-
-def ask_together(engine: TransformersEngine, requests: Sequence[tuple[str, int, SamplingOptions]]) -> list[Generation]:
-    """All at once: none is admitted before the last one waits."""
-    assert engine._loaded is not None
-    batcher = engine._loaded.batcher
-    submit, jobs, all_there = batcher.submit, list[Any](), threading.Event()
-
-    def gather(job: Any) -> None:
-        jobs.append(job)
-        if len(jobs) == len(requests):
-            submit(*jobs)
-            all_there.set()
-        all_there.wait(30)
-
-    batcher.submit = gather
-    try:
-        with ThreadPoolExecutor(len(requests)) as pool:
-            asked = [pool.submit(engine.generate, user(text), n=n, options=o) for text, n, o in requests]
-            return [future.result() for future in asked]
-    finally:
-        batcher.submit = submit
-
-
-def assert_own(engine: TransformersEngine, text: str, samples: Sequence[Sample]) -> None:
-    """The logprobs are those of a plain forward pass over this prompt and this answer alone."""
-    for sample in samples:
-        expected = teacher_forced(engine, sample.text, f"u:{text};a:")
-        assert (sample.token_logprobs or ()) == pytest.approx(expected, abs=3e-4)
 
 
 requests = st.tuples(
@@ -110,71 +80,6 @@ def test_requests_share_passes(tiny: Tiny) -> None:
     for (text, n, options), generation in zip(together, answers, strict=True):
         alone = engine.generate(user(text), n=n, options=options)
         assert [sample.text for sample in generation.samples] == [sample.text for sample in alone.samples]
-
-
-def test_a_prompt_asked_twice_at_once_is_read_once(tiny: Tiny) -> None:
-    """Requests with the same prompt share its evaluation also while it is under way."""
-    engine = copy_of(tiny())
-    with passes_seen(engine) as seen:
-        ask_together(engine, [("samequestion", 2, SAMPLING)] * 3)
-    assert max(seen) == len("u:samequestion;a:")
-
-
-@pytest.mark.parametrize("kind", ["full", "sliding"])
-@pytest.mark.parametrize("prompt_tokens", [4, 8, 16, 40])
-def test_a_prompt_in_parts(tiny: Tiny, kind: str, prompt_tokens: int) -> None:
-    """However few tokens of a prompt a pass takes, the answers are the same."""
-    engine = copy_of(tiny(kind))
-    assert engine._loaded is not None
-    engine._loaded.batcher._alone_tokens = prompt_tokens
-    with passes_seen(engine) as seen:
-        samples = engine.generate(QUESTION, n=3, options=SAMPLING).samples
-    assert seen[: len(PROMPT) // prompt_tokens] == [prompt_tokens] * (len(PROMPT) // prompt_tokens)
-    assert_own(engine, str(QUESTION[0]["content"]), samples)
-
-
-@pytest.mark.parametrize(("width", "tokens"), [(64, 1280), (576, 1280), (896, 668), (4096, 512)])
-def test_wide_models_read_less_at_a_time(width: int, tokens: int) -> None:
-    """On a CPU, where a pass is given up after a layer, which is longer the wider the model is."""
-    config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(hidden_size=width))
-    model = SimpleNamespace(device=torch.device("cpu"), config=config)
-    assert _tokens_of_prompts(model) == {"prompt_tokens": 128, "alone_tokens": tokens}
-
-
-def test_a_prompt_better_read_whole_waits_for_a_pass_with_room(tiny: Tiny) -> None:
-    """Where prompts are better not read in parts, of five only four are read where there is room for four and a half;
-    one that no pass has room for is read in parts all the same."""
-    engine = copy_of(tiny())
-    assert engine._loaded is not None
-    engine._loaded.batcher._alone_tokens = 240
-    passes_of(engine).unbroken = 100
-    texts = [letter * 50 for letter in "abcde"]
-    with passes_seen(engine) as seen:
-        answers = ask_together(engine, [(text, 1, LONG) for text in texts])
-    assert seen[:2] == [4 * 55, 4 + 55]
-    for text, generation in zip(texts, answers, strict=True):
-        assert_own(engine, text, generation.samples)
-    engine = copy_of(engine)
-    assert engine._loaded is not None
-    engine._loaded.batcher._alone_tokens = 40
-    passes_of(engine).unbroken = 100
-    with passes_seen(engine) as seen:
-        engine.generate(user("f" * 80), n=1, options=SAMPLING)
-    assert seen[:4] == [40, 40, 5, 1]
-
-
-@pytest.mark.parametrize("kind", ["full", "sliding"])
-def test_a_common_beginning_is_read_once(tiny: Tiny, kind: str) -> None:
-    """A prompt that begins like one asked before is read from where it differs, and answered as if read whole."""
-    engine = copy_of(tiny(kind))
-    first, second = "thesameinstructions" + "A" * 9, "thesameinstructions" + "B" * 5
-    engine.generate(user(first), n=1, options=SAMPLING)
-    with passes_seen(engine) as seen:
-        samples = engine.generate(user(second), n=3, options=SAMPLING).samples
-    # Where passes are recorded, short ones are sooner read whole.
-    assert seen[0] == len("BBBBB;a:" if passes_of(engine)._replays is None else f"u:{second};a:")
-    assert_own(engine, second, samples)
-    assert_own(engine, first, engine.generate(user(first), n=3, options=SAMPLING).samples)
 
 
 def test_memory_of_prompts_is_bounded(tiny: Tiny) -> None:

@@ -7,7 +7,8 @@ import functools
 import pickle
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from confroute.edge.transformers import TransformersEngine
-from confroute.records import Message, SamplingOptions
+from confroute.records import Generation, Message, Sample, SamplingOptions
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -134,6 +135,35 @@ def copy_of(engine: TransformersEngine, **settings: Any) -> TransformersEngine:
         setattr(fresh, f"_{name}", value)
     fresh.load()
     return fresh
+
+
+def ask_together(engine: TransformersEngine, requests: Sequence[tuple[str, int, SamplingOptions]]) -> list[Generation]:
+    """All at once: none is admitted before the last one waits."""
+    assert engine._loaded is not None
+    batcher = engine._loaded.batcher
+    submit, jobs, all_there = batcher.submit, list[Any](), threading.Event()
+
+    def gather(job: Any) -> None:
+        jobs.append(job)
+        if len(jobs) == len(requests):
+            submit(*jobs)
+            all_there.set()
+        all_there.wait(30)
+
+    batcher.submit = gather
+    try:
+        with ThreadPoolExecutor(len(requests)) as pool:
+            asked = [pool.submit(engine.generate, user(text), n=n, options=o) for text, n, o in requests]
+            return [future.result() for future in asked]
+    finally:
+        batcher.submit = submit
+
+
+def assert_own(engine: TransformersEngine, text: str, samples: Sequence[Sample]) -> None:
+    """The logprobs are those of a plain forward pass over this prompt and this answer alone."""
+    for sample in samples:
+        expected = teacher_forced(engine, sample.text, f"u:{text};a:")
+        assert (sample.token_logprobs or ()) == pytest.approx(expected, abs=3e-4)
 
 
 @contextmanager

@@ -38,12 +38,23 @@ class RaggedPrompt:
         self.hidden: Tensor | None = None
         self._layers: KeysValues | None = None
         self._masked: tuple[tuple[int, ...], Tensor] | None = None
-        # The longest beginning that one of the *known* prompts has read; the last token is read anew for its logits.
-        begun = max(((_shared(ids[:-1], other), i, other) for i, other in enumerate(known)), default=(0, 0, None))
-        self.read, _, like = begun
-        if like is not None and self.read:
-            for ours, theirs in zip(self.layers.pieces, like.layers.pieces, strict=True):
-                ours[..., : self.read, :] = theirs[..., : self.read, :]
+        # The longest beginning that one of the *known* prompts has read.
+        begun = max(((min(self.shares(other), other.read), i, other) for i, other in enumerate(known)), default=None)
+        if begun is not None:
+            self.take_over(begun[2])
+
+    def shares(self, other: RaggedPrompt) -> int:
+        """How many tokens it begins with as *other* does, but for its last, which is read anew for its logits."""
+        pairs = enumerate(zip(self.ids[:-1], other.ids, strict=False))
+        return next((i for i, (ours, theirs) in pairs if ours != theirs), min(len(self.ids) - 1, len(other.ids)))
+
+    def take_over(self, other: RaggedPrompt) -> None:
+        """Take what *other* has read of their common beginning, where that is more than this one has."""
+        new = slice(self.read, min(self.shares(other), other.read))
+        if new.stop > new.start:
+            for ours, theirs in zip(self.layers.pieces, other.layers.pieces, strict=True):
+                ours[..., new, :] = theirs[..., new, :]
+            self.read = new.stop
 
     @property
     def layers(self) -> KeysValues:
@@ -102,8 +113,3 @@ class RaggedPrompt:
 def seen_by(at: Tensor, keys: Tensor, window: int) -> Tensor:
     """Whether a token at each of these positions sees the key at each of those."""
     return (keys <= at[:, None]) & (keys > at[:, None] - window)
-
-
-def _shared(ids: Sequence[int], other: RaggedPrompt) -> int:
-    pairs = enumerate(zip(ids, other.ids[: other.read], strict=False))
-    return next((i for i, (ours, theirs) in pairs if ours != theirs), min(len(ids), other.read))
