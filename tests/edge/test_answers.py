@@ -69,6 +69,17 @@ def test_a_nucleus_of_many_tokens_is_not_cut() -> None:
     assert len({second for _, second in seen}) > 150
 
 
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 300])
+@pytest.mark.parametrize("top_p", [0.9, 1.0])
+def test_no_token_beyond_the_vocabulary_is_drawn(size: int, top_p: float) -> None:
+    """However large it is; nor of a model that gives no numbers, since an index beyond it ends all work on CUDA."""
+    broken, one = torch.full((1, size), math.nan), torch.full((1, size), -math.inf)
+    one[0, -1] = 0.0
+    assert max(drawn([1 / size] * size, 300, top_p=top_p)) < size
+    assert draw([asked_for(1, top_p=top_p)], one).tolist() == [size - 1]
+    assert 0 <= draw([asked_for(1, top_p=top_p)], broken).item() < size
+
+
 @given(
     st.lists(
         st.tuples(

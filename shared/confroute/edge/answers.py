@@ -197,7 +197,8 @@ def _of_all(probabilities: Tensor, numbers: Tensor) -> Tensor:
     add up so many in order takes as long: so blocks of them are drawn from first."""
     import torch
 
-    if beyond := -probabilities.shape[-1] % _BLOCK:
+    vocabulary = probabilities.shape[-1]
+    if beyond := -vocabulary % _BLOCK:
         probabilities = torch.nn.functional.pad(probabilities, (0, beyond))
     blocks = probabilities.unflatten(-1, (-1, _BLOCK))
     reached = blocks.sum(-1).cumsum(-1, dtype=numbers.dtype)
@@ -206,7 +207,9 @@ def _of_all(probabilities: Tensor, numbers: Tensor) -> Tensor:
     # How far into the block the number is, as a share of it.
     total = reached.gather(-1, block)
     share = 1 - (total - numbers * reached[:, -1:]) / within[:, -1:]
-    return block * _BLOCK + _at(within, share.clamp(0, 1 - torch.finfo(share.dtype).eps))
+    drawn = block * _BLOCK + _at(within, share.clamp(0, 1 - torch.finfo(share.dtype).eps))
+    # Where the model gives no numbers, all comparisons fail.
+    return drawn.clamp(max=vocabulary - 1)
 
 
 def _at(reached: Tensor, numbers: Tensor) -> Tensor:

@@ -186,13 +186,12 @@ class Batcher:
         spared = 0
         for each, prompt in unread.items():
             others = leading if len(prompt.ids) > self._passes.unbroken else []
-            other = max(others, key=prompt.shares, default=None)
-            more = 0 if other is None else prompt.shares(other) - prompt.read
-            if more < _SHARED:
+            shared, at = max(((prompt.shares(other), -i) for i, other in enumerate(others)), default=(0, 0))
+            if shared - prompt.read < _SHARED:
                 leading.append(prompt)
             else:
-                following[each] = other
-                spared += more
+                following[each] = leading[-at]
+                spared += shared - prompt.read
         if spared < _SPARED:
             return list(unread.values())
         self._ahead = following

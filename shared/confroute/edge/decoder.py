@@ -36,6 +36,7 @@ class Decoder:
 
     Raises:
         ValueError: the model is none of the kinds that are known, or its layers are not joined.
+        AttributeError, KeyError: it is built in another way.
     """
 
     def __init__(self, model: Any, told: Mapping[int, tuple[float, int]]) -> None:
