@@ -1,4 +1,5 @@
-"""The name under which a threshold, a calibration or a certificate knows the method that it was made for."""
+"""What a method of judging answers is known by: the name that a threshold, a calibration or a certificate belongs to,
+and whether it is quick."""
 
 from __future__ import annotations
 
@@ -8,12 +9,14 @@ from typing import Any, ClassVar, cast
 
 
 class Identified:
-    """A method with a `name` and a `version`, raised whenever the same input would get another result."""
+    """A method with a `name` and a `version`, raised whenever the same input would get another result. `quick` says
+    that what it does itself takes microseconds, for answers of a page at most; so it holds for subclasses."""
 
     __slots__ = ()
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    quick: ClassVar[bool] = False
 
     @property
     def identity(self) -> str:
@@ -25,9 +28,24 @@ class Identified:
         >>> SemanticEntropy(weighting="likelihood").identity
         'semantic_entropy@2(weighting=likelihood,structured@1(text@2))'
         """
-        own = fields(self) if is_dataclass(self) else ()
-        parts = [part for field in own if (part := _part(field, getattr(self, field.name)))]
+        parts = [part for field in self._fields() if (part := _part(field, getattr(self, field.name)))]
         return f"{self.name}@{self.version}" + (f"({','.join(parts)})" if parts else "")
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is `quick` with the methods it is made of: an event loop then runs it itself, not in a thread.
+
+        >>> from confroute import Disagreement
+        >>> Disagreement().is_quick
+        True
+        """
+        if not self.quick:
+            return False
+        values = (getattr(self, field.name) for field in self._fields())
+        return all(value.is_quick for value in values if isinstance(value, Identified))
+
+    def _fields(self) -> tuple[Field[Any], ...]:
+        return fields(self) if is_dataclass(self) else ()
 
 
 def _part(field: Field[Any], value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from confroute.edge import EdgeEngine
 from confroute.errors import ModelError, UnsupportedRequestError
+from confroute.estimators import Estimator
 from confroute.json_schema import is_valid
 from confroute.records import (
     Evidence,
@@ -27,6 +28,9 @@ from confroute.tools import are_wanted, comparable, objection
 _LEAST_SAMPLE_TOKENS = 32
 # A sample far longer than the served answer is another answer, however it goes on: a small model that rambles at
 # temperature 0.7 would otherwise spend most of the time on words that change nothing.
+
+_BRIEF_CHARACTERS = 10_000
+"""What text comparisons read in a millisecond or two."""
 
 
 class Inquiry:
@@ -172,6 +176,17 @@ class Inquiry:
             max_tokens=min(options.max_tokens, max_tokens),
             seed=None if options.seed is None else options.seed + len(self.samples) + (options.temperature > 0),
         )
+
+    def judged(self, estimator: Estimator, work: Callable[[Evidence], Any]) -> Call:
+        """The step that gives what *work* of the estimator's makes of the evidence. An event loop does it in a thread,
+        unless it is quick: that takes 60 µs, and the loop has few threads, which the application may need."""
+
+        async def awaited() -> Any:
+            is_brief = sum(len(sample.text) for sample in self.samples) <= _BRIEF_CHARACTERS
+            return step.run() if is_brief and estimator.is_quick else await step.arun()
+
+        step = Call(lambda: work(self.evidence))
+        return Call(step.call, awaited)
 
     def follow_up(self, questions: Mapping[str, FollowUp]) -> Flow[None]:
         """Ask what the estimator wants to know, each by its name."""

@@ -33,7 +33,7 @@ from confroute.records import (
     Sample,
     SamplingOptions,
 )
-from confroute.steps import END, Call, Emit, Flow, Source, arun, run
+from confroute.steps import END, Emit, Flow, Source, arun, run
 
 if TYPE_CHECKING:
     from confroute.calibration import Calibrator, Certificate
@@ -206,7 +206,7 @@ class Router:
 
         error_name: str | None = None
         try:
-            estimate: Estimate = yield Call(lambda: self.estimator.estimate(inquiry.evidence))
+            estimate: Estimate = yield inquiry.judged(self.estimator, self.estimator.estimate)
             if settled is not None:
                 estimate = replace(estimate, uncertainty=self._within(*settled, estimate.uncertainty))
             confidence = self.confidence(estimate.uncertainty)
@@ -256,11 +256,11 @@ class Router:
             return None
         questions = self._follow_ups(inquiry.evidence)
         if questions:
-            if settled := (yield Call(lambda: self._settled(inquiry.evidence, planned))):
+            if settled := (yield inquiry.judged(estimator, lambda said: self._settled(said, planned))):
                 return settled
             yield from inquiry.follow_up(questions)
         while remaining := planned - len(inquiry.samples):
-            if settled := (yield Call(lambda left=remaining: self._settled(inquiry.evidence, left))):
+            if settled := (yield inquiry.judged(estimator, lambda said, left=remaining: self._settled(said, left))):
                 return settled
             yield from inquiry.draw(self._wave(remaining), **sampling)
         return None

@@ -11,6 +11,7 @@ first use in .benchmarks/peers; one that cannot be installed is named as missing
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ ROUNDS = 5
 
 SERVED = "confroute in LangChain, default estimator, edge serves"
 CLOUD = "confroute in LangChain, default estimator, cloud answers"
+AWAITED = "confroute in LangChain, default estimator, edge serves, ainvoke"
 MANY = "the same, where ten samples are ten other sentences"
 PEERS = {"cascadeflow": "cascadeflow[langchain]", "langchain-model-router": "langchain-model-router"}
 
@@ -87,6 +89,9 @@ class AtOnceEngine:
         self.requests += n == 1
         return self._generations[self.requests % PREPARED][n > 1]
 
+    async def agenerate(self, messages: Any, *, n: int, options: Any) -> Any:
+        return self.generate(messages, n=n, options=options)
+
 
 def own(threshold: float | None = None, *, agree: bool = True, **settings: Any) -> Any:
     from confroute_langchain import ConfidenceRoutedChatModel
@@ -97,6 +102,11 @@ def own(threshold: float | None = None, *, agree: bool = True, **settings: Any) 
 
 def invoking(model: Any) -> Callable[[], object]:
     return lambda: model.invoke(QUESTION)
+
+
+def awaiting(model: Any) -> Callable[[], object]:
+    loop = asyncio.new_event_loop()
+    return lambda: loop.run_until_complete(model.ainvoke(QUESTION))
 
 
 def contenders(which: str) -> dict[str, tuple[Callable[[], object], int]]:
@@ -121,6 +131,7 @@ def contenders(which: str) -> dict[str, tuple[Callable[[], object], int]]:
         "confroute's router alone, default estimator": (lambda: router.decide(messages), 0),
         SERVED: (invoking(own()), 0),
         CLOUD: (invoking(own(threshold=2.0)), 1),
+        AWAITED: (awaiting(own()), 0),
         MANY: (invoking(own(agree=False)), 1),
         "confroute in LangChain, mean logprob, edge serves": (invoking(own(estimator=MeanLogprob(), threshold=0.1)), 0),
         "LangChain's with_fallbacks": (invoking(fallback), 1),
@@ -196,7 +207,7 @@ def _goals(results: dict[str, list[float]]) -> list[Goal]:
     from tests.bench.report import Goal
 
     median = {name: statistics.median(rounds) for name, rounds in results.items()}
-    goals = [Goal(f"{name}: ms", 1000 * median[name], 1000 * GOAL_SECONDS) for name in (SERVED, CLOUD)]
+    goals = [Goal(f"{name}: ms", 1000 * median[name], 1000 * GOAL_SECONDS) for name in (SERVED, CLOUD, AWAITED)]
     peers = [name for name in median if "confroute" not in name and name != MANY]
     return goals + [Goal(f"{SERVED}, against {name}", median[SERVED] / median[name], 1) for name in peers]
 

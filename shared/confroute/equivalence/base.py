@@ -15,7 +15,7 @@ class Equivalence(Identified, ABC):
     """Judges pairs of answers to one question: whether they mean the same, and, where it can, how nearly.
 
     Symmetric and reflexive; it need not be transitive. A subclass has a `name` and writes `same`, for a list of pairs
-    at a time, so that a model can take them as one batch.
+    at a time, so that a model can take them as one batch. One that takes microseconds has `quick = True`.
     """
 
     __slots__ = ()

@@ -32,6 +32,7 @@ class ExactEquivalence(Equivalence):
 
     name = "exact"
     version = 2
+    quick = True
     articles: bool = False
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:  # noqa: ARG002

@@ -52,6 +52,7 @@ class StructuredEquivalence(Equivalence):
     """
 
     name = "structured"
+    quick = True
     _: KW_ONLY
     ordered: bool = True
     otherwise: Equivalence = field(default_factory=TextEquivalence)

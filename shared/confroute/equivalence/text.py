@@ -74,6 +74,7 @@ class TextEquivalence(Equivalence):
 
     name = "text"
     version = 2
+    quick = True
     overlap: float = 0.6
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:

@@ -19,8 +19,9 @@ class Estimator(Identified, ABC):
     another number, since a threshold belongs to one version; `unit`, "nats" (natural logarithms, 0 to infinity),
     "share" (0 to 1), "count" (from 1) or "score" (any number);
     `needs_samples`, whether it looks at samples besides the served answer; `needs_alternatives`, how many of each
-    token's most probable alternatives it wants of the served answer. `confroute.testing.check_estimator` tests the
-    contract.
+    token's most probable alternatives it wants of the served answer; `quick = True`, if `estimate` and `bounds` take
+    microseconds and ask no model, so that an event loop need not call them in a thread.
+    `confroute.testing.check_estimator` tests the contract.
     """
 
     __slots__ = ()

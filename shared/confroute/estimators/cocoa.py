@@ -31,6 +31,7 @@ class CoCoA(Estimator):
 
     name = "cocoa"
     unit = "nats"
+    quick = True
     equivalence: Equivalence = field(default_factory=StructuredEquivalence)
     own: Estimator = field(default_factory=MeanLogprob)
 

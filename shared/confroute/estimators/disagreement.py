@@ -30,6 +30,7 @@ class Disagreement(Estimator):
 
     name = "disagreement"
     unit = "share"
+    quick = True
     equivalence: Equivalence = field(default_factory=StructuredEquivalence)
 
     def estimate(self, evidence: Evidence) -> Estimate:

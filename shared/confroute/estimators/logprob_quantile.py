@@ -29,6 +29,7 @@ class LogprobQuantile(SinglePass):
 
     name = "logprob_quantile"
     unit = "nats"
+    quick = True
     q: float = 0.0
 
     def __post_init__(self) -> None:

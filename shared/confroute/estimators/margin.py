@@ -28,6 +28,7 @@ class Margin(SinglePass):
 
     name = "margin"
     unit = "share"
+    quick = True
 
     @property
     def needs_alternatives(self) -> int:

@@ -26,6 +26,7 @@ class MeanLogprob(SinglePass):
 
     name = "mean_logprob"
     unit = "nats"
+    quick = True
 
     def estimate(self, evidence: Evidence) -> Estimate:
         if not evidence.answer.text.strip():

@@ -39,6 +39,7 @@ class OptionProbability(SinglePass):
 
     name = "option_probability"
     unit = "share"
+    quick = True
     options: tuple[str, ...]
     k: int = 20
 

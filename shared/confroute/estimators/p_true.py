@@ -34,6 +34,7 @@ class PTrue(SinglePass):
 
     name = "p_true"
     unit = "share"
+    quick = True
 
     def follow_ups(self, evidence: Evidence) -> Mapping[str, FollowUp]:
         prompt = (

@@ -43,6 +43,7 @@ class SemanticEntropy(Estimator):
     name = "semantic_entropy"
     version = 2
     unit = "nats"
+    quick = True
     weighting: Literal["discrete", "likelihood", "cluster_mean"] = "discrete"
     equivalence: Equivalence = field(default_factory=StructuredEquivalence)
     match: Literal["first", "last"] = "first"

@@ -28,6 +28,7 @@ class SequenceNLL(SinglePass):
 
     name = "sequence_nll"
     unit = "nats"
+    quick = True
 
     def estimate(self, evidence: Evidence) -> Estimate:
         logprobs = evidence.answer.token_logprobs

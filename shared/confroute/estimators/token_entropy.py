@@ -30,6 +30,7 @@ class TokenEntropy(SinglePass):
 
     name = "token_entropy"
     unit = "nats"
+    quick = True
     k: int = 10
 
     def __post_init__(self) -> None:

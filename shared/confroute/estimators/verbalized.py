@@ -34,6 +34,7 @@ class Verbalized(SinglePass):
     name = "verbalized"
     version = 2
     unit = "share"
+    quick = True
 
     def follow_ups(self, evidence: Evidence) -> Mapping[str, FollowUp]:
         prompt = (

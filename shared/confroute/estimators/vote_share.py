@@ -28,6 +28,7 @@ class VoteShare(Estimator):
 
     name = "vote_share"
     unit = "share"
+    quick = True
     equivalence: Equivalence = field(default_factory=StructuredEquivalence)
 
     def estimate(self, evidence: Evidence) -> Estimate:
