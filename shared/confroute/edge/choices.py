@@ -6,6 +6,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from confroute.edge.finish_reasons import finish_reason_of
 from confroute.errors import ModelError
 from confroute.records import Alternatives, Sample, SamplingOptions
 from confroute.tools import read_call
@@ -20,7 +21,7 @@ def read_choice(
     logprobs, or with null ones, has None for them, and *output_tokens* is what it is counted as. So is one that tells
     fewer, where they are of this choice *alone*: thoughts may be hidden. One that is not all that the model would have
     said, for another reason than its length, is a ModelError."""
-    reason: Any = choice.get("finish_reason") or "stop"
+    reason = finish_reason_of(choice.get("finish_reason"))
     if reason in _BROKEN_OFF:
         raise ModelError(f'The edge model\'s answer was broken off, "{reason}" is told as the reason.')
     logprobs: Mapping[str, Any] = choice.get("logprobs") or {}
