@@ -42,7 +42,7 @@ ENDED = ("stop", "STOP", "end_turn", "eos_token", "stop_sequence", "COMPLETE", N
     ],
 )
 def test_a_reason_is_told_in_one_word(told: object, meant: str) -> None:
-    """Cut short, held back, broken off or ended, whoever says it and in which case; what nobody knows stays as it is."""
+    """Cut short, held back, broken off or ended, whoever says it; what nobody knows stays as it is."""
     assert finish_reason_of(told) == meant
 
 

@@ -18,9 +18,9 @@ _MEANING: Mapping[str, str] = {word: meant for meant, words in _WORDS.items() fo
 
 
 def finish_reason_of(told: object) -> str:
-    """The reason that is *told*: "stop", "length" where the answer may not be longer, "content_filter" where it was held
-    back, or "error" where the server broke it off. Other words, as "tool_calls", stay as they are; what is no word is
-    "stop".
+    """The reason that is *told*: "stop", "length" where the answer may not be longer, "content_filter" where it was
+    held back, or "error" where the server broke it off. Other words, as "tool_calls", stay as they are; what is no word
+    is "stop".
 
     >>> finish_reason_of("MAX_TOKENS")
     'length'
