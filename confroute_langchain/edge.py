@@ -10,10 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
 
-from confroute.edge.borrowed import BorrowedModel, cut_short
-from confroute.edge.choices import read_choice
+from confroute.edge.borrowed import BorrowedModel, Reply, cut_short
 from confroute.errors import ConfigurationError, UnsupportedRequestError
-from confroute.records import Message, Sample, SamplingOptions
+from confroute.records import Message, SamplingOptions
 from confroute_langchain.ambient import unheard
 from confroute_langchain.bound import Bound
 
@@ -36,17 +35,17 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
 
     def ask(
         self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
-    ) -> tuple[Sample, int]:
+    ) -> Reply:
         with tracing_context(enabled=False), unheard(by_tracers=True):
             answer = model.invoke(_written(messages), _UNSEEN, **{**arguments, **self._tools(model, options)})
-            return _read(answer, options.alternatives)
+            return _read(answer)
 
     async def aask(
         self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
-    ) -> tuple[Sample, int]:
+    ) -> Reply:
         with tracing_context(enabled=False), unheard(by_tracers=True):
             answer = await model.ainvoke(_written(messages), _UNSEEN, **{**arguments, **self._tools(model, options)})
-            return _read(answer, options.alternatives)
+            return _read(answer)
 
     def _tools(self, model: BaseChatModel, options: SamplingOptions) -> dict[str, Any]:
         """The arguments that offer the tools in the form that the model takes them in."""
@@ -71,7 +70,7 @@ def _written(messages: Sequence[Message]) -> list[BaseMessage]:
     return convert_to_messages([dict(message) for message in messages])
 
 
-def _read(message: AIMessage, alternatives: int) -> tuple[Sample, int]:
+def _read(message: AIMessage) -> Reply:
     metadata: dict[str, Any] = message.response_metadata
     told: Any = metadata.get("logprobs")
     # OpenAI's form has them under "content"; Ollama's is the bare list.
@@ -87,6 +86,6 @@ def _read(message: AIMessage, alternatives: int) -> tuple[Sample, int]:
         "logprobs": {"content": tokens},
         "finish_reason": "length" if cut_short(reason, metadata.get("stop_reason")) else reason,
     }
-    output_tokens = usage["output_tokens"] if usage else 0
-    sample = read_choice(choice, alternatives=alternatives, output_tokens=output_tokens, alone=True)
-    return sample, usage["input_tokens"] if usage else 0
+    if not usage:
+        return Reply(choice=choice)
+    return Reply(choice=choice, input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"])

@@ -14,10 +14,9 @@ from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 
-from confroute.edge.borrowed import BorrowedModel, cut_short
-from confroute.edge.choices import read_choice
+from confroute.edge.borrowed import BorrowedModel, Reply, cut_short
 from confroute.errors import UnsupportedRequestError
-from confroute.records import Message, Sample, SamplingOptions
+from confroute.records import Message, SamplingOptions
 from confroute_llamaindex.cloud import field_of, model_name, token_counts
 
 
@@ -34,24 +33,24 @@ class LLMEdge(BorrowedModel[LLM]):
 
     def ask(
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
-    ) -> tuple[Sample, int]:
+    ) -> Reply:
         history = [_written(message) for message in messages]
         if not options.tools:
-            return _read(model.chat(history, **arguments), options)
+            return _read(model.chat(history, **arguments))
         calling = self._calling(model)
-        return _read(calling.chat_with_tools(**_offer(history, options), **arguments), options, calling)
+        return _read(calling.chat_with_tools(**_offer(history, options), **arguments), calling)
 
     async def aask(
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
-    ) -> tuple[Sample, int]:
+    ) -> Reply:
         if getattr_static(type(model), "achat") is getattr_static(CustomLLM, "achat"):
             # That one runs the model on the event loop. HuggingFaceLLM and LlamaCPP have no other.
             return await asyncio.to_thread(self.ask, model, messages, options, arguments)
         history = [_written(message) for message in messages]
         if not options.tools:
-            return _read(await model.achat(history, **arguments), options)
+            return _read(await model.achat(history, **arguments))
         calling = self._calling(model)
-        return _read(await calling.achat_with_tools(**_offer(history, options), **arguments), options, calling)
+        return _read(await calling.achat_with_tools(**_offer(history, options), **arguments), calling)
 
     def _calling(self, model: LLM) -> FunctionCallingLLM:
         if isinstance(model, FunctionCallingLLM) and model.metadata.is_function_calling_model:
@@ -133,9 +132,7 @@ def _arguments(told: str) -> dict[str, Any] | str:
     return cast("dict[str, Any]", read) if isinstance(read, dict) else told
 
 
-def _read(
-    response: ChatResponse, options: SamplingOptions, calling: FunctionCallingLLM | None = None
-) -> tuple[Sample, int]:
+def _read(response: ChatResponse, calling: FunctionCallingLLM | None = None) -> Reply:
     raw: Any = response.raw
     choices: Any = field_of(raw, "choices")
     told: Any = choices[0] if choices else None
@@ -150,8 +147,7 @@ def _read(
         "logprobs": logprobs.model_dump() if hasattr(logprobs, "model_dump") else logprobs,
         "finish_reason": "length" if cut_short(reason, field_of(raw, "stop_reason")) else reason,
     }
-    sample = read_choice(choice, alternatives=options.alternatives, output_tokens=output_tokens or 0, alone=True)
-    return sample, input_tokens or 0
+    return Reply(choice=choice, input_tokens=input_tokens or 0, output_tokens=output_tokens or 0)
 
 
 def _calls(response: ChatResponse, model: FunctionCallingLLM) -> list[dict[str, Any]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from confroute.edge.probing import PROBE
 from tests.edge.scripted_server import running
 
 
 class ScriptedOllama(ThreadingHTTPServer):
-    """Answers each chat with *text*, a token, and these *tool_calls*; remembers what it was asked."""
+    """Answers each chat with *text*, a token, and these *tool_calls*; remembers what it was asked. Two answers to the
+    prompt of a trial are not the same."""
 
     daemon_threads = True
 
@@ -20,6 +23,7 @@ class ScriptedOllama(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.message = {"role": "assistant", "content": text, "tool_calls": list(tool_calls)}
         self.chats: list[dict[str, Any]] = []
+        self.trials = itertools.count()
 
     @property
     def url(self) -> str:
@@ -40,12 +44,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/api/show":
             self._send({"model_info": {"llama.context_length": 4096}, "details": {}})
             return
-        self.server.chats.append(asked)
         said: dict[str, Any] = {
             "model": asked["model"],
             "created_at": "2026-11-26T00:00:00Z",
             "message": self.server.message,
         }
+        if asked["messages"][-1]["content"] == PROBE[0]["content"]:
+            said["message"] = {"role": "assistant", "content": f"boat {next(self.server.trials)}"}
+        else:
+            self.server.chats.append(asked)
         if asked.get("logprobs"):
             said["logprobs"] = [{"token": self.server.message["content"], "logprob": -0.25}]
         # A stream of one piece, or the whole: the same.

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import get_usage_metadata_callback
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.context import collect_runs
 
+from confroute.edge.probing import PROBE
 from confroute_langchain import ConfidenceRoutedChatModel
 from tests.langchain.scripted import SURE, UNSURE, ScriptedCloud, routed
 
 
 class SmallModel(ScriptedCloud):
-    """A chat model to be the edge: sure of what it says, and it tells what it took."""
+    """A chat model to be the edge: sure of all but the name of a boat, and it tells what it took."""
 
     temperature: float = 0.0
 
-    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        said = f"boat {time.perf_counter_ns()}" if messages[-1].text == PROBE[0]["content"] else "Lima"
         usage = {"input_tokens": 3, "output_tokens": 1, "total_tokens": 4}
-        message = AIMessage("Lima", usage_metadata=usage, response_metadata={"model_name": "small"})
+        message = AIMessage(said, usage_metadata=usage, response_metadata={"model_name": "small"})
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 

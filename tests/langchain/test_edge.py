@@ -58,8 +58,8 @@ def test_each_sample_is_a_request_with_its_own_seed(server: ScriptedServer) -> N
     generation = ChatModelEdge(model).generate(ASK, n=3, options=OPTIONS)
     assert [(sample.text, sample.token_logprobs) for sample in generation.samples] == [("Lima", (-0.5,))] * 3
     assert generation.input_tokens == 7
-    assert sorted(request["seed"] for request in server.asked) == [5, 6, 7]
-    asked = server.asked[0]
+    assert sorted(request["seed"] for request in server.answered) == [5, 6, 7]
+    asked = server.answered[0]
     assert asked["messages"] == ASK
     assert (asked["temperature"], asked["top_p"], asked["stop"]) == (0.7, 0.9, ["END"])
     assert asked.get("max_tokens", asked.get("max_completion_tokens")) == 8
@@ -74,7 +74,7 @@ def test_the_cache_does_not_make_one_sample_of_all(server: ScriptedServer) -> No
         ChatModelEdge(chat(server.url)).generate(ASK, n=4, options=SamplingOptions(temperature=1.0))
     finally:
         set_llm_cache(None)
-    assert len(server.asked) == 4
+    assert len(server.answered) == 4
 
 
 def test_callbacks_see_one_answer(server: ScriptedServer) -> None:
@@ -100,13 +100,13 @@ def test_awaited_it_asks_the_same(server: ScriptedServer) -> None:
     edge = ChatModelEdge(chat(server.url).bind(user="somebody"))
     generation = asyncio.run(edge.agenerate(ASK, n=3, options=OPTIONS))
     assert [sample.text for sample in generation.samples] == ["Lima"] * 3
-    assert {request["user"] for request in server.asked} == {"somebody"}
+    assert {request["user"] for request in server.answered} == {"somebody"}
 
 
 def test_logprobs_turned_off_stay_off(server: ScriptedServer) -> None:
     """A caller whose server refuses them says so on the model."""
     ChatModelEdge(chat(server.url, logprobs=False)).generate(ASK, n=1, options=OPTIONS)
-    assert not server.asked[0].get("logprobs")
+    assert not server.answered[0].get("logprobs")
 
 
 def test_a_failing_edge_escalates() -> None:

@@ -53,6 +53,12 @@ class Generating(Mine):
         return super().complete(prompt, formatted, **kwargs)
 
 
+class Further(Mine):
+    """Has a place for further parameters of a request, and no use for them."""
+
+    additional_kwargs: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
+
+
 class Cut(Mine):
     """Its answers are cut short as *told*."""
 
@@ -70,6 +76,10 @@ def awaited(edge: LLMEdge, n: int, options: SamplingOptions) -> Generation:
     return asyncio.run(edge.agenerate(ASK, n=n, options=options))
 
 
+def lima(call: int) -> str:
+    return "Lima"
+
+
 ways = pytest.mark.parametrize("ask", [asked, awaited])
 
 
@@ -85,9 +95,9 @@ def test_a_seed_of_the_llms_own_makes_no_copies(given: dict[str, Any]) -> None:
         edge = LLMEdge(model)
         for n, options in ((1, GREEDY), (3, DRAWN), (2, DRAWN)):
             edge.generate(ASK, n=n, options=options)
-        assert len({request["seed"] for request in server.asked}) == 6
-        assert [request["temperature"] for request in server.asked] == [0] + [0.7] * 5
-        assert {request.get("user") for request in server.asked} == {given.get("user")}
+        assert len({request["seed"] for request in server.answered}) == 6
+        assert [request["temperature"] for request in server.answered] == [0] + [0.7] * 5
+        assert {request.get("user") for request in server.answered} == {given.get("user")}
     assert model.additional_kwargs == given
 
 
@@ -103,25 +113,34 @@ def test_ollamas_seed_makes_no_copies() -> None:
 
 @ways
 def test_an_llm_without_further_parameters_is_an_edge(ask: Callable[..., Generation]) -> None:
-    """If it draws by itself, which is tried once."""
+    """If it draws by itself."""
     edge = LLMEdge(Mine(answer=lambda call: f"Lima {call}"))
     assert ask(edge, 1, GREEDY).samples[0].text == "Lima 1"
     assert len({sample.text for sample in ask(edge, 3, DRAWN).samples}) == 3
 
 
 @ways
-@pytest.mark.parametrize("model", [Mine(answer=lambda call: "Lima"), MockLLM()], ids=["mine", "mock"])
+@pytest.mark.parametrize("model", [Mine(answer=lima), Further(answer=lima), MockLLM()], ids=["mine", "further", "mock"])
 def test_an_llm_that_cannot_draw_is_refused(ask: Callable[..., Generation], model: Any) -> None:
     """Its samples would agree whatever it knows; its single answers are welcome."""
     edge = LLMEdge(model)
     assert ask(edge, 1, GREEDY).samples
-    with pytest.raises(ConfigurationError, match="has no temperature"):
+    with pytest.raises(ConfigurationError, match="says the same each time"):
         ask(edge, 2, DRAWN)
+
+
+@ways
+def test_a_server_that_says_the_same_each_time_is_no_edge(ask: Callable[..., Generation]) -> None:
+    """However high the temperature that it is told."""
+    with serving(lambda request: completion(["Lima"], logprob=None), draws=False) as server:
+        with pytest.raises(ConfigurationError, match="says the same each time"):
+            ask(LLMEdge(llm(server.url)), 2, DRAWN)
+        assert max(request["temperature"] for request in server.asked) == 2
 
 
 def test_a_routed_llm_tells_that_its_edge_cannot_draw() -> None:
     """It does not escalate everything in silence, nor serve everything."""
-    with pytest.raises(ConfigurationError, match="has no temperature"):
+    with pytest.raises(ConfigurationError, match="says the same each time"):
         ConfidenceRoutedLLM(edge=MockLLM(), cloud=MockLLM()).complete("Capital of Peru?")
 
 

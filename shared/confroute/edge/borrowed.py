@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import math
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from confroute.edge.choices import read_choice
 from confroute.edge.clients import Clients
+from confroute.edge.objections import may_be_of_the_request
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
-from confroute.errors import ConfigurationError, UnsupportedRequestError
-from confroute.records import Generation, Message, Sample, SamplingOptions
+from confroute.edge.replies import read_whole
+from confroute.errors import ConfigurationError, ModelError, UnsupportedRequestError
+from confroute.records import Generation, Message, SamplingOptions
+from confroute.steps import Call, Flow, arun, run
 
 Model = TypeVar("Model")
 T = TypeVar("T")
@@ -40,7 +47,21 @@ _MEANING: Mapping[str, str] = {name: meaning for meaning, names in _NAMES.items(
 # Not every model takes them: they are replaced where the caller set them.
 _IF_SET = ("do_sample", "n")
 _WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
-_TRIALS = 4
+_TRIALS = (SamplingOptions(temperature=1.0, max_tokens=64), SamplingOptions(temperature=2.0, max_tokens=512))
+"""How it is found out whether a model draws: the first is enough for most, and not every service takes the second."""
+_TRIED_SAMPLES = 4
+_ANEW_SECONDS = 120.0
+"""How long a model that said the same each time is not asked again whether it does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer of a framework's model: the *choice* that it is in OpenAI's form, and its tokens, 0 where they are not
+    told."""
+
+    choice: Mapping[str, Any]
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 class BorrowedModel(ABC, Generic[Model]):
@@ -52,8 +73,9 @@ class BorrowedModel(ABC, Generic[Model]):
     unless the caller turned it off. A seed of the model's own is that of its greedy answers; samples count on from it,
     for they would be copies of each other.
 
-    A model without a field for the temperature may draw by itself. It is tried with four short samples before the
-    first that have to differ.
+    That a model draws is seen where its samples of a request differ. As long as they never did, and where they do not,
+    four short ones of a prompt that has no one answer are drawn; a model that says the same then, too, is no edge: its
+    samples would agree whatever it knows.
     """
 
     rest_field: ClassVar[str | None] = None
@@ -66,7 +88,12 @@ class BorrowedModel(ABC, Generic[Model]):
         self._bound: Mapping[str, Any] = bound or {}
         own = next(_own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
-        self._draws = True if self._takes_temperature() else None
+        self._draws: bool | None = None  # as far as known
+        self._copied_at = -math.inf  # by the monotonic clock
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another machine has another clock.
+        return {**self.__dict__, "_copied_at": -math.inf}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r})"
@@ -74,27 +101,43 @@ class BorrowedModel(ABC, Generic[Model]):
     @abstractmethod
     def ask(
         self, model: Model, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
-    ) -> tuple[Sample, int]:
-        """One answer and the prompt's tokens, 0 where the model does not tell. What *options* say of sampling is in
-        *model* and the *arguments* bound to it already."""
+    ) -> Reply:
+        """One answer. What *options* say of sampling is in *model* and the *arguments* bound to it already."""
 
     @abstractmethod
     async def aask(
         self, model: Model, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
-    ) -> tuple[Sample, int]:
+    ) -> Reply:
         """`ask` on an event loop."""
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        if self._is_to_be_tried(n, options):
-            self._judge(self._asked(PROBE, _TRIALS, _TRIED))
-        return self._generation(self._asked(messages, n, options), options)
+        return run(self._generation(messages, n, options))
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        if self._is_to_be_tried(n, options):
-            self._judge(await self._aasked(PROBE, _TRIALS, _TRIED))
-        return self._generation(await self._aasked(messages, n, options), options)
+        return await arun(self._generation(messages, n, options))
 
-    def _asked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[tuple[Sample, int]]:
+    def _generation(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[Generation]:
+        are_to_differ = n > 1 and options.temperature > 0
+        if are_to_differ:
+            self._refuse_copies()
+        replies = yield from self._replies(messages, n, options)
+        samples = tuple(
+            read_choice(reply.choice, alternatives=options.alternatives, output_tokens=reply.output_tokens, alone=True)
+            for reply in replies
+        )
+        if options.must_call and not any(sample.tool_calls for sample in samples):
+            raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
+        if are_to_differ and not self._draws:
+            self._draws = len(_said(replies)) > 1 or None
+            if not self._draws:
+                yield from self._trial()
+                self._refuse_copies()
+        return Generation(samples=samples, input_tokens=max(reply.input_tokens for reply in replies))
+
+    def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
+        return (yield Call(lambda: self._asked(messages, n, options), lambda: self._aasked(messages, n, options)))
+
+    def _asked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[Reply]:
         with self._copies(n, options) as copies:
             return _at_once(
                 [
@@ -103,34 +146,45 @@ class BorrowedModel(ABC, Generic[Model]):
                 ]
             )
 
-    async def _aasked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[tuple[Sample, int]]:
+    async def _aasked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[Reply]:
         with self._copies(n, options) as copies:
-            answers = await together([self.aask(model, messages, options, arguments) for model, arguments in copies])
+            replies = await together([self.aask(model, messages, options, arguments) for model, arguments in copies])
         await self._clients.close_spare()
-        return answers
+        return replies
 
-    def _generation(self, answers: Sequence[tuple[Sample, int]], options: SamplingOptions) -> Generation:
-        samples = tuple(sample for sample, _ in answers)
-        if options.must_call and not any(sample.tool_calls for sample in samples):
-            raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
-        return Generation(samples=samples, input_tokens=max(tokens for _, tokens in answers))
+    def _trial(self) -> Flow[None]:
+        """Find out whether the model draws. As long as it says the same, or nothing, longer samples are drawn at a
+        higher temperature."""
+        said: set[object] = set()
+        for options in _TRIALS:
+            try:
+                replies = yield from self._replies(PROBE, _TRIED_SAMPLES, options)
+            except Exception as error:
+                if not said or not may_be_of_the_request(error):
+                    raise
+                break
+            said = _said(replies)
+            if len(said) > 1:
+                self._draws = True
+                return
+        if not said:
+            raise ModelError(
+                f'"{self.model}" said nothing in {_TRIALS[-1].max_tokens} tokens, so that it is not known whether its '
+                "samples differ. If it is a reasoning model, have it show its thoughts, or turn them off."
+            )
+        self._draws, self._copied_at = False, time.monotonic()
 
-    def _is_to_be_tried(self, n: int, options: SamplingOptions) -> bool:
-        if n == 1 or not options.temperature or self._draws:
-            return False
-        if self._draws is None:
-            return True
+    def _refuse_copies(self) -> None:
+        if self._draws is not False:
+            return
+        if time.monotonic() - self._copied_at >= _ANEW_SECONDS:
+            self._draws = None
+            return
         raise ConfigurationError(
-            f'"{self.model}" has no temperature to set and says the same each time: samples would agree whatever the '
-            "model knows. Give its class a field called temperature that its answers heed, or have it draw by itself."
+            f'"{self.model}" says the same each time, however high the temperature: samples would agree whatever the '
+            "model knows. Have it draw: give its class a field called temperature that its answers heed, a pipeline of "
+            "Hugging Face's do_sample=True, a server no seed of its own; docs/scale.md tells more."
         )
-
-    def _judge(self, answers: Sequence[tuple[Sample, int]]) -> None:
-        self._draws = len({sample.text for sample, _ in answers}) > 1
-        self._is_to_be_tried(len(answers), _TRIED)
-
-    def _takes_temperature(self) -> bool:
-        return self._rest_name() is not None or any("temperature" in each for each in self._settings())
 
     def _rest_name(self) -> str | None:
         return self.rest_field if self.rest_field in self._fields() else None
@@ -209,7 +263,10 @@ class BorrowedModel(ABC, Generic[Model]):
         return {}
 
 
-_TRIED = SamplingOptions(temperature=1.0, max_tokens=32)
+def _said(replies: Sequence[Reply]) -> set[object]:
+    """What the *replies* say that say anything, thoughts included: those that are the same once."""
+    whole = [read_whole(reply.choice, alternatives=0) for reply in replies]
+    return {(sample.text, sample.tool_calls) for sample in whole if not sample.is_empty}
 
 
 def cut_short(*reasons: object) -> bool:
