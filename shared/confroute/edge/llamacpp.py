@@ -6,15 +6,18 @@ import asyncio
 import ctypes
 import os
 import secrets
+import time
+import weakref
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from confroute.edge.choices import read_choice, request_for_tools, response_format
+from confroute.edge.endings import end_before_exit
 from confroute.edge.forks import RenewedLock, renew_after_fork
 from confroute.edge.loopback import Exchange
-from confroute.edge.own_thread import in_own_thread
+from confroute.edge.own_thread import begun, in_own_thread
 from confroute.edge.waiting import Waiting
 from confroute.errors import ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
@@ -69,27 +72,55 @@ class LlamaCppEngine:
         self._server: Any = None
         self._waiting: Waiting | None = None
         self._key = ""
-        self._loading = RenewedLock()
-        renew_after_fork(self._hold)
+        self._begin()
 
     def __repr__(self) -> str:
         return f"LlamaCppEngine({self.model!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A server cannot be copied or pickled; the copy loads its own at its first request.
-        return {**self.__dict__, "_server": None, "_waiting": None, "_key": "", "_loading": None}
+        own = {"_server": None, "_waiting": None, "_key": "", "_loading": None, "_exchanges": None}
+        return {**self.__dict__, **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._begin()
+
+    def _begin(self) -> None:
         self._loading = RenewedLock()
+        self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
+        self._is_own = True
+        self._has_ended = False
         renew_after_fork(self._hold)
 
     def _hold(self) -> None:
         # The parent answers. To end its server here would wait for threads that are not there.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
+        self._is_own = self._server is None
+
+    def end(self) -> None:
+        """Break off all requests, at the end of the process: llama.cpp has stopped by then, and takes no more."""
+        self._has_ended = True
+        for exchange in tuple(self._exchanges):
+            exchange.break_off()
+        latest = time.monotonic() + _SECONDS_TO_STOP
+        while self._server is not None and self._is_own and self._is_busy() and time.monotonic() < latest:
+            time.sleep(0.01)
+
+    def _is_busy(self) -> bool:
+        try:
+            slots = Exchange(self._server.listening_address, self._key).send("/slots")
+            return any(slot["is_processing"] for slot in slots)
+        except (OSError, HTTPException, ValueError):
+            return False
 
     def load(self) -> None:
         """Load the weights now rather than at the first request."""
+        if self._server is None:
+            # Not in the main thread, where Ctrl-C would be the end of a server in its first moment.
+            begun(self._load).result()
+
+    def _load(self) -> None:
         with self._loading:
             if self._server is not None:
                 return
@@ -119,16 +150,21 @@ class LlamaCppEngine:
             params.cpuparams.n_threads = threads
             self._waiting = Waiting(lambda: threads)
             try:
-                self._server = xllamacpp.Server(params)
+                server = xllamacpp.Server(params)
             except Exception as error:
                 raise ModelError(f'llama.cpp could not load "{self.model}"; is the GGUF file complete?') from error
+            # One that is told to end before its loop runs loops for ever. The loop is what answers this.
+            Exchange(server.listening_address, self._key).send("/slots")
+            self._server = server
+            end_before_exit(self)
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         self.load()
         return self._generate(self._exchange(), messages, n, options)
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        await in_own_thread(self.load)
+        if self._server is None:
+            await in_own_thread(self._load)
         exchange = self._exchange()
         try:
             return await in_own_thread(self._generate, exchange, messages, n, options)
@@ -137,7 +173,11 @@ class LlamaCppEngine:
             raise
 
     def _exchange(self) -> Exchange:
-        return Exchange(self._server.listening_address, self._key)
+        exchange = Exchange(self._server.listening_address, self._key)
+        self._exchanges.add(exchange)
+        if self._has_ended:
+            exchange.break_off()
+        return exchange
 
     def _generate(
         self, exchange: Exchange, messages: Sequence[Message], n: int, options: SamplingOptions
@@ -236,6 +276,10 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
         # logprobs beside tools, nor of tokens held back because a stop string may begin with them.
         request |= {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
     return request
+
+
+_SECONDS_TO_STOP = 4.0
+"""At the end of a process: twice what llama.cpp takes at the most to notice that nobody waits for an answer."""
 
 
 class _ContextFullError(ModelError):

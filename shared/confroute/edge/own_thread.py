@@ -19,6 +19,11 @@ T = TypeVar("T")
 
 async def in_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What *work* gives, in the caller's context. Who is cancelled does not wait for it; it goes on to its end."""
+    return await asyncio.wrap_future(begun(work, *args, **kwargs))
+
+
+def begun(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """*work* under way in a thread of its own, in the caller's context."""
     outcome: Future[T] = Future()
     outcome.set_running_or_notify_cancel()  # nor can it be cancelled any more
     context = copy_context()
@@ -32,4 +37,4 @@ async def in_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
             outcome.set_result(result)
 
     threading.Thread(target=do, name="confroute-request").start()
-    return await asyncio.wrap_future(outcome)
+    return outcome

@@ -1,0 +1,48 @@
+"""How a process ends that llama.cpp runs in.
+
+C++ takes its own objects apart at the very end, among them what llama.cpp's threads work with. A thread that still
+decodes then ends the process with a segmentation fault; and in a forked process, which has none of these threads, that
+end waits for them for ever.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import weakref
+from contextlib import suppress
+from typing import Protocol
+
+
+class Ending(Protocol):
+    def end(self) -> None:
+        """Stop what is under way, and begin nothing more."""
+        ...
+
+
+_living: weakref.WeakSet[Ending] = weakref.WeakSet()
+
+
+def end_before_exit(engine: Ending) -> None:
+    """Have ``engine.end()`` called when the interpreter exits, after all threads but daemons have ended."""
+    _living.add(engine)
+
+
+def leave_at_once() -> None:
+    """Have this process end, with its status, as soon as Python is done with it, before C++ comes to its own objects.
+    On Linux; elsewhere it ends as it would."""
+    with suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        # Called with the status, as the first of the functions that were registered.
+        libc.on_exit(libc._exit, None)
+
+
+def _end() -> None:
+    for engine in tuple(_living):
+        engine.end()
+
+
+atexit.register(_end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: leave_at_once() if _living else None)

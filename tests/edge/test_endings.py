@@ -1,0 +1,93 @@
+"""A process that llama.cpp runs in ends when it is told to, with the status that it was to end with."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no fork and no such signals there")
+
+SECONDS = 60
+
+LOADED = """
+import os, sys, threading, time
+from confroute.edge.naming import resolve_edge
+from confroute.records import SamplingOptions
+
+def ask(tokens):
+    asked = [{"role": "user", "content": "Count to 1000."}]
+    return engine.generate(asked, n=1, options=SamplingOptions(max_tokens=tokens))
+
+engine = resolve_edge("smollm2-135m")
+print("to load", flush=True)
+engine.load()
+"""
+
+AT_WORK = """
+begun = threading.Event()
+
+def work():
+    begun.set()
+    ask(1500)
+
+threading.excepthook = lambda _: None
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+time.sleep(0.7)
+sys.exit(3)
+"""
+
+FORKED = """
+child = os.fork()
+if child == 0:
+    {work}
+    sys.exit(3)
+latest = time.monotonic() + 20
+while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < latest:
+    time.sleep(0.02)
+if not ended[0]:
+    os.kill(child, 9)
+    sys.exit("it never ended")
+sys.exit(os.waitstatus_to_exitcode(ended[1]))
+"""
+
+
+def ended(script: str) -> tuple[int, str]:
+    command = [sys.executable, "-c", LOADED + script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
+    return done.returncode, done.stderr
+
+
+def test_a_daemons_request_is_broken_off_at_the_end() -> None:
+    """C++ would take llama.cpp's objects apart while it decodes: a segmentation fault, most times."""
+    assert ended(AT_WORK) == (3, "")
+
+
+@pytest.mark.parametrize("work", ["pass", "ask(4)"], ids=["idle", "asked"])
+def test_a_forked_process_ends(work: str) -> None:
+    """Without the threads that its copy of llama.cpp waits for."""
+    assert ended(FORKED.format(work=work)) == (3, "")
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.3])
+def test_ctrl_c_while_the_weights_are_loaded_ends_it(wait: float) -> None:
+    """A server told to end in its first moment waited for itself, and no second Ctrl-C was heard."""
+    script = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{LOADED}"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == "to load\n"
+            time.sleep(wait)
+            process.send_signal(signal.SIGINT)
+            status = process.wait(SECONDS)
+            said = process.stderr.read()
+        finally:
+            process.kill()
+    # Where it was loaded before, it ends as ever.
+    assert (status, said) == (0, "") or (status in (1, -signal.SIGINT) and said.endswith("KeyboardInterrupt\n"))
