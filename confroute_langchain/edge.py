@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
 
-from confroute.edge.borrowed import BorrowedModel, Reply, cut_short
+from confroute.edge.borrowed import REASONS, BorrowedModel, Reply, gravest
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_langchain.ambient import unheard
@@ -77,14 +77,15 @@ def _read(message: AIMessage) -> Reply:
     tokens: Any = cast("dict[str, Any]", told).get("content") if isinstance(told, dict) else told
     usage = message.usage_metadata
     calls: list[Any] = [*message.tool_calls, *message.invalid_tool_calls]
-    reason: Any = metadata.get("finish_reason") or metadata.get("done_reason")
+    details: Any = metadata.get("incomplete_details")
+    incomplete = cast("dict[str, Any]", details) if isinstance(details, dict) else {}
     choice = {
         "message": {
             "content": message.text,
             "tool_calls": [{"function": {**call, "arguments": call["args"]}} for call in calls],
         },
         "logprobs": {"content": tokens},
-        "finish_reason": "length" if cut_short(reason, metadata.get("stop_reason")) else reason,
+        "finish_reason": gravest([incomplete.get("reason"), *map(metadata.get, REASONS)]),
     }
     if not usage:
         return Reply(choice=choice)

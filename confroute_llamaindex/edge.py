@@ -14,7 +14,7 @@ from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 
-from confroute.edge.borrowed import BorrowedModel, Reply, cut_short
+from confroute.edge.borrowed import REASONS, BorrowedModel, Reply, gravest
 from confroute.errors import UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_llamaindex.cloud import field_of, model_name, token_counts
@@ -134,20 +134,29 @@ def _arguments(told: str) -> dict[str, Any] | str:
 
 def _read(response: ChatResponse, calling: FunctionCallingLLM | None = None) -> Reply:
     raw: Any = response.raw
-    choices: Any = field_of(raw, "choices")
-    told: Any = choices[0] if choices else None
+    told = _first(raw, "choices")
     logprobs: Any = field_of(told, "logprobs")
     input_tokens, output_tokens = token_counts(response)
-    reason: Any = field_of(told, "finish_reason") or field_of(raw, "done_reason")
+    # Not what a choice calls its stop_reason: vLLM has the stop string there.
+    reasons = [
+        field_of(field_of(raw, "incomplete_details"), "reason"),
+        *(field_of(each, "finish_reason") for each in (told, _first(raw, "candidates"))),
+        *(field_of(raw, name) for name in REASONS),
+    ]
     choice = {
         "message": {
             "content": response.message.content,
             "tool_calls": [{"function": call} for call in (_calls(response, calling) if calling else ())],
         },
         "logprobs": logprobs.model_dump() if hasattr(logprobs, "model_dump") else logprobs,
-        "finish_reason": "length" if cut_short(reason, field_of(raw, "stop_reason")) else reason,
+        "finish_reason": gravest(reasons),
     }
     return Reply(choice=choice, input_tokens=input_tokens or 0, output_tokens=output_tokens or 0)
+
+
+def _first(raw: Any, name: str) -> Any:
+    listed = field_of(raw, name)
+    return cast("list[Any]", listed)[0] if listed and isinstance(listed, list | tuple) else None
 
 
 def _calls(response: ChatResponse, model: FunctionCallingLLM) -> list[dict[str, Any]]:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel, SimpleChatModel
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.language_models import SimpleChatModel
+from langchain_core.messages import BaseMessage
 from pydantic import Field
 
 from confroute import ConfigurationError, Generation, SamplingOptions
@@ -213,22 +212,3 @@ def test_it_waits_for_no_other_samples(last: Callable[[], None], error: type[Bas
     finally:
         signal.signal(signal.SIGINT, before)
         model.go.set()
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        {"finish_reason": "length"},
-        {"done_reason": "length"},
-        {"finish_reason": "MAX_TOKENS"},
-        {"stop_reason": "max_tokens"},
-    ],
-    ids=["openai", "ollama", "gemini", "anthropic"],
-)
-def test_an_answer_cut_short_says_so(metadata: dict[str, Any]) -> None:
-    """By whatever name its maker calls it: calls of a tool that are cut short are told from broken ones by it."""
-    model: BaseChatModel = GenericFakeChatModel(
-        messages=iter([AIMessage(content="Li", response_metadata=metadata), AIMessage(content="Lima")])
-    )
-    edge = ChatModelEdge(model)
-    assert [asked(edge, 1, GREEDY).samples[0].finish_reason for _ in range(2)] == ["length", "stop"]

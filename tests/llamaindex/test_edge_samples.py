@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata, MockLLM
 from llama_index.llms.ollama import Ollama
@@ -57,15 +56,6 @@ class Further(Mine):
     """Has a place for further parameters of a request, and no use for them."""
 
     additional_kwargs: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
-
-
-class Cut(Mine):
-    """Its answers are cut short as *told*."""
-
-    told: dict[str, Any]
-
-    def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
-        return ChatResponse(message=ChatMessage(role="assistant", content="Li"), raw=self.told)
 
 
 def asked(edge: LLMEdge, n: int, options: SamplingOptions) -> Generation:
@@ -154,12 +144,3 @@ def test_what_is_set_for_transformers_is_replaced_there() -> None:
         {"do_sample": False, "temperature": 0.0, "top_k": 9},
         {"do_sample": True, "temperature": 0.7, "top_k": 9},
     ]
-
-
-@pytest.mark.parametrize(
-    "told", [{"stop_reason": "max_tokens"}, {"done_reason": "length"}], ids=["anthropic", "ollama"]
-)
-def test_an_answer_cut_short_says_so(told: dict[str, Any]) -> None:
-    """By whatever name its maker calls it."""
-    edge = LLMEdge(Cut(answer=str, told=told))
-    assert asked(edge, 1, GREEDY).samples[0].finish_reason == "length"

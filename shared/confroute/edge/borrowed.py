@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from confroute.edge.choices import read_choice
 from confroute.edge.clients import Clients
+from confroute.edge.finish_reasons import finish_reason_of
 from confroute.edge.objections import may_be_of_the_request
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
@@ -47,6 +48,9 @@ _MEANING: Mapping[str, str] = {name: meaning for meaning, names in _NAMES.items(
 # Not every model takes them: they are replaced where the caller set them.
 _IF_SET = ("do_sample", "n")
 _WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
+REASONS = ("finish_reason", "finishReason", "done_reason", "stop_reason", "stopReason", "status")
+"""What the makers of models call why an answer ended."""
+_NOT_WHOLE = ("content_filter", "error", "abort", "length")
 _TRIALS = (SamplingOptions(temperature=1.0, max_tokens=64), SamplingOptions(temperature=2.0, max_tokens=512))
 """How it is found out whether a model draws: the first is enough for most, and not every service takes the second."""
 _TRIED_SAMPLES = 4
@@ -269,9 +273,11 @@ def _said(replies: Sequence[Reply]) -> set[object]:
     return {(sample.text, sample.tool_calls) for sample in whole if not sample.is_empty}
 
 
-def cut_short(*reasons: object) -> bool:
-    """Whether one of the *reasons* for an answer's end, in any maker's words, is that it may not be longer."""
-    return any(isinstance(reason, str) and reason.lower() in ("length", "max_tokens") for reason in reasons)
+def gravest(told: Iterable[object]) -> str:
+    """Why an answer ended of which several things are *told*, in `finish_reason_of`'s words: that it is not whole, if
+    one of them says so."""
+    meant = [finish_reason_of(each) for each in told if each is not None]
+    return next((grave for grave in _NOT_WHOLE if grave in meant), meant[0] if meant else "stop")
 
 
 def _at_once(calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -1,0 +1,89 @@
+"""What is read of a LlamaIndex LLM's answer as the edge."""
+
+from __future__ import annotations
+
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.llms import MockLLM
+
+from confroute import ModelError, Sample
+from confroute_llamaindex import ConfidenceRoutedLLM
+from confroute_llamaindex.edge import LLMEdge
+from tests.llamaindex.test_edge_samples import GREEDY, Mine, asked
+
+
+class Reason(Enum):
+    """As Google's client has them."""
+
+    MAX_TOKENS = "MAX_TOKENS"
+    SAFETY = "SAFETY"
+
+
+class Telling(Mine):
+    """Its every answer is *response*."""
+
+    response: ChatResponse
+
+    def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+        return self.response
+
+    async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+        return self.response
+
+
+def telling(text: str, **said: Any) -> Telling:
+    response = ChatResponse(message=ChatMessage(role="assistant", content=text), **said)
+    return Telling(answer=str, response=response)
+
+
+def answer(text: str, **said: Any) -> Sample:
+    return asked(LLMEdge(telling(text, **said)), 1, GREEDY).samples[0]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"choices": [{"finish_reason": "length"}]},
+        {"done_reason": "length"},
+        {"stop_reason": "max_tokens"},
+        {"stopReason": "max_tokens"},
+        {"finish_reason": Reason.MAX_TOKENS},
+        {"candidates": [{"finish_reason": "MAX_TOKENS"}]},
+        SimpleNamespace(candidates=[SimpleNamespace(finish_reason=Reason.MAX_TOKENS)]),
+        SimpleNamespace(status="incomplete", incomplete_details=SimpleNamespace(reason="max_output_tokens")),
+    ],
+    ids=["openai", "ollama", "anthropic", "bedrock", "google", "candidates", "objects", "responses"],
+)
+def test_an_answer_cut_short_says_so(raw: Any) -> None:
+    """By whatever name its maker calls it."""
+    assert answer("Li", raw=raw).finish_reason == "length"
+
+
+@pytest.mark.parametrize("raw", [None, "raw", [1], {"choices": []}, {"choices": None}, {"choices": {"a": 1}}])
+def test_what_tells_nothing_of_its_end_ended(raw: Any) -> None:
+    """Whatever the integration hands on."""
+    assert answer("Lima", raw=raw).finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"choices": [{"finish_reason": "content_filter"}]},
+        {"candidates": [{"finish_reason": "SAFETY"}]},
+        {"finish_reason": Reason.SAFETY},
+        {"stop_reason": "refusal"},
+        {"stopReason": "guardrail_intervened"},
+        {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
+    ],
+)
+def test_an_answer_held_back_is_no_answer(raw: Any) -> None:
+    """What is left of it is not served: it is an error of the edge."""
+    with pytest.raises(ModelError, match="content_filter"):
+        answer("I cannot", raw=raw)
+    routed = ConfidenceRoutedLLM(edge=telling("I cannot", raw=raw), cloud=MockLLM(), threshold=0.0)
+    record = routed.complete("Capital of Peru?").additional_kwargs["confidence_routing"]
+    assert (record["route"], record["reason"]) == ("cloud", "edge_error")
