@@ -21,7 +21,7 @@ from confroute.testing import check_engine
 from confroute_llamaindex import ConfidenceRoutedLLM
 from confroute_llamaindex.edge import LLMEdge
 from tests.edge.scripted_ollama import ollama
-from tests.edge.scripted_server import ScriptedServer, closing_client, completion, serving
+from tests.edge.scripted_server import Reply, Request, ScriptedServer, closing_client, completion, serving
 
 OPTIONS = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8, stop=("END",), seed=5, alternatives=2)
 NOT_KEPT = httpx.Limits(max_keepalive_connections=0)
@@ -92,6 +92,21 @@ def test_no_handler_is_shown_a_sample(server: ScriptedServer, settings: Any) -> 
     settings.callback_manager = CallbackManager([counter])
     LLMEdge(llm(server.url)).generate(ASK, n=3, options=OPTIONS)
     assert counter.llm_token_counts == []
+
+
+@pytest.mark.parametrize("ask", [asked, awaited])
+def test_a_server_that_refuses_logprobs_is_asked_without(ask: Callable[..., Generation]) -> None:
+    """After one refusal, which is remembered."""
+
+    def reply(request: Request) -> Reply:
+        return (400, {}) if request.get("logprobs") else completion(["Lima"], logprob=None)
+
+    with serving(reply) as server:
+        edge = LLMEdge(llm(server.url))
+        for n in (1, 2):
+            samples = ask(edge, n).samples
+            assert [(sample.text, sample.token_logprobs) for sample in samples] == [("Lima", None)] * n
+        assert [request.get("logprobs") for request in server.answered] == [True, None, None, None]
 
 
 class InTurn(CustomLLM):

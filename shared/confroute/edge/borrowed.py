@@ -8,11 +8,10 @@ import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from confroute.edge.choices import read_choice
 from confroute.edge.clients import Clients
@@ -27,6 +26,8 @@ from confroute.steps import Call, Flow, arun, run
 
 Model = TypeVar("Model")
 T = TypeVar("T")
+_Configured: TypeAlias = tuple[Model, Mapping[str, Any]]
+"""A model as it is to be asked, and the arguments bound to it."""
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "temperature": ("temperature",),
@@ -47,6 +48,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 _MEANING: Mapping[str, str] = {name: meaning for meaning, names in _NAMES.items() for name in names}
 # Not every model takes them: they are replaced where the caller set them.
 _IF_SET = ("do_sample", "n")
+_LOGPROBS = ("logprobs", "top_logprobs")
 _WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
 REASONS = ("finish_reason", "finishReason", "done_reason", "stop_reason", "stopReason", "status")
 """What the makers of models call why an answer ended."""
@@ -74,8 +76,8 @@ class BorrowedModel(ABC, Generic[Model]):
     Its settings are not touched: each call has a copy with the sampling options in those of the model's fields that are
     named like them (``num_predict`` for the tokens, for one), and in place of those among the arguments *bound* to it.
     What the model has no field for stays as the caller set it. A model with a ``logprobs`` field is asked for them
-    unless the caller turned it off. A seed of the model's own is that of its greedy answers; samples count on from it,
-    for they would be copies of each other.
+    unless the caller turned it off, or such a request was refused and one without was not. A seed of the model's own is
+    that of its greedy answers; samples count on from it, for they would be copies of each other.
 
     That a model draws is seen where its samples of a request differ. As long as they never did, and where they do not,
     four short ones of a prompt that has no one answer are drawn; a model that says the same then, too, is no edge: its
@@ -92,6 +94,7 @@ class BorrowedModel(ABC, Generic[Model]):
         self._bound: Mapping[str, Any] = bound or {}
         own = next(_own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
+        self._logprobs_refused = False
         self._draws: bool | None = None  # as far as known
         self._copied_at = -math.inf  # by the monotonic clock
 
@@ -139,10 +142,28 @@ class BorrowedModel(ABC, Generic[Model]):
         return Generation(samples=samples, input_tokens=max(reply.input_tokens for reply in replies))
 
     def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
-        return (yield Call(lambda: self._asked(messages, n, options), lambda: self._aasked(messages, n, options)))
+        """The model's answers, asked for with logprobs and, where that is refused, once more without."""
+        if not self._logprobs_refused and self._takes_logprobs():
+            try:
+                return (yield self._request(messages, n, options, logprobs=True))
+            except Exception as error:
+                if not may_be_of_the_request(error):
+                    raise
+            replies = yield self._request(messages, n, options, logprobs=False)
+            self._logprobs_refused = True
+            return replies
+        return (yield self._request(messages, n, options, logprobs=False))
 
-    def _asked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[Reply]:
-        with self._copies(n, options) as copies:
+    def _request(self, messages: Sequence[Message], n: int, options: SamplingOptions, *, logprobs: bool) -> Call:
+        return Call(
+            lambda: self._asked(messages, options, self._models(n, options, logprobs=logprobs)),
+            lambda: self._aasked(messages, options, self._models(n, options, logprobs=logprobs)),
+        )
+
+    def _asked(
+        self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
+    ) -> list[Reply]:
+        with self._clients.shared_by([model for model, _ in copies]):
             return _at_once(
                 [
                     lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments)
@@ -150,8 +171,10 @@ class BorrowedModel(ABC, Generic[Model]):
                 ]
             )
 
-    async def _aasked(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> list[Reply]:
-        with self._copies(n, options) as copies:
+    async def _aasked(
+        self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
+    ) -> list[Reply]:
+        with self._clients.shared_by([model for model, _ in copies]):
             replies = await together([self.aask(model, messages, options, arguments) for model, arguments in copies])
         await self._clients.close_spare()
         return replies
@@ -201,22 +224,15 @@ class BorrowedModel(ABC, Generic[Model]):
         fields = {name: getattr(self._native, name) for name in self._fields() if name in _MEANING or name in _WITHIN}
         return [*_with_inner(self._bound), *_with_inner(fields)]
 
-    @contextmanager
-    def _copies(self, n: int, options: SamplingOptions) -> Generator[list[tuple[Model, Mapping[str, Any]]]]:
-        """For each sample the model as it is to be asked, and the arguments bound to it."""
-        copies = self._models(n, options)
-        with self._clients.shared_by([model for model, _ in copies]):
-            yield copies
-
-    def _models(self, n: int, options: SamplingOptions) -> list[tuple[Model, Mapping[str, Any]]]:
+    def _models(self, n: int, options: SamplingOptions, *, logprobs: bool) -> list[_Configured[Model]]:
         seeds: Iterable[int | None] = itertools.repeat(None)
         if options.seed is not None:
             seeds = itertools.count(options.seed)
         elif self._seeds is not None and (n > 1 or options.temperature):
             seeds = self._seeds
-        return [self._configured(options, seed) for seed in itertools.islice(seeds, n)]
+        return [self._configured(options, seed, logprobs=logprobs) for seed in itertools.islice(seeds, n)]
 
-    def _configured(self, options: SamplingOptions, seed: int | None) -> tuple[Model, Mapping[str, Any]]:
+    def _configured(self, options: SamplingOptions, seed: int | None, *, logprobs: bool) -> _Configured[Model]:
         native, known = cast("Any", self._native), self._fields()
         told: dict[str, Any] = {
             "temperature": options.temperature,
@@ -241,12 +257,20 @@ class BorrowedModel(ABC, Generic[Model]):
                 rest[rest_name] = value
         if (rest_field := self._rest_name()) is not None:
             update[rest_field] = {**rest, **_replaced(getattr(native, rest_field), wanted)}
-        if "logprobs" in known and native.logprobs is not False:
-            update["logprobs"] = True
-            if "top_logprobs" in known:
-                # Some leave out the sampled token's own where none of the others is asked for.
-                update["top_logprobs"] = max(1, options.alternatives)
-        return native.model_copy(update={**update, **fields, **self.isolation()}), self._arguments(wanted, fields)
+        arguments = self._arguments(wanted, fields)
+        if logprobs:
+            # Some leave out the sampled token's own where none of the others is asked for.
+            asked = {"logprobs": True, "top_logprobs": max(1, options.alternatives)}
+            update |= {name: value for name, value in asked.items() if name in known}
+        elif self._takes_logprobs():
+            update |= {name: known[name].default for name in _LOGPROBS if name in known}
+            arguments = {name: value for name, value in arguments.items() if name not in _LOGPROBS}
+        return native.model_copy(update={**update, **fields, **self.isolation()}), arguments
+
+    def _takes_logprobs(self) -> bool:
+        """Whether it has a place for them and the caller did not turn them off."""
+        is_wanted = getattr(self._native, "logprobs", None) is not False
+        return (is_wanted and "logprobs" in self._fields()) or bool(self._bound.get("logprobs"))
 
     def _arguments(self, wanted: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Those bound to the model, but for what is *wanted* of its *fields*: some refuse to be told twice."""

@@ -1,0 +1,144 @@
+"""Token logprobs of a LangChain chat model that is the edge are taken where they are given, and never needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from openai import APIStatusError
+
+from confroute import Generation, ModelError, SamplingOptions
+from confroute.errors import UnsupportedRequestError
+from confroute_langchain.edge import ChatModelEdge
+from tests.edge.scripted_server import Reply, Request, completion, serving
+from tests.langchain.test_edge import chat
+from tests.langchain.test_edge_samples import GREEDY, Scripted, asked, awaited
+
+ways = pytest.mark.parametrize("ask", [asked, awaited])
+Ask = Callable[..., Generation]
+
+
+def refuses_logprobs(request: Request) -> Reply:
+    if request.get("logprobs") or request.get("top_logprobs"):
+        return 400, {"error": {"message": "logprobs are not supported"}}
+    return completion(["Lima"], logprob=None)
+
+
+@ways
+@pytest.mark.parametrize(("given", "bound"), [({}, {}), ({"logprobs": True}, {}), ({}, {"logprobs": True})])
+def test_a_server_that_refuses_them_is_asked_without(ask: Ask, given: dict[str, Any], bound: dict[str, Any]) -> None:
+    """After one refusal, which is remembered: no later request is made in vain."""
+    with serving(refuses_logprobs) as server:
+        edge = ChatModelEdge(chat(server.url, **given).bind(**bound))
+        for n in (1, 2):
+            samples = ask(edge, n, GREEDY).samples
+            assert [(sample.text, sample.token_logprobs) for sample in samples] == [("Lima", None)] * n
+        assert [request.get("logprobs") for request in server.asked] == [True, None, None, None]
+
+
+def test_a_request_that_is_refused_in_any_case_says_nothing_of_them() -> None:
+    """The next one asks for them again."""
+    refusals = [400, 400]
+
+    def reply(request: Request) -> Reply:
+        return (refusals.pop(), {}) if refusals else completion(["Lima"])
+
+    with serving(reply) as server:
+        edge = ChatModelEdge(chat(server.url))
+        with pytest.raises(APIStatusError):
+            asked(edge, 1, GREEDY)
+        assert asked(edge, 1, GREEDY).samples[0].token_logprobs == (-0.5,)
+
+
+@pytest.mark.parametrize("status", [401, 404, 408, 429, 500, 503])
+def test_a_failure_of_another_kind_is_not_asked_about(status: int) -> None:
+    """A server that is busy, broken or locked is not asked twice for it."""
+    with serving(lambda request: (status, {})) as server:
+        with pytest.raises(APIStatusError):
+            asked(ChatModelEdge(chat(server.url)), 1, GREEDY)
+        assert len(server.asked) == 1
+
+
+class Botocore(Exception):  # noqa: N818 - it stands for one
+    """Has the status where Bedrock's client has it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
+
+
+class Telling(Scripted):
+    """Could tell them, were it not for what it raises."""
+
+    logprobs: bool | None = None
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (TypeError(), 2),
+        (ValueError(), 2),
+        (NotImplementedError(), 2),
+        (Botocore(400), 2),
+        (Botocore(503), 1),
+        (TimeoutError(), 1),
+        (ConnectionError(), 1),
+        (ModelError(), 1),
+        (UnsupportedRequestError(), 1),
+    ],
+)
+def test_what_a_client_raises_may_be_about_them(error: Exception, calls: int) -> None:
+    """Not so that it is out of reach or in a hurry, nor what was found wrong with the request by ourselves."""
+
+    def failing(call: int) -> str:
+        raise error
+
+    model = Telling(answer=failing)
+    with pytest.raises(type(error)):
+        asked(ChatModelEdge(model), 1, GREEDY)
+    assert len(model.seen) == calls
+
+
+def test_a_model_that_is_not_asked_for_them_is_asked_once() -> None:
+    """Its refusals have other reasons."""
+
+    def refusing(call: int) -> str:
+        raise ValueError
+
+    model = Scripted(answer=refusing)
+    with pytest.raises(ValueError, match=r"^$"):
+        asked(ChatModelEdge(model), 1, GREEDY)
+    assert len(model.seen) == 1
+
+
+def responses(request: Request) -> Reply:
+    """As OpenAI's Responses API."""
+    said = {"type": "output_text", "text": "Lima", "annotations": []}
+    message = {"type": "message", "id": "m", "status": "completed", "role": "assistant", "content": [said]}
+    thought = {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "Peru?"}]}
+    head = {"id": "1", "object": "response", "created_at": 1, "model": "small", "status": "completed"}
+    usage = {
+        "input_tokens": 7,
+        "output_tokens": 2,
+        "total_tokens": 9,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    }
+    options = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    return 200, {**head, **options, "output": [thought, message], "usage": usage}
+
+
+@ways
+@pytest.mark.parametrize(
+    "settings",
+    [{"use_responses_api": True}, {"reasoning": {"effort": "low"}}, {"output_version": "responses/v1"}],
+)
+def test_the_responses_api_is_asked_without(ask: Ask, settings: dict[str, Any]) -> None:
+    """Its client knows no such parameter, and would send nothing."""
+    with serving(responses, draws=False) as server:
+        options = SamplingOptions(max_tokens=8, stop=("END",))
+        generation = ask(ChatModelEdge(chat(server.url, **settings)), 2, options)
+        assert [sample.text for sample in generation.samples] == ["Lima"] * 2
+        assert (generation.input_tokens, generation.output_tokens) == (7, 4)
+        assert [request["max_output_tokens"] for request in server.asked] == [8, 8]
