@@ -10,7 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
 
-from confroute.edge.borrowed import REASONS, BorrowedModel, Reply, gravest
+from confroute.edge.borrowed import BorrowedModel
+from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_langchain.ambient import unheard
@@ -72,9 +73,6 @@ def _written(messages: Sequence[Message]) -> list[BaseMessage]:
 
 def _read(message: AIMessage) -> Reply:
     metadata: dict[str, Any] = message.response_metadata
-    told: Any = metadata.get("logprobs")
-    # OpenAI's form has them under "content"; Ollama's is the bare list.
-    tokens: Any = cast("dict[str, Any]", told).get("content") if isinstance(told, dict) else told
     usage = message.usage_metadata
     calls: list[Any] = [*message.tool_calls, *message.invalid_tool_calls]
     details: Any = metadata.get("incomplete_details")
@@ -82,11 +80,26 @@ def _read(message: AIMessage) -> Reply:
     choice = {
         "message": {
             "content": message.text,
+            "reasoning_content": _thoughts(message),
             "tool_calls": [{"function": {**call, "arguments": call["args"]}} for call in calls],
         },
-        "logprobs": {"content": tokens},
+        "logprobs": {"content": token_logprobs(metadata.get("logprobs"))},
         "finish_reason": gravest([incomplete.get("reason"), *map(metadata.get, REASONS)]),
     }
     if not usage:
         return Reply(choice=choice)
     return Reply(choice=choice, input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"])
+
+
+def _thoughts(message: AIMessage) -> str:
+    """Those that are told apart from the text, without what goes with them and no two answers share, such as ids."""
+    blocks = _dicts(message.content)
+    # OpenAI's has its text in parts, and Ollama's is outside of the content.
+    summaries = [part for block in blocks for part in _dicts(block.get("summary"))]
+    said = [part.get(name) for part in [*blocks, *summaries] for name in ("reasoning", "thinking")]
+    said += [part.get("text") for part in summaries]
+    return "".join(str(each) for each in [message.additional_kwargs.get("reasoning_content"), *said] if each)
+
+
+def _dicts(listed: Any) -> list[dict[str, Any]]:
+    return [each for each in cast("list[Any]", listed) if isinstance(each, dict)] if isinstance(listed, list) else []

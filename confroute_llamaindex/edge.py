@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from inspect import getattr_static
 from typing import Any, cast
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 
-from confroute.edge.borrowed import REASONS, BorrowedModel, Reply, gravest
+from confroute.edge.borrowed import BorrowedModel
+from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.errors import UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_llamaindex.cloud import field_of, model_name, token_counts
@@ -135,7 +136,6 @@ def _arguments(told: str) -> dict[str, Any] | str:
 def _read(response: ChatResponse, calling: FunctionCallingLLM | None = None) -> Reply:
     raw: Any = response.raw
     told = _first(raw, "choices")
-    logprobs: Any = field_of(told, "logprobs")
     input_tokens, output_tokens = token_counts(response)
     # Not what a choice calls its stop_reason: vLLM has the stop string there.
     reasons = [
@@ -146,12 +146,20 @@ def _read(response: ChatResponse, calling: FunctionCallingLLM | None = None) -> 
     choice = {
         "message": {
             "content": response.message.content,
+            "reasoning_content": _thoughts(response.message),
             "tool_calls": [{"function": call} for call in (_calls(response, calling) if calling else ())],
         },
-        "logprobs": logprobs.model_dump() if hasattr(logprobs, "model_dump") else logprobs,
+        "logprobs": {"content": token_logprobs(field_of(told, "logprobs"))},
         "finish_reason": gravest(reasons),
     }
     return Reply(choice=choice, input_tokens=input_tokens or 0, output_tokens=output_tokens or 0)
+
+
+def _thoughts(message: ChatMessage) -> str:
+    """Those that are told apart from the text."""
+    blocks = [block.content for block in message.blocks if isinstance(block, ThinkingBlock)]
+    told = [*blocks, *map(message.additional_kwargs.get, ("thinking", "reasoning_content"))]
+    return "".join(str(each) for each in told if each)
 
 
 def _first(raw: Any, name: str) -> Any:

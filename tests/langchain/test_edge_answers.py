@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from confroute import ModelError, Sample
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
 from tests.langchain.scripted import ScriptedCloud, record_of
-from tests.langchain.test_edge_samples import GREEDY, asked
+from tests.langchain.test_edge_samples import DRAWN, GREEDY, asked
 
 
 def saying(content: Any, **said: Any) -> GenericFakeChatModel:
@@ -67,3 +68,39 @@ def test_an_answer_held_back_is_no_answer(metadata: dict[str, Any]) -> None:
     routed = ConfidenceRoutedChatModel(edge=edge, cloud=ScriptedCloud(), threshold=0.0)
     record = record_of(routed.invoke("Capital of Peru?"))
     assert (record["route"], record["reason"]) == ("cloud", "edge_error")
+
+
+THOUGHTS = [
+    ("<think>Peru?</think>\nLima", {}),
+    ([{"type": "reasoning", "reasoning": "Peru?"}, {"type": "text", "text": "Lima"}], {}),
+    ([{"type": "thinking", "thinking": "Peru?", "signature": "s"}, {"type": "text", "text": "Lima"}], {}),
+    ([{"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "Peru?"}]}, "Lima"], {}),
+    ("Lima", {"additional_kwargs": {"reasoning_content": "Peru?"}}),
+]
+"""Answers of the same thought, as a server's text, LangChain's and Anthropic's blocks, OpenAI's, and DeepSeek's."""
+
+
+@pytest.mark.parametrize(("content", "said"), THOUGHTS)
+def test_thoughts_are_no_part_of_the_answer(content: Any, said: dict[str, Any]) -> None:
+    """Answers that only differ in them are the same."""
+    assert answer(content, **said).text == "Lima"
+
+
+@pytest.mark.parametrize(("content", "said"), THOUGHTS)
+def test_tokens_are_those_of_the_answer(content: Any, said: dict[str, Any]) -> None:
+    """The thoughts' own say nothing of it, and unless they are told apart, no token does."""
+    tokens = (
+        ["<think>", "Peru?", "</think>", "\n", "Lima"] if isinstance(content, str) and not said else ["Peru?", "Lima"]
+    )
+    metadata = {"logprobs": {"content": [{"token": token, "logprob": -1.0} for token in tokens]}}
+    told = answer(content, response_metadata=metadata, **said).tokens
+    assert told == (("\n", "Lima") if len(tokens) == 5 else None)
+
+
+@pytest.mark.parametrize(("content", "said"), THOUGHTS)
+def test_thoughts_that_differ_show_that_a_model_draws(content: Any, said: dict[str, Any]) -> None:
+    """However sure of the answer it is: nothing else has to be asked."""
+    other, as_said = json.loads(json.dumps([content, said]).replace("Peru", "Chile"))
+    thought = [AIMessage(content=content, **said), AIMessage(content=other, **as_said)]
+    edge = ChatModelEdge(GenericFakeChatModel(messages=iter(thought)))
+    assert [sample.text for sample in asked(edge, 2, DRAWN).samples] == ["Lima"] * 2

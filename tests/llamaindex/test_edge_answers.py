@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ThinkingBlock
 from llama_index.core.llms import MockLLM
 
 from confroute import ModelError, Sample
 from confroute_llamaindex import ConfidenceRoutedLLM
 from confroute_llamaindex.edge import LLMEdge
-from tests.llamaindex.test_edge_samples import GREEDY, Mine, asked
+from tests.llamaindex.test_edge_samples import DRAWN, GREEDY, Mine, asked
 
 
 class Reason(Enum):
@@ -87,3 +88,24 @@ def test_an_answer_held_back_is_no_answer(raw: Any) -> None:
     routed = ConfidenceRoutedLLM(edge=telling("I cannot", raw=raw), cloud=MockLLM(), threshold=0.0)
     record = routed.complete("Capital of Peru?").additional_kwargs["confidence_routing"]
     assert (record["route"], record["reason"]) == ("cloud", "edge_error")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        lambda thought: ChatMessage(role="assistant", content=f"<think>{thought}</think>\nLima"),
+        lambda thought: ChatMessage(role="assistant", blocks=[ThinkingBlock(content=thought), TextBlock(text="Lima")]),
+        lambda thought: ChatMessage(role="assistant", content="Lima", additional_kwargs={"thinking": thought}),
+    ],
+    ids=["text", "block", "aside"],
+)
+def test_thoughts_are_no_part_of_the_answer(message: Callable[[str], ChatMessage]) -> None:
+    """Answers that only differ in them are the same, and show that the model draws."""
+    said = iter([ChatResponse(message=message("Peru?")), ChatResponse(message=message("Chile?"))])
+
+    class Thinking(Mine):
+        def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            return next(said)
+
+    samples = asked(LLMEdge(Thinking(answer=str)), 2, DRAWN).samples
+    assert [sample.text for sample in samples] == ["Lima"] * 2

@@ -9,17 +9,14 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
-from confroute.edge.choices import read_choice
+from confroute.edge.borrowed_replies import Reply, said
 from confroute.edge.clients import Clients
-from confroute.edge.finish_reasons import finish_reason_of
 from confroute.edge.objections import may_be_of_the_request
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
-from confroute.edge.replies import read_whole
 from confroute.errors import ConfigurationError, ModelError, UnsupportedRequestError
 from confroute.records import Generation, Message, SamplingOptions
 from confroute.steps import Call, Flow, arun, run
@@ -50,24 +47,11 @@ _MEANING: Mapping[str, str] = {name: meaning for meaning, names in _NAMES.items(
 _IF_SET = ("do_sample", "n")
 _LOGPROBS = ("logprobs", "top_logprobs")
 _WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
-REASONS = ("finish_reason", "finishReason", "done_reason", "stop_reason", "stopReason", "status")
-"""What the makers of models call why an answer ended."""
-_NOT_WHOLE = ("content_filter", "error", "abort", "length")
 _TRIALS = (SamplingOptions(temperature=1.0, max_tokens=64), SamplingOptions(temperature=2.0, max_tokens=512))
 """How it is found out whether a model draws: the first is enough for most, and not every service takes the second."""
 _TRIED_SAMPLES = 4
 _ANEW_SECONDS = 120.0
 """How long a model that said the same each time is not asked again whether it does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """One answer of a framework's model: the *choice* that it is in OpenAI's form, and its tokens, 0 where they are not
-    told."""
-
-    choice: Mapping[str, Any]
-    input_tokens: int = 0
-    output_tokens: int = 0
 
 
 class BorrowedModel(ABC, Generic[Model]):
@@ -128,14 +112,11 @@ class BorrowedModel(ABC, Generic[Model]):
         if are_to_differ:
             self._refuse_copies()
         replies = yield from self._replies(messages, n, options)
-        samples = tuple(
-            read_choice(reply.choice, alternatives=options.alternatives, output_tokens=reply.output_tokens, alone=True)
-            for reply in replies
-        )
+        samples = tuple(reply.sample(options.alternatives) for reply in replies)
         if options.must_call and not any(sample.tool_calls for sample in samples):
             raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
         if are_to_differ and not self._draws:
-            self._draws = len(_said(replies)) > 1 or None
+            self._draws = len(said(replies)) > 1 or None
             if not self._draws:
                 yield from self._trial()
                 self._refuse_copies()
@@ -182,19 +163,19 @@ class BorrowedModel(ABC, Generic[Model]):
     def _trial(self) -> Flow[None]:
         """Find out whether the model draws. As long as it says the same, or nothing, longer samples are drawn at a
         higher temperature."""
-        said: set[object] = set()
+        told: set[object] = set()
         for options in _TRIALS:
             try:
                 replies = yield from self._replies(PROBE, _TRIED_SAMPLES, options)
             except Exception as error:
-                if not said or not may_be_of_the_request(error):
+                if not told or not may_be_of_the_request(error):
                     raise
                 break
-            said = _said(replies)
-            if len(said) > 1:
+            told = said(replies)
+            if len(told) > 1:
                 self._draws = True
                 return
-        if not said:
+        if not told:
             raise ModelError(
                 f'"{self.model}" said nothing in {_TRIALS[-1].max_tokens} tokens, so that it is not known whether its '
                 "samples differ. If it is a reasoning model, have it show its thoughts, or turn them off."
@@ -289,19 +270,6 @@ class BorrowedModel(ABC, Generic[Model]):
     def isolation(self) -> Mapping[str, Any]:
         """Fields that keep the framework from giving one sample for all, or showing each to the caller's callbacks."""
         return {}
-
-
-def _said(replies: Sequence[Reply]) -> set[object]:
-    """What the *replies* say that say anything, thoughts included: those that are the same once."""
-    whole = [read_whole(reply.choice, alternatives=0) for reply in replies]
-    return {(sample.text, sample.tool_calls) for sample in whole if not sample.is_empty}
-
-
-def gravest(told: Iterable[object]) -> str:
-    """Why an answer ended of which several things are *told*, in `finish_reason_of`'s words: that it is not whole, if
-    one of them says so."""
-    meant = [finish_reason_of(each) for each in told if each is not None]
-    return next((grave for grave in _NOT_WHOLE if grave in meant), meant[0] if meant else "stop")
 
 
 def _at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
