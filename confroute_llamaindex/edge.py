@@ -136,6 +136,7 @@ def _arguments(told: str) -> dict[str, Any] | str:
 def _read(response: ChatResponse, calling: FunctionCallingLLM | None = None) -> Reply:
     raw: Any = response.raw
     told = _first(raw, "choices")
+    tokens = token_logprobs(field_of(told, "logprobs")) or token_logprobs(field_of(raw, "logprobs"))
     input_tokens, output_tokens = token_counts(response)
     # Not what a choice calls its stop_reason: vLLM has the stop string there.
     reasons = [
@@ -149,10 +150,20 @@ def _read(response: ChatResponse, calling: FunctionCallingLLM | None = None) -> 
             "reasoning_content": _thoughts(response.message),
             "tool_calls": [{"function": call} for call in (_calls(response, calling) if calling else ())],
         },
-        "logprobs": {"content": token_logprobs(field_of(told, "logprobs"))},
+        "logprobs": {"content": tokens or _spelled(response)},
         "finish_reason": gravest(reasons),
     }
     return Reply(choice=choice, input_tokens=input_tokens or 0, output_tokens=output_tokens or 0)
+
+
+def _spelled(response: ChatResponse) -> list[dict[str, Any]]:
+    """The tokens that LlamaIndex's own field tells the logprobs of, if they spell the answer: those of OpenAI's
+    integration are the most probable ones, drawn or not."""
+    places = [[token.model_dump() for token in place] for place in response.logprobs or () if place]
+    text = (response.message.content or "").strip()
+    if not text or not "".join(place[0]["token"] for place in places).strip().startswith(text):
+        return []
+    return [{**place[0], "top_logprobs": place} for place in places]
 
 
 def _thoughts(message: ChatMessage) -> str:

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ThinkingBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LogProb, TextBlock, ThinkingBlock
 from llama_index.core.llms import MockLLM
 
-from confroute import ModelError, Sample
+from confroute import ModelError, Sample, SamplingOptions
 from confroute_llamaindex import ConfidenceRoutedLLM
 from confroute_llamaindex.edge import LLMEdge
-from tests.llamaindex.test_edge_samples import DRAWN, GREEDY, Mine, asked
+from tests.llamaindex.test_edge_samples import ASK, DRAWN, GREEDY, Mine, asked
 
 
 class Reason(Enum):
@@ -109,3 +109,46 @@ def test_thoughts_are_no_part_of_the_answer(message: Callable[[str], ChatMessage
 
     samples = asked(LLMEdge(Thinking(answer=str)), 2, DRAWN).samples
     assert [sample.text for sample in samples] == ["Lima"] * 2
+
+
+TOLD = {"token": "Lima", "logprob": -0.25}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"choices": [{"logprobs": {"content": [TOLD]}}]},
+        {"choices": [{"logprobs": [TOLD]}]},
+        {"logprobs": [TOLD]},
+        SimpleNamespace(logprobs=[LogProb(**TOLD)]),
+    ],
+    ids=["openai", "list", "ollama", "objects"],
+)
+def test_logprobs_are_read_wherever_they_are_told(raw: Any) -> None:
+    """Before those of the response itself, which OpenAI's integration makes of the most probable tokens."""
+    sample = answer("Lima", raw=raw, logprobs=[[LogProb(token="Lima", logprob=-9.0)]])
+    assert (sample.tokens, sample.token_logprobs) == (("Lima",), (-0.25,))
+
+
+def test_logprobs_of_the_response_are_read() -> None:
+    """Where nothing else tells them, with the other tokens at each place."""
+    logprobs = [
+        [LogProb(token="Li", logprob=-0.5), LogProb(token="Cu", logprob=-1.5)],
+        [LogProb(token="ma", logprob=-0.25)],
+    ]
+    edge = LLMEdge(telling("Lima", logprobs=logprobs))
+    (sample,) = edge.generate(ASK, n=1, options=SamplingOptions(alternatives=2)).samples
+    assert (sample.tokens, sample.token_logprobs) == (("Li", "ma"), (-0.5, -0.25))
+    assert sample.alternatives == ((("Li", -0.5), ("Cu", -1.5)), (("ma", -0.25),))
+
+
+@pytest.mark.parametrize("told", [[[LogProb(token="Cuzco", logprob=-0.5)]], [[]], []])
+def test_logprobs_of_other_tokens_are_not_the_answers(told: Any) -> None:
+    """Some tell the most probable tokens, of which the answer's need not be any."""
+    assert answer("Lima", logprobs=told).token_logprobs is None
+
+
+@pytest.mark.parametrize("logprobs", ["junk", 1, [1], [{"a": 1}], {"tokens": ["Lima"], "token_logprobs": [-0.5]}])
+def test_logprobs_of_another_form_are_none(logprobs: Any) -> None:
+    """The answer is one without."""
+    assert answer("Lima", raw={"choices": [{"logprobs": logprobs}]}).token_logprobs is None
