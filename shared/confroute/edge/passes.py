@@ -1,9 +1,7 @@
-"""What the torch engine needs of a forward pass, and the pass that every causal model can do: a request at a time."""
+"""What the torch engine needs of a forward pass."""
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -52,72 +50,3 @@ class Passes(Protocol):
             Unwanted: *wanted* was no longer true in the middle of it.
         """
         ...
-
-
-@dataclass(eq=False, slots=True)
-class CopiedPrompt:
-    """A prompt in a cache of transformers' own."""
-
-    ids: tuple[int, ...]
-    cache: Any
-    read: int = 0
-    logits: Tensor | None = None
-    hidden: Tensor | None = None
-
-
-class CopiedBranches:
-    """Continuations as a batch, each with its own copy of the prompt's cache."""
-
-    def __init__(self, prompt: CopiedPrompt, n: int) -> None:
-        self.cache = copy.deepcopy(prompt.cache)
-        self.hidden: Tensor | None = None
-        if n > 1:
-            self.keep([0] * n)
-
-    def keep(self, kept: Sequence[int]) -> None:
-        import torch
-
-        # The one way to select that every kind of cache layer has; it moves the indices to the layer's device.
-        self.cache.reorder_cache(torch.tensor(kept))
-
-
-class CopiedPasses:
-    """A request at a time and a copy of the prompt's cache for each sample, as any model can."""
-
-    together = False  # nor parts of a prompt: not every state-space layer goes on from what it has read
-    unbroken = 0
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        # The argument's name since transformers 5.24, where a model has it; the old one is to go in 5.40.
-        self._cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-
-    def prompt(self, ids: tuple[int, ...], _known: Iterable[Any] = (), /) -> CopiedPrompt:
-        from transformers import DynamicCache
-
-        return CopiedPrompt(ids, DynamicCache(config=self._model.config))
-
-    def branches(self, prompt: CopiedPrompt, n: int) -> CopiedBranches:
-        return CopiedBranches(prompt, n)
-
-    def run(
-        self, pieces: Sequence[Piece], _wanted: Callable[[], bool] = lambda: True, /, *, hidden: bool = False
-    ) -> list[Tensor]:
-        import torch
-
-        (piece,) = pieces
-        is_prompt = isinstance(piece.of, CopiedPrompt)
-        ids = [piece.tokens] if is_prompt else [[token] for token in piece.tokens]
-        reply: Any = self._model(
-            input_ids=torch.tensor(ids, device=self._model.device),
-            use_cache=True,
-            output_hidden_states=hidden,
-            **{self._cache_name: piece.of.cache},
-            **({"logits_to_keep": 1} if is_prompt else {}),
-        )
-        logits = reply.logits[:, -1].float()
-        if hidden:
-            piece.of.hidden = torch.stack([layer[:, -1] for layer in reply.hidden_states])
-        if is_prompt:
-            piece.of.read, piece.of.logits = len(piece.tokens), logits[0]
-        return [logits]

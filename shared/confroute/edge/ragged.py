@@ -287,7 +287,9 @@ def _attention(
         raise NotImplementedError(f"Ragged attention has no {unknown or 'mask'}.")
     units, wanted = ragged
     told = query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window or UNLIMITED
-    return _attend(units, wanted, module.layer_idx, query[0], key[0], value[0], *told)[None], None
+    seen = _attend(units, wanted, module.layer_idx, query[0], key[0], value[0], *told)
+    # As transformers' own: some models view it as rows.
+    return seen[None].contiguous(), None
 
 
 def _attend(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,15 +19,10 @@ from confroute.edge.chat_format import ChatFormat
 from confroute.edge.checkpoints import from_gguf, from_pretrained
 from confroute.edge.failures import is_out_of_memory, let_go
 from confroute.edge.forks import RenewedLock
-from confroute.edge.joined import join_linears
-from confroute.edge.norms import fuse_norms
+from confroute.edge.laid_out import laid_out
 from confroute.edge.own_thread import in_own_thread
-from confroute.edge.packed import pack_linears
-from confroute.edge.passes import CopiedPasses, Passes
-from confroute.edge.ragged import RaggedPasses
-from confroute.edge.ragged_trial import runs_ragged
 from confroute.edge.schema import Schemas
-from confroute.edge.waiting import Waiting, in_thread_that_ends
+from confroute.edge.waiting import Waiting
 from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import answer_schema
@@ -60,7 +54,7 @@ class TransformersEngine:
 
     Models whose attention has no place for ragged passes, which is tried when they are loaded (see
     `confroute.edge.ragged_trial`), are run for one request at a time, with a copy of the prompt's keys and values for
-    each sample.
+    each sample; those that keep nothing of what they read, or keep it in themselves, read all anew for each token.
 
     Args:
         checkpoint: "owner/name" on the Hub, or a folder.
@@ -234,6 +228,8 @@ class TransformersEngine:
         try:
             with _loading:
                 return self._read_alone()
+        except ModelError:
+            raise
         except Exception as error:
             let_go(error)
             raise ModelError(
@@ -248,16 +244,16 @@ class TransformersEngine:
         found = torch.accelerator.is_available() and torch.accelerator.current_accelerator()
         device = torch.device(self._device or found or "cpu")
         dtype = self._dtype or ("float32" if device.type == "cpu" else "float16" if self._gguf_file else "auto")
-        if self._gguf_file is None:
-            model, tokenizer = from_pretrained(self._checkpoint, dtype=dtype)
-        else:
-            model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
-        model = model.eval().to(device)
+
+        def read() -> tuple[Any, Any]:
+            if self._gguf_file is None:
+                model, tokenizer = from_pretrained(self._checkpoint, dtype=dtype)
+            else:
+                model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
+            return model.eval().to(device), tokenizer
+
+        model, tokenizer, passes = laid_out(read, name=self.model, rounded=self._dtype is None)
         vocabulary: int = model.get_output_embeddings().weight.shape[0]
-        passes = partial(_passes, model, rounded=self._dtype is None)
-        passes = in_thread_that_ends(passes) if device.type == "cpu" else passes()
-        if not passes.together:
-            logger.info('"%s" cannot be run in ragged passes: requests wait for each other.', self.model)
         limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
         eos: int | list[int] | None = getattr(model.generation_config, "eos_token_id", None)
         eos = tokenizer.eos_token_id if eos is None else eos
@@ -279,21 +275,6 @@ class TransformersEngine:
                 around=Waiting(torch.get_num_threads).watched if device.type == "cpu" else nullcontext,
             ),
         )
-
-
-def _passes(model: Any, *, rounded: bool) -> Passes:
-    """How *model* is run, its layers as they are computed fastest, and their weights *rounded* if that helps."""
-    import torch
-
-    # In inference mode the trial could not give weights another type on devices that torch does not know.
-    with torch.no_grad():
-        ragged = runs_ragged(model)
-        if model.device.type == "cpu":
-            pack_linears(model, rounded=rounded)
-        else:
-            join_linears(model)
-        fuse_norms(model)
-    return RaggedPasses(model) if ragged else CopiedPasses(model)
 
 
 def _tokens_of_prompts(model: Any) -> dict[str, int]:

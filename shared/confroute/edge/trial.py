@@ -1,0 +1,79 @@
+"""Whether a model still says what it says by itself: a trial, when it is loaded and laid out to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confroute.edge.passes import Passes, Piece, Tensor
+
+
+class Trial:
+    """What a model says about short texts, as transformers runs it, before it is laid out anew; or after, where the
+    trial *before* is given."""
+
+    def __init__(self, model: Any, before: Trial | None = None) -> None:
+        import torch
+
+        vocabulary = model.get_input_embeddings().weight.shape[0]
+        self._longer = [token % vocabulary for token in range(100, 109)]
+        self._shorter = self._longer[::-1][:8]
+        # In a half precision the order of sums alone changes logits by some hundredths of what they vary by.
+        is_exact = next(model.parameters()).dtype == torch.float32
+        self._most: float = before._most if before else _EXACT if is_exact else _ROUGH
+        self._said = self._logits(model)
+
+    def is_passed_by(self, model: Any) -> bool:
+        """Whether it says the same now. Its layers may have been needed by more than their own passes."""
+        return self._holds(lambda: self._is_alike(self._logits(model), self._said, _ROUGH))
+
+    def is_passed_in(self, passes: Passes) -> bool:
+        """Whether these passes, a request at a time, say the same: each token must be seen by those after it, and
+        neither a request nor a branch must show in another."""
+        return self._holds(lambda: self._runs(passes))
+
+    def _runs(self, passes: Passes) -> bool:
+        import torch
+
+        (alone,) = self._continued(passes, lambda: None)
+        of_longer: list[Tensor] = []
+
+        def meanwhile() -> None:
+            prompt = passes.prompt(tuple(self._longer))
+            passes.run([Piece(prompt, self._longer)])
+            of_longer[:] = passes.run([Piece(passes.branches(prompt, 2), _FIRST)])
+
+        (beside,) = self._continued(passes, meanwhile)
+        together = torch.cat([beside, *of_longer])
+        return self._is_alike(beside, alone, _EXACT) and self._is_alike(together, self._said, self._most)
+
+    def _continued(self, passes: Passes, meanwhile: Callable[[], None]) -> list[Tensor]:
+        prompt = passes.prompt(tuple(self._shorter))
+        passes.run([Piece(prompt, self._shorter)])
+        branches = passes.branches(prompt, 2)
+        passes.run([Piece(branches, _FIRST)])
+        meanwhile()
+        return passes.run([Piece(branches, _SECOND)])
+
+    def _logits(self, model: Any) -> Tensor:
+        import torch
+
+        texts = [[*self._shorter, *pair] for pair in zip(_FIRST, _SECOND, strict=True)]
+        texts += [[*self._longer, token] for token in _FIRST]
+        return model(input_ids=torch.tensor(texts, device=model.device), use_cache=False).logits[:, -1].float()
+
+    def _is_alike(self, logits: Tensor, others: Tensor, most: float) -> bool:
+        return bool((logits - others).square().mean().sqrt() <= most * self._said.std())
+
+    def _holds(self, tried: Callable[[], bool]) -> bool:
+        try:
+            return tried()
+        except Exception:
+            return False
+
+
+_FIRST, _SECOND = [1, 2], [3, 4]
+"""The tokens that two branches begin with, and go on with."""
+
+_EXACT, _ROUGH = 2e-3, 0.1
+"""Differences of logits, as a share of how much they vary; a token too few makes one of about 1."""

@@ -1,0 +1,129 @@
+"""Models that transformers builds in ways of their own say what they say to transformers, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from confroute import ModelError, SamplingOptions
+from confroute.edge.laid_out import laid_out
+from confroute.edge.one_by_one import CopiedPasses, RereadPasses
+from confroute.edge.ragged import RaggedPasses
+from confroute.edge.transformers import TransformersEngine
+from tests.edge.tiny_models import CHARACTERS, EOS, passes_of, save_tiny, teacher_forced, user
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": len(CHARACTERS) + 1,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "initializer_range": 0.3,
+    "bos_token_id": None,
+    "eos_token_id": EOS,
+    "pad_token_id": EOS,
+}
+ATTENDING = {
+    **SHAPE,
+    "num_hidden_layers": 4,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+}
+MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
+WINDOWED = {"sliding_window": 512, "layer_types": ["sliding_attention", "full_attention"] * 2}
+
+BUILT: dict[str, tuple[str, dict[str, Any], type[Any]]] = {
+    # Uses a linear layer's weight beside the layer.
+    "mamba": ("Mamba", {**SHAPE, "state_size": 8}, CopiedPasses),
+    # Counts positions from the beginning unless it is told them.
+    "bamba": ("Bamba", {**ATTENDING, **MAMBA, "attn_layer_indices": [1, 3]}, CopiedPasses),
+    # Keeps its state in its layers, where requests would meet.
+    "recurrent": ("RecurrentGemma", {**ATTENDING, "lru_width": 64, "attention_window_size": 16}, RereadPasses),
+    # Keeps nothing of what it reads.
+    "openai": ("OpenAIGPT", {"vocab_size": 66, "n_embd": 64, "n_layer": 2, "n_head": 4}, RereadPasses),
+    # Views what its attention gives as rows.
+    "afmoe": (
+        "Afmoe",
+        {**ATTENDING, **EXPERTS, **WINDOWED, "head_dim": 16, "moe_intermediate_size": 32, "num_dense_layers": 1},
+        RaggedPasses,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TransformersEngine]:
+    engines: dict[str, TransformersEngine] = {}
+
+    def engine(kind: str) -> TransformersEngine:
+        if kind not in engines:
+            name, settings, _ = BUILT[kind]
+            folder = tmp_path_factory.mktemp(kind)
+            save_tiny(folder, template="{% for m in messages %}{{ m['content'] }}{% endfor %}")
+            config = getattr(transformers, "OpenAIGPTConfig" if kind == "openai" else f"{name}Config")(**settings)
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                model_class = f"{name}LMHeadModel" if kind == "openai" else f"{name}ForCausalLM"
+                getattr(transformers, model_class)(config).save_pretrained(folder)
+            engines[kind] = TransformersEngine(str(folder), dtype="float32")
+        return engines[kind]
+
+    return engine
+
+
+QUESTIONS = ["a", "whatisit", "whatisitandwhy", "HowManyAreThereOfThem?" * 5]
+
+
+def off_by(engine: TransformersEngine, question: str, sample: Any) -> float:
+    """How far the answer's logprobs are from those of one pass over all of it."""
+    expected = teacher_forced(engine, "".join(sample.tokens or ()), question)
+    return max(abs(a - b) for a, b in zip(sample.token_logprobs or (9.0,), expected, strict=True))
+
+
+@pytest.mark.parametrize("kind", BUILT)
+@pytest.mark.filterwarnings("ignore:.*fast path is not available.*")
+def test_what_it_says_is_what_one_pass_over_all_of_it_gives(
+    built: Callable[[str], TransformersEngine], kind: str
+) -> None:
+    """One request after the other, a conversation that goes on, several samples, and all at once."""
+    engine = built(kind)
+    assert isinstance(passes_of(engine), BUILT[kind][2])
+    options = SamplingOptions(temperature=0.7, max_tokens=6, seed=1)
+
+    def worst(question: str) -> float:
+        samples = engine.generate(user(question), n=3, options=options).samples
+        return max(off_by(engine, question, sample) for sample in samples if sample.tokens)
+
+    assert max(map(worst, QUESTIONS)) < 2e-3
+    with ThreadPoolExecutor(len(QUESTIONS)) as pool:
+        assert max(pool.map(worst, QUESTIONS)) < 2e-3
+
+
+def test_a_model_that_says_something_else_token_by_token_is_refused(tmp_path: Path) -> None:
+    """Whichever way it is run, and after it was read a second time, unchanged."""
+    save_tiny(tmp_path)
+    reads: list[int] = []
+
+    def read() -> tuple[Any, None]:
+        model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+        forward, passed = model.forward, iter(range(1_000))
+
+        def drifting(*args: Any, **kwargs: Any) -> Any:
+            reply = forward(*args, **kwargs)
+            reply.logits = reply.logits.roll(next(passed), -1)
+            return reply
+
+        model.forward = drifting
+        reads.append(1)
+        return model, None
+
+    with pytest.raises(ModelError, match="says something else token by token"):
+        laid_out(read, name="a drifting one", rounded=False)
+    assert len(reads) == 2
