@@ -11,6 +11,7 @@ import typer
 
 from confroute import ConfigurationError, ModelError
 from confroute.conformance.command import check, show_check
+from confroute.edge.protocol import Capabilities
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.testing import ENGINE_LAWS
 
@@ -129,6 +130,42 @@ def test_a_story_without_spaces_can_be_stopped(
     _, document = checked(Unspaced(story), capsys)
     (outcome,) = (each for each in document["laws"] if "stop" in each["law"])
     assert outcome["kept"] is kept, outcome
+
+
+class Able(Copies):
+    """Says what it can, as the engine of a server does."""
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(n=True, logprobs=True, alternatives=5, draws=False, json_schema=False, tools=False)
+
+
+def test_the_number_of_alternatives_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Estimators want more of them than some servers give."""
+    with pytest.raises(typer.Exit):
+        show_check(Able(), context_tokens=None, as_json=False)
+    shown = capsys.readouterr().out
+    assert "yes  the likeliest other tokens, up to 5\n" in shown
+    assert "no  samples differ\n" in shown
+    _, document = checked(Able(), capsys)
+    assert (document["abilities"]["alternatives"], document["abilities"]["limit_name"]) == (5, "max_tokens")
+
+
+def test_what_breaks_several_laws_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """In words; each law of the JSON document has its own."""
+
+    class Cold(Copies):
+        def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
+            if options.temperature:
+                raise ModelError("It is cold.")
+            return super().generate(messages, n=n, options=options)
+
+    with pytest.raises(typer.Exit):
+        show_check(Cold(), context_tokens=None, as_json=False)
+    shown = capsys.readouterr().out
+    assert shown.count("It is cold.") == 1
+    _, document = checked(Cold(), capsys)
+    alike = sum(outcome["why"] == "It is cold." for outcome in document["laws"])
+    assert shown.count("As above.") >= alike - 1 > 0
 
 
 class Raw(Copies):

@@ -22,7 +22,7 @@ from confroute import (
 from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.journal import Journal
 from confroute.calibration.prompts import Prompt
-from confroute.edge.protocol import LostError
+from confroute.edge.refusals import LostError
 from confroute.estimators import Estimator, PTrue, TokenEntropy
 from confroute.records import Message
 from confroute.testing import ScriptedEngine, says

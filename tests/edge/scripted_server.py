@@ -25,8 +25,9 @@ Reply = tuple[int, Any]
 """The status, and what the body is in JSON; a body that is a str is sent as it is."""
 
 
-def choice(text: str, *, logprob: float | None = -0.5) -> dict[str, Any]:
-    token = {"token": text, "logprob": logprob, "top_logprobs": [{"token": text, "logprob": logprob}]}
+def choice(text: str, *, logprob: float | None = -0.5, alternatives: int = 20) -> dict[str, Any]:
+    others = [{"token": f"{text}{i}", "logprob": -9.0 - i} for i in range(1, alternatives)]
+    token = {"token": text, "logprob": logprob, "top_logprobs": [{"token": text, "logprob": logprob}, *others]}
     return {
         "message": {"role": "assistant", "content": text},
         "finish_reason": "stop",
@@ -46,11 +47,12 @@ def takes_all(request: Request) -> Reply:
 
 
 def holds_schema(request: Request) -> Reply:
-    """As vLLM where it is asked for JSON of a schema: this one can do no others than an enum."""
+    """As vLLM where it is asked for JSON of a schema: this one can do no others than an enum, or objects of them."""
     if "response_format" not in request:
         return takes_all(request)
     schema = request["response_format"]["json_schema"]["schema"]
-    return completion([json.dumps(schema["enum"][0])] * request.get("n", 1))
+    held = {name: each["enum"][0] for name, each in schema.get("properties", {}).items()} or schema["enum"][0]
+    return completion([json.dumps(held)] * request.get("n", 1))
 
 
 class ScriptedServer(ThreadingHTTPServer):

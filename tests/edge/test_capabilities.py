@@ -23,7 +23,7 @@ pytest.importorskip("openai")
 
 ASK: list[Message] = [{"role": "user", "content": "Capital of Peru?"}]
 OPTIONS = SamplingOptions(max_tokens=8, seed=3)
-ALL = Capabilities(n=True, logprobs=True, alternatives=True, draws=True, json_schema=False, tools=False)
+ALL = Capabilities(n=True, logprobs=True, alternatives=20, draws=True, json_schema=False, tools=False)
 
 Connect = Callable[..., ServerEngine]
 
@@ -36,7 +36,7 @@ def test_the_server_is_probed_once(connect: Connect) -> None:
             engine.generate(ASK, n=2, options=OPTIONS)
         assert engine.capabilities() == ALL
         assert len(server.asked) == 4 + 3
-        assert sorted(request["max_tokens"] for request in server.asked[:4]) == [8, 8, 8, 64]
+        assert sorted(request["max_tokens"] for request in server.asked[:4]) == [8, 8, 16, 64]
 
 
 def constant(request: Request) -> Reply:
@@ -126,7 +126,7 @@ def test_without_logprobs_there_is_no_signal_from_them(connect: Connect, reply: 
         engine = connect(server)
         (sample,) = engine.generate(ASK, n=1, options=OPTIONS).samples
         assert (sample.token_logprobs, sample.output_tokens) == (None, 2)
-        assert engine.capabilities() == replace(ALL, logprobs=False, alternatives=False)
+        assert engine.capabilities() == replace(ALL, logprobs=False, alternatives=0)
         assert Router(engine, estimator=MeanLogprob()).decide(ASK).record.reason == "no_signal"
         assert Router(engine, threshold=0.0, samples=4, curtail=False).decide(ASK).record.samples == 4
 

@@ -147,8 +147,10 @@ RAY = (
 )
 LLAMA = {"code": 400, "type": "exceed_context_size_error", "message": SECRET, "n_prompt_tokens": 2000, "n_ctx": 2048}
 FAILURES: dict[str, tuple[Reply, type[Exception], str]] = {
-    "key": ((401, {"error": {"message": SECRET}}), ConfigurationError, "refused the api_key"),
-    "model": ((404, {"error": {"message": SECRET}}), ConfigurationError, 'no model "m".*It has: other-model'),
+    "key": ((401, {"error": {"message": SECRET}}), ModelError, "answered before and refused.*status 401.*api_key, or"),
+    "gateway": ((403, {"error": {"message": SECRET}}), ModelError, "answered before and refused.*status 403"),
+    "model": ((404, {"error": {"message": SECRET}}), ModelError, "answered before.*status 404.*It has: other-model"),
+    "moved": ((307, {"error": {"message": SECRET}}), ModelError, "redirects a request.*status 307.*to another address"),
     "vLLM context": ((400, {"error": {"message": VLLM}}), ContextLengthError, "has 2000 tokens.*holds 2048"),
     "vLLM context, newer": ((400, {"message": VLLM_NEWER}), ContextLengthError, "has 2100 tokens.*holds 2048"),
     "vLLM context on Ray": ((400, {"error": {"message": RAY}}), ContextLengthError, "at least 2045 tokens.*holds 2048"),

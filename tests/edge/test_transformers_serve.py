@@ -147,7 +147,7 @@ def user(text: str) -> list[Message]:
 def test_what_it_cannot_is_found_out(engine: ServerEngine) -> None:
     """It takes n and logprobs without a word and gives neither, so the samples are requests of their own."""
     assert engine.capabilities() == Capabilities(
-        n=False, logprobs=False, alternatives=False, draws=True, json_schema=False, tools=False
+        n=False, logprobs=False, alternatives=0, draws=True, json_schema=False, tools=False
     )
     generation = engine.generate(user("Hello"), n=3, options=OPTIONS)
     assert [sample.token_logprobs for sample in generation.samples] == [None] * 3

@@ -25,6 +25,7 @@ _ABILITIES = {
     "json_schema": "answers held to a JSON schema",
     "tools": "tools",
     "seeds": "requests with a seed",
+    "whole_top_p": "requests with a top_p of 1",
 }
 
 
@@ -65,17 +66,19 @@ def show_check(engine: EdgeEngine, *, context_tokens: int | None, as_json: bool)
     with waiting.status(f"Loading {escape(engine.model)} …"):
         for prepare in (getattr(engine, "load", None), getattr(engine, "capabilities", None)):
             can = prepare() if prepare else None
-    abilities: dict[str, bool] = asdict(can) if can else {}
+    abilities: dict[str, Any] = asdict(can) if can else {}
     if not as_json:
-        for name, ability in abilities.items():
-            console.print(f"{'yes' if ability else 'no':>4}  {_ABILITIES[name]}", highlight=False)
+        for name, what in _ABILITIES.items() if abilities else ():
+            # True is an int, too.
+            most = f", up to {abilities[name]}" if type(abilities[name]) is int and abilities[name] else ""
+            console.print(f"{'yes' if abilities[name] else 'no':>4}  {what}{most}", highlight=False)
     outcomes: list[Outcome] = []
     subject = Subject(engine=engine, facts=FACTS, context_tokens=context_tokens)
     with waiting.status("") as status:
         for outcome in _tried(subject, status):
             outcomes.append(outcome)
             if not as_json:
-                _show(console, outcome)
+                _show(console, outcome, known=any(outcome.why == earlier.why for earlier in outcomes[:-1]))
     broken = sum(outcome.kept is False for outcome in outcomes)
     if as_json:
         document = {"edge": engine.model, "abilities": abilities, "laws": [asdict(outcome) for outcome in outcomes]}
@@ -101,8 +104,9 @@ def _tried(subject: Subject, status: Any) -> Iterator[Outcome]:
         yield Outcome(law=name, kept=kept, why=why, seconds=round(time.perf_counter() - started, 2))
 
 
-def _show(console: Console, outcome: Outcome) -> None:
+def _show(console: Console, outcome: Outcome, *, known: bool) -> None:
+    """One law and, where it is not *known* from an earlier one, why."""
     mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[outcome.kept]
     console.print(f"{mark:>4}  {outcome.law}", style=style, markup=False, highlight=False)
     if outcome.why:
-        console.print(f"      {outcome.why}", style="dim", markup=False, highlight=False)
+        console.print(f"      {'As above.' if known else outcome.why}", style="dim", markup=False, highlight=False)

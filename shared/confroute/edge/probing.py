@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from confroute.edge.choices import response_format
-from confroute.edge.protocol import (
-    BrokenError,
-    Capabilities,
-    Connection,
-    OverdueError,
-    RefusedError,
-    any_seed,
-    read_samples,
-    together,
-)
+from confroute.edge.protocol import Capabilities, Connection, any_seed, read_samples, together
+from confroute.edge.refusals import BrokenError, DeniedError, OverdueError, RefusedError
 from confroute.edge.replies import read_whole
 from confroute.errors import ModelError
 from confroute.records import Sample
@@ -25,10 +17,21 @@ PROBE = ({"role": "user", "content": "Make up a name for a boat."},)
 _LIMITS = (8, 64, 512)
 """Tokens of a probe, and of those that follow while a reasoning model says nothing but thoughts, or all of them begin
 in the same way."""
-_SEVERAL: Mapping[str, Any] = {"n": 2}
-_TELLING: Mapping[str, Any] = {"logprobs": True, "top_logprobs": 2}
-# No model says that unless it is held to it.
-_HELD: Mapping[str, Any] = {"response_format": response_format({"enum": ["zanzibarland"]}), "temperature": 0.0}
+_ALTERNATIVES = (20, 10, 5, 2)
+"""How many alternatives of each token are tried for: no estimator of ours wants more."""
+# No model says that unless it is held to it; some servers take no schema but of an object with properties.
+_HELD: Mapping[str, Any] = {
+    "response_format": response_format(
+        {
+            "type": "object",
+            "properties": {"x": {"enum": ["zanzibarland"]}},
+            "required": ["x"],
+            "additionalProperties": False,
+        }
+    ),
+    "temperature": 0.0,
+}
+_HELD_LIMITS = (16, *_LIMITS[1:])
 # No server has a tool called for this that does not show its model the tools; some take no other choice than "auto".
 CALLED: Mapping[str, Any] = {
     "messages": ({"role": "user", "content": "What is the weather in Paris now? Look it up."},),
@@ -51,12 +54,39 @@ CALLED: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
+class _Manner:
+    """How the server has requests written: what they may say beside the messages, and how hot a probe may be."""
+
+    temperature: float = 2.0
+    top_p: bool = True
+    seed: bool = True
+    limit_name: str = "max_tokens"
+
+    def without(self, *parameters: str) -> _Manner:
+        """The manner of a server that refused these *parameters*, or speaks of them where it refused a request."""
+        return _Manner(
+            temperature=1.0 if "temperature" in parameters else self.temperature,
+            top_p=self.top_p and "top_p" not in parameters,
+            seed=self.seed and "seed" not in parameters,
+            limit_name="max_completion_tokens" if "max_completion_tokens" in parameters else self.limit_name,
+        )
+
+    def request(self, part: Mapping[str, Any], limit: int) -> dict[str, Any]:
+        """A probe of so many tokens with this *part*, and a seed where it is not a greedy one."""
+        request = {"messages": PROBE, self.limit_name: limit, "temperature": self.temperature, **part}
+        if self.top_p:
+            request["top_p"] = 1.0
+        if self.seed and "temperature" not in part:
+            request["seed"] = any_seed()
+        return request
+
+
+@dataclass(frozen=True, slots=True)
 class _Told:
-    """What a probe brought: the samples, without their thoughts and with them, and whether it had a seed."""
+    """What a probe brought: the samples, without their thoughts and with them."""
 
     samples: Sequence[Sample] = ()
     whole: Sequence[Sample] = ()
-    seeded: bool = False
 
     @property
     def said(self) -> list[str]:
@@ -69,100 +99,153 @@ class _Told:
         """Whether there was no place for an answer, after the thoughts perhaps."""
         return all(sample.is_empty and sample.finish_reason == "length" for sample in self.samples)
 
+    @property
+    def logprobs(self) -> bool:
+        return any(sample.token_logprobs for sample in self.whole)
+
+    @property
+    def alternatives(self) -> int:
+        """The most that there are of a token."""
+        return max((len(place) for sample in self.whole for place in sample.alternatives or ()), default=0)
+
 
 async def probed(connection: Connection) -> Capabilities:
     """Asks for two short samples with all that there is; if that is refused, for the parts. A ModelError if even the
     plainest request is refused."""
+    prober = _Prober(connection, _Manner())
+    again: _Told | None = None
+    several: Mapping[str, Any] = {"n": 2, **_telling(_ALTERNATIVES[0])}
     try:
-        several: Mapping[str, Any] = {**_SEVERAL, **_TELLING}
-        many = told = await _probe(connection, {**several, **_seeded()})
+        many = told = await prober.told(several)
     except (BrokenError, RefusedError):
-        several = _SEVERAL
-        many, told = await _try(connection, several), await _try(connection, _TELLING)
-    again, held, called = await together(
-        [_again(connection), _enough(connection, _HELD, _LIMITS), _enough(connection, CALLED, _LIMITS[1:])]
+        manner, again = await _plainest(connection)
+        many = told = _Told() if manner == prober.manner else await _Prober(connection, manner).told_if_taken(several)
+        prober = _Prober(connection, manner)
+        if not told.samples:
+            several = {"n": 2}
+            many, told = await prober.told_if_taken(several), await prober.most_telling()
+    single: Mapping[str, Any] = _telling(told.alternatives or 1) if told.logprobs else {}
+    held, called, *plain = await together(
+        [
+            prober.enough(_HELD, _HELD_LIMITS),
+            prober.enough(CALLED, _LIMITS[1:]),
+            *([prober.told({})] if again is None else []),
+        ]
     )
-    logprobs = any(sample.token_logprobs for sample in told.whole)
-    single: Mapping[str, Any] = _TELLING if logprobs else {}
     n = len(many.samples) > 1
-    requests = [many, again] if told is many else [many, told, again]
-    within, apart = await _differ(connection, requests, several if n else single, single, again.seeded)
+    requests = [many, *([] if told is many else [told]), *plain, *([] if again is None else [again])]
+    within, apart = await prober.differ(requests, several if n else single, single)
     return Capabilities(
         n=n and (within or not apart),
-        logprobs=logprobs,
-        alternatives=any(sample.alternatives for sample in told.whole),
+        logprobs=told.logprobs,
+        alternatives=told.alternatives,
         draws=apart,
-        json_schema=any(sample.text.startswith('"zan') for sample in held.samples),
+        json_schema=any('"zan' in sample.text for sample in held.samples),
         tools=any(sample.tool_calls for sample in called.samples),
-        seeds=again.seeded,
+        seeds=prober.manner.seed,
+        whole_top_p=prober.manner.top_p,
+        limit_name=prober.manner.limit_name,
     )
 
 
-async def _differ(
-    connection: Connection, told: Sequence[_Told], pair: Mapping[str, Any], single: Mapping[str, Any], seeds: bool
-) -> tuple[bool, bool]:
-    """Whether the samples differ of the first request of *told*, and those of several requests. As long as they do not,
-    or say nothing, longer ones are drawn."""
-    within, apart = len(told[0].samples) < 2, False
-    firsts: list[str] = []
-    for limit in (*_LIMITS[1:], 0):
-        # Compared with those of the same length only: a longer sample differs from a shorter one in any case.
-        firsts = [each.said[0] for each in told if each.said]
-        within = within or len(set(told[0].said)) > 1
-        apart = apart or len(set(firsts)) > 1
-        if (within and apart) or not limit:
-            break
-        longer = [{**part, **(_seeded() if seeds else {}), "max_tokens": limit} for part in (pair, single)]
-        told = await together([_try(connection, part) for part in longer])
-    if not apart and len(firsts) < 2:
-        raise ModelError(
-            f"The edge model said nothing in {_LIMITS[-1]} tokens, so that it is not known whether its samples differ. "
-            "If it is a reasoning model, have its server show the thoughts, or turn them off."
-        )
-    return within, apart
+def _telling(alternatives: int) -> Mapping[str, Any]:
+    return {"logprobs": True, "top_logprobs": alternatives}
 
 
-async def _again(connection: Connection) -> _Told:
-    """What comes of the plainest request, with a seed if the server takes one."""
-    try:
-        return await _probe(connection, _seeded())
-    except (BrokenError, RefusedError):
-        return await _probe(connection, {})
-
-
-def _seeded() -> dict[str, Any]:
-    return {"seed": any_seed()}
-
-
-async def _enough(connection: Connection, part: Mapping[str, Any], limits: Sequence[int]) -> _Told:
-    """What comes of a probe with the first of the *limits* that leaves place for an answer; nothing where the server
-    refuses such requests, or breaks on them."""
-    told = _Told()
-    for limit in limits:
+async def _plainest(connection: Connection) -> tuple[_Manner, _Told]:
+    """The manner in which the server takes the plainest request, and what comes of it. What it does not like it may
+    name; else all is left out that may be, and what it takes of that found out."""
+    manner = _Manner()
+    failure: ModelError | None = None
+    while True:
         try:
-            told = await _try(connection, {**part, "max_tokens": limit})
-        except BrokenError:
-            return _Told()
-        except OverdueError:
-            if limit == limits[0]:
-                raise
-            # A slow server that thinks for long is not asked such things.
-            return _Told()
-        if not told.samples or not told.unfinished:
+            return manner, await _Prober(connection, manner).told({})
+        except (BrokenError, RefusedError) as error:
+            failure = failure or error
+            named = manner.without(*(error.named if isinstance(error, RefusedError) else ()))
+        if named == manner:
             break
-    return told
+        manner = named
+    barest = manner.without("seed", "top_p", "temperature")
+    told = await _Prober(connection, barest).told_if_taken({})
+    if not told.samples:
+        raise failure
+    for one in ("seed", "top_p", "temperature"):
+        other = await _Prober(connection, manner.without(one)).told_if_taken({})
+        if other.samples:
+            return manner.without(one), other
+    return barest, told
 
 
-async def _try(connection: Connection, part: Mapping[str, Any]) -> _Told:
-    try:
-        return await _probe(connection, part)
-    except RefusedError:
-        return _Told()
+@dataclass(frozen=True, slots=True)
+class _Prober:
+    """Asks in one manner."""
 
+    connection: Connection
+    manner: _Manner
 
-async def _probe(connection: Connection, part: Mapping[str, Any]) -> _Told:
-    request = {"messages": PROBE, "max_tokens": _LIMITS[0], "temperature": 2.0, "top_p": 1.0, **part}
-    reply = await connection.create(request)
-    samples, _ = connection.understood(lambda: read_samples(reply, alternatives=2))
-    whole = connection.understood(lambda: [read_whole(choice, alternatives=2) for choice in reply["choices"]])
-    return _Told(samples, whole, "seed" in part)
+    async def told(self, part: Mapping[str, Any], limit: int = _LIMITS[0]) -> _Told:
+        """What comes of a probe of so many tokens, with this *part*."""
+        reply = await self.connection.create(self.manner.request(part, limit))
+        most = _ALTERNATIVES[0]
+        samples, _ = self.connection.understood(lambda: read_samples(reply, alternatives=most))
+        whole = self.connection.understood(lambda: [read_whole(each, alternatives=most) for each in reply["choices"]])
+        return _Told(samples, whole)
+
+    async def told_if_taken(self, part: Mapping[str, Any], limit: int = _LIMITS[0]) -> _Told:
+        """Nothing where the server refuses such requests, or breaks on them."""
+        try:
+            return await self.told(part, limit)
+        except (BrokenError, DeniedError, RefusedError):
+            return _Told()
+
+    async def most_telling(self) -> _Told:
+        """What comes of a request for logprobs and as many alternatives as it takes."""
+        most, *fewer, least = _ALTERNATIVES
+        told = await self.told_if_taken(_telling(most))
+        if told.samples:
+            return told
+        told = await self.told_if_taken(_telling(least))
+        for number in fewer if told.alternatives else ():
+            more = await self.told_if_taken(_telling(number))
+            if more.samples:
+                return more
+        return told
+
+    async def enough(self, part: Mapping[str, Any], limits: Sequence[int]) -> _Told:
+        """What comes of a probe with the first of the *limits* that leaves place for an answer; nothing where the
+        server refuses such requests, or breaks on them."""
+        told = _Told()
+        for limit in limits:
+            try:
+                told = await self.told_if_taken(part, limit)
+            except OverdueError:
+                if limit == limits[0]:
+                    raise
+                # A slow server that thinks for long is not asked such things.
+                return _Told()
+            if not told.samples or not told.unfinished:
+                break
+        return told
+
+    async def differ(
+        self, told: Sequence[_Told], pair: Mapping[str, Any], single: Mapping[str, Any]
+    ) -> tuple[bool, bool]:
+        """Whether the samples differ of the first request of *told*, and those of several requests. As long as they do
+        not, or say nothing, longer ones are drawn."""
+        within, apart = len(told[0].samples) < 2, False
+        firsts: list[str] = []
+        for limit in (*_LIMITS[1:], 0):
+            # Compared with those of the same length only: a longer sample differs from a shorter one in any case.
+            firsts = [each.said[0] for each in told if each.said]
+            within = within or len(set(told[0].said)) > 1
+            apart = apart or len(set(firsts)) > 1
+            if (within and apart) or not limit:
+                break
+            told = await together([self.told_if_taken(part, limit) for part in (pair, single)])
+        if not apart and len(firsts) < 2:
+            raise ModelError(
+                f"The edge model said nothing in {_LIMITS[-1]} tokens, so that it is not known whether its samples "
+                "differ. If it is a reasoning model, have its server show the thoughts, or turn them off."
+            )
+        return within, apart

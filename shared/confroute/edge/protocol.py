@@ -1,11 +1,10 @@
-"""OpenAI's chat completions as servers of open models speak them: what they can, refuse and mean by an error."""
+"""OpenAI's chat completions as servers of open models speak them: what they can, and requests to one of them."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import random
-import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -14,15 +13,13 @@ from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
-from confroute.edge.context_limits import shortage
+from confroute.edge.refusals import BrokenError, BusyError, Refusals
 from confroute.edge.replies import read_reply
-from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError
+from confroute.errors import ConfrouteError
 from confroute.records import Sample
 
 T = TypeVar("T")
 
-_BUSY = (408, 409, 425, 429)
-"""Statuses of a server that may do later what it does not now, as those above 501 are."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 """Seconds until a failed request is made again, doubled each time, where the server asks for no other wait."""
 
@@ -36,8 +33,8 @@ class Capabilities:
     """Several samples in one request, which are no copies of each other where those of several requests are none."""
     logprobs: bool
     """The logprobs of the sampled tokens."""
-    alternatives: bool
-    """The most probable tokens at each place, with their logprobs."""
+    alternatives: int
+    """How many of the most probable tokens it tells at each place, with their logprobs, of at most 20 asked for."""
     draws: bool
     """Samples of several requests at a high temperature differ. Where they do not, their agreement says nothing."""
     json_schema: bool
@@ -47,30 +44,10 @@ class Capabilities:
     seeds: bool = True
     """A request may have a seed. Some servers have one of their own for those that have none, which then repeat each
     other."""
-
-
-class RefusedError(ModelError):
-    """The server takes no such request."""
-
-
-class BusyError(ModelError):
-    """The server has no time for the request, is starting or is not there, and says so."""
-
-
-class BrokenError(ModelError):
-    """The server broke on this request, as some do on what they do not know."""
-
-
-class OverdueError(ModelError):
-    """The server was too slow."""
-
-
-class LostError(ModelError):
-    """The server is out of reach, or broke off: the next at its address may be another."""
-
-
-class FullError(ModelError):
-    """The samples under way together outgrew the context that they share."""
+    whole_top_p: bool = True
+    """A request may say that its top_p is 1. Some servers have another of their own for those that do not say so."""
+    limit_name: str = "max_tokens"
+    """What a request calls the most tokens that its answer may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +63,8 @@ class _Outcome:
 
 class Connection:
     """A client of one server and model, whose errors are confroute's. At most *most* requests are under way at the same
-    time, each for at most *seconds*, its *retries* and the pauses before them included. Belongs to one event loop."""
+    time, each for at most *seconds*, its *retries* and the pauses before them included. It is known whether the server
+    has *answered* before. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -98,10 +76,13 @@ class Connection:
         most: int,
         seconds: float,
         retries: int,
+        answered: bool = False,
+        proxy: str | None = None,
     ) -> None:
         self._client = client
         self._model = model
-        self._host = host
+        self._refusals = Refusals(client, model, host, proxy)
+        self._answered = answered
         self._extra = extra
         self._turns = asyncio.Semaphore(most)
         self._seconds = seconds
@@ -111,7 +92,9 @@ class Connection:
         """The raw reply to a chat completion *request*, which is made again where that may help.
 
         Raises:
-            ConfigurationError: the server refused the key or does not have the model.
+            ConfigurationError: a server that has answered nothing yet refused the key, does not have the model or
+                redirects to another address.
+            DeniedError: one that has answered does so.
             ContextLengthError: the prompt does not fit.
             RefusedError: it refused the request for another reason.
             BusyError: it has no time for it.
@@ -141,7 +124,8 @@ class Connection:
         reply = outcome.reply
         choices: Any = cast("dict[str, Any]", reply).get("choices") if isinstance(reply, dict) else None
         if not choices or not isinstance(choices, list):
-            raise self._strange()
+            raise self._refusals.strange()
+        self._answered = True
         return cast("dict[str, Any]", reply)
 
     async def samples(self, request: Mapping[str, Any], *, alternatives: int) -> tuple[list[Sample], int]:
@@ -154,8 +138,8 @@ class Connection:
         """What *read* makes of a reply of the server, which may be JSON of any kind."""
         try:
             return read()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            failure = self._strange()
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            failure = self._refusals.strange()
         raise failure
 
     async def close(self) -> None:
@@ -166,96 +150,34 @@ class Connection:
         and show as a cause, quotes prompts and keys."""
         openai: Any = import_module("openai")
         asked = self._client.chat.completions.with_raw_response.create
+        begun = time.monotonic()
         try:
             raw = await asyncio.wait_for(asked(model=self._model, **request, extra_body=self._extra), seconds)
         except openai.APIStatusError as error:
-            return await self._told(error, int(request["max_tokens"]))
+            return await self._told(error, request, seconds - (time.monotonic() - begun))
         except (openai.APITimeoutError, asyncio.TimeoutError):
-            return _Outcome(
-                failure=OverdueError(
-                    f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.'
-                )
-            )
+            return _Outcome(failure=self._refusals.overdue())
         except openai.APIConnectionError as error:
-            lost = LostError(
-                f"The server at {self._host} cannot be reached, or broke off "
-                f"({type(error.__cause__ or error).__name__}). Is it running?"
-            )
-            return _Outcome(failure=lost, may_pass=True)
-        except ValueError:
-            return _Outcome(
-                failure=ModelError(
-                    f'The messages for "{self._model}", or what goes with them, cannot be encoded and were not sent. '
-                    "They may hold half of a surrogate pair, which is no text."
-                )
-            )
+            return _Outcome(failure=self._refusals.lost(error), may_pass=True)
+        except (TypeError, ValueError) as error:
+            return _Outcome(failure=self._refusals.unsent(error))
         try:
             return _Outcome(reply=raw.http_response.json())
-        except ValueError:
-            return _Outcome(failure=self._strange())
+        except (RecursionError, ValueError):
+            return _Outcome(failure=self._refusals.strange())
 
-    async def _told(self, error: Any, max_tokens: int) -> _Outcome:
+    async def _told(self, error: Any, request: Mapping[str, Any], seconds: float) -> _Outcome:
         """The failure that an error status stands for. An internal error may be one of the moment; what the server says
         it cannot do, or has no place for, it will not do the next time."""
-        failure = await self._explained(error, max_tokens)
-        may_pass = isinstance(failure, (BusyError, BrokenError)) and error.status_code != 501
+        max_tokens = int(request.get("max_tokens") or request["max_completion_tokens"])
+        failure = await self._refusals.told(error, max_tokens, seconds=seconds, answered=self._answered)
+        may_pass = isinstance(failure, (BusyError, BrokenError))
         pause = _pause(error.response.headers.get("retry-after", "")) if may_pass else None
         if pause is not None:
             failure = type(failure)(
                 f"{failure} It asks for {round(pause, 2):g} seconds until the next; see timeout_seconds."
             )
         return _Outcome(failure=failure, may_pass=may_pass, pause=pause)
-
-    async def _explained(self, error: Any, max_tokens: int) -> ConfrouteError:
-        """What an error status means. The server's own text may quote the prompt and is left out."""
-        status = int(error.status_code)
-        if status in (401, 403):
-            return ConfigurationError(f"The server at {self._host} refused the api_key.")
-        body: Any = error.body
-        details = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        # TGI and LM Studio have nothing but the text.
-        told: tuple[Any, ...] = error.body, *(details.get(key) for key in ("message", "detail", "error"))
-        text = next((given for given in told if isinstance(given, str)), "")
-        if status == 404 or (status == 400 and await self._misnamed(text)):
-            return ConfigurationError(
-                f'The server at {self._host} has no model "{self._model}", or its API begins at another base_url. '
-                f"{await self._served()}"
-            )
-        if status >= 500 and text.startswith("Context size has been exceeded"):
-            return FullError(
-                f'The context of "{self._model}" on the server at {self._host}, which requests under way together '
-                "share, is full. Give the server a larger one, or ask it fewer things at a time."
-            )
-        short = shortage(details, text)
-        if short is not None and short.prompt and short.context:
-            return ContextLengthError(short.prompt, max_tokens, short.context, at_least=short.at_least)
-        what = f'a request to "{self._model}" (status {status})'
-        if status in (400, 413, 422):
-            if short is not None:
-                return ModelError(f"The server at {self._host} refused {what}: the prompt does not fit its context.")
-            return RefusedError(f"The server at {self._host} refused {what}.")
-        kind = BrokenError if status in (500, 501) else BusyError if status in _BUSY or status > 501 else ModelError
-        return kind(f"The server at {self._host} failed on {what}.")
-
-    async def _misnamed(self, text: str) -> bool:
-        """Whether a refusal is one of the model's name. transformers serve, started for one model, has no status for
-        it; llama-server goes by another name in its list, but takes any."""
-        names = await self._names() if re.search(rf"""['"`]{re.escape(self._model)}['"`]""", text) else []
-        return bool(names) and self._model not in names
-
-    async def _served(self) -> str:
-        names = await self._names()
-        return f"It has: {', '.join(names[:20])}." if names else "It does not tell which models it has."
-
-    async def _names(self) -> list[str]:
-        try:
-            return [model.id for model in (await asyncio.wait_for(self._client.models.list(), self._seconds)).data]
-        except Exception:
-            # They complete an error, which says what is wrong without them.
-            return []
-
-    def _strange(self) -> ModelError:
-        return ModelError(f"The server at {self._host} did not reply with a chat completion.")
 
 
 async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

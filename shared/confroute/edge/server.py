@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import json
 import math
 import os
 import sys
@@ -12,24 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 from confroute.credentials import checked_key
+from confroute.edge.addresses import checked_name, is_here, read_address
 from confroute.edge.background import BackgroundLoop
 from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.forks import RenewedLock
 from confroute.edge.probing import probed
 from confroute.edge.protocol import (
-    BrokenError,
     Capabilities,
     Connection,
-    FullError,
-    LostError,
-    RefusedError,
     Shared,
     any_seed,
     together,
 )
+from confroute.edge.proxies import proxy_variable, unusable_environment
+from confroute.edge.refusals import BrokenError, DeniedError, FullError, LostError, RefusedError
 from confroute.errors import ConfigurationError, ConfrouteError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import are_wanted
@@ -90,19 +89,13 @@ class ServerEngine:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         require("openai", extra="server", wanted_by="An edge model behind a server")
-        address, self._host = _address(base_url)
-        if not model:
-            raise ConfigurationError("model must be the name that the server knows the model by, not empty.")
+        address, self._host = read_address(base_url)
         if not timeout_seconds > 0 or retries < 0 or connections < 1:
             raise ConfigurationError(
                 "timeout_seconds must be above 0, retries at least 0 and connections at least 1, not "
                 f"{timeout_seconds}, {retries} and {connections}."
             )
-        if taken := _OWN & set(extra or {}):
-            raise ConfigurationError(
-                f"extra cannot set {', '.join(sorted(taken))}: the engine does, from what each request is for."
-            )
-        self.model = model
+        self.model = checked_name(model)
         # In the URL it would be logged with each request.
         self._login = (unquote(address.username or ""), unquote(address.password or ""))
         self._base_url = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
@@ -110,7 +103,7 @@ class ServerEngine:
         self._timeout_seconds = timeout_seconds
         self._retries = retries
         self._connections = connections
-        self._extra = dict(extra or {})
+        self._extra = _checked_extra(extra or {})
         self._can: Capabilities | None = None
         self._asked_at = self._doubted_at = -math.inf  # by the monotonic clock
         self._most = sys.maxsize  # samples that the server takes in one request, as far as known
@@ -156,38 +149,52 @@ class ServerEngine:
     def _connected(self) -> _Line:
         with self._lock:
             if self._line is None or not self._line.loop.alive:
+                # A proxy of the environment would ask itself. Certificates of the environment are for https.
+                by_environment = not (self._base_url.startswith("http:") and is_here(self._base_url))
+                client = self._client(by_environment)
                 loop = BackgroundLoop("confroute-edge")
                 connection = Connection(
-                    self._client(),
+                    client,
                     self.model,
                     self._host,
                     self._extra,
                     most=self._connections,
                     seconds=self._timeout_seconds,
                     retries=self._retries,
+                    answered=self._can is not None,
+                    proxy=proxy_variable(self._base_url) if by_environment else None,
                 )
                 hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
                 self._line = _Line(loop, connection, Shared(lambda: probed(connection)), hang_up)
             return self._line
 
-    def _client(self) -> Any:
+    def _client(self, by_environment: bool) -> Any:
         openai: Any = import_module("openai")
+        httpx: Any = import_module("httpx")
         # The SDK would send the cloud's from the environment.
         custom = [line.split(":")[0].strip() for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")]
         foreign = {name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project", *custom)}
         key = self._api_key or "none"
+        failure: ConfigurationError | None = None
+        http_client: Any = None
+        try:
+            http_client = openai.DefaultAsyncHttpxClient(
+                auth=self._login if any(self._login) else None,
+                limits=httpx.Limits(max_connections=self._connections),
+                trust_env=by_environment,
+                follow_redirects=False,  # the prompt would go with them
+            )
+        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+            failure = unusable_environment(error)
+        if failure is not None:
+            raise failure
         return openai.AsyncOpenAI(
             api_key=key,
             base_url=self._base_url,
             timeout=self._timeout_seconds,
             max_retries=0,  # the connection's own, which knows what is in vain
             default_headers={**foreign, "Authorization": f"Bearer {key}"},
-            http_client=openai.DefaultAsyncHttpxClient(
-                auth=self._login if any(self._login) else None,
-                limits=import_module("httpx").Limits(max_connections=self._connections),
-                # A proxy of the environment would ask itself. Certificates of the environment are for https.
-                trust_env=not (self._base_url.startswith("http:") and _is_here(self._base_url)),
-            ),
+            http_client=http_client,
         )
 
     async def _generate(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> Generation:
@@ -237,9 +244,9 @@ class ServerEngine:
         except LostError:
             self._forget()
             raise
-        except (BrokenError, RefusedError) as error:
+        except (BrokenError, DeniedError, RefusedError) as error:
             # More samples than it takes are refused by a server that is still the same.
-            if isinstance(error, BrokenError) or all(part["n"] == 1 for part in parts):
+            if not isinstance(error, RefusedError) or all(part["n"] == 1 for part in parts):
                 self._doubt()
             raise
 
@@ -304,11 +311,12 @@ def _request(can: Capabilities, messages: Sequence[Message], options: SamplingOp
     """What of the request all its parts have in common."""
     request: Request = {
         "messages": [dict(message) for message in messages],
-        "max_tokens": options.max_tokens,
+        can.limit_name: options.max_tokens,
         "temperature": options.temperature,
-        "top_p": options.top_p,
         **request_for_tools(options),
     }
+    if options.top_p < 1 or can.whole_top_p:
+        request["top_p"] = options.top_p
     if options.stop:
         request["stop"] = list(options.stop)
     if options.json_schema is not None:
@@ -317,7 +325,7 @@ def _request(can: Capabilities, messages: Sequence[Message], options: SamplingOp
         request["logprobs"] = True
     if can.alternatives:
         # With 0 of them llama.cpp leaves the sampled token's own logprob out, too.
-        request["top_logprobs"] = max(1, options.alternatives)
+        request["top_logprobs"] = min(max(1, options.alternatives), can.alternatives)
     return request
 
 
@@ -336,30 +344,16 @@ def _parts(request: Request, n: int, most: int, seed: int | None) -> list[Reques
     ]
 
 
-def _address(base_url: str) -> tuple[SplitResult, str]:
-    """The URL's parts, and the host and port to name it by."""
-    try:
-        address = urlsplit(base_url.strip())
-        port = address.port
-        (address.hostname or "").encode("idna")
-    except ValueError:
-        # Its text may quote a password.
-        address, port = SplitResult("", "", "", "", ""), None
-    if address.query or address.fragment:
-        # Before the path of each request it would be none, and be logged with it.
+def _checked_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes with each request. ConfigurationError for what cannot, or is the engine's to set."""
+    if taken := _OWN & set(extra):
         raise ConfigurationError(
-            'base_url must end with the path, such as /v1, without what begins with "?" or "#": pass a key as api_key.'
+            f"extra cannot set {', '.join(sorted(taken))}: the engine does, from what each request is for."
         )
-    if address.scheme not in ("http", "https") or not address.hostname or not address.geturl().isprintable():
-        raise ConfigurationError("base_url must be like http://localhost:8000/v1, with http or https and a host.")
-    host = f"[{address.hostname}]" if ":" in address.hostname else address.hostname
-    return address, host + (f":{port}" if port else "")
-
-
-def _is_here(url: str) -> bool:
-    """Whether it is an address of this machine."""
-    host = urlsplit(url).hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        json.dumps(extra, allow_nan=False, ensure_ascii=False).encode()
+    except (RecursionError, TypeError, ValueError):
+        failure = ConfigurationError("extra must be what JSON has a form for: texts, finite numbers and the like.")
+    else:
+        return dict(extra)
+    raise failure

@@ -1,0 +1,67 @@
+"""Addresses of servers: read, named, and told without what is secret in them."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from confroute.errors import ConfigurationError
+
+_END = "/chat/completions"
+
+
+def read_address(base_url: str) -> tuple[SplitResult, str]:
+    """The URL's parts, and the host and port to name it by. ConfigurationError for what is no address of an API."""
+    try:
+        address = urlsplit(base_url.strip())
+        port = address.port
+        (address.hostname or "").encode("idna")
+    except ValueError:
+        # Its text may quote a password.
+        address, port = SplitResult("", "", "", "", ""), None
+    if address.query or address.fragment:
+        # Before the path of each request it would be none, and be logged with it.
+        raise ConfigurationError(
+            'base_url must end with the path, such as /v1, without what begins with "?" or "#": pass a key as api_key.'
+        )
+    if address.scheme not in ("http", "https") or not address.hostname or not address.geturl().isprintable():
+        raise ConfigurationError("base_url must be like http://localhost:8000/v1, with http or https and a host.")
+    return address, _named(address.hostname, port)
+
+
+def checked_name(model: str) -> str:
+    """The name that a server knows a model by. ConfigurationError for one that is empty, or has a part of an address
+    behind it, such as a key."""
+    if not model:
+        raise ConfigurationError("model must be the name that the server knows the model by, not empty.")
+    if "?" in model or "#" in model or not model.isprintable():
+        raise ConfigurationError(
+            'model must be the name that the server knows the model by, without what begins with "?" or "#": pass a '
+            "key as api_key."
+        )
+    return model
+
+
+def redirected(asked: str, location: str) -> str:
+    """Where a server that was *asked* at this URL sends its clients: an API's address, without login and query."""
+    try:
+        address = urlsplit(urljoin(asked, location))
+        host = _named(address.hostname or "", address.port)
+    except ValueError:
+        host, address = "", SplitResult("", "", "", "", "")
+    place = f"{address.scheme}://{host}{address.path.rstrip('/').removesuffix(_END)}"
+    return place if location and host and place.isprintable() and len(place) <= 200 else "another address"
+
+
+def is_here(url: str) -> bool:
+    """Whether it is an address of this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _named(hostname: str, port: int | None) -> str:
+    host = f"[{hostname}]" if ":" in hostname else hostname
+    return host + (f":{port}" if port else "")

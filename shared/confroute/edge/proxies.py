@@ -1,0 +1,43 @@
+"""What the environment says of the way to a server: proxies, and certificates that it is trusted by."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from confroute.errors import ConfigurationError
+
+_SCHEMES = ("http", "https", "all")
+
+
+def proxy_variable(url: str) -> str | None:
+    """What names the proxy that requests to *url* go through, by its own name: the value may hold a password."""
+    address = urlsplit(url)
+    proxies = getproxies()
+    found = next((scheme for scheme in (address.scheme, "all") if proxies.get(scheme)), None)
+    return None if found is None or proxy_bypass(address.netloc) else _variable(found)
+
+
+def unusable_environment(error: Exception) -> ConfigurationError:
+    """The *error* of a client that cannot be made as the environment says, without the values that it may quote."""
+    if isinstance(error, OSError):
+        named = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+        return ConfigurationError(
+            f"The certificates that {' and '.join(named) or 'the system'} names cannot be read "
+            f"({type(error).__name__}). Name a file of certificates in PEM form, or none."
+        )
+    proxies = getproxies()
+    named = [_variable(scheme) for scheme in _SCHEMES if proxies.get(scheme)]
+    where = " and ".join(named) or "The environment"
+    if isinstance(error, ImportError):
+        return ConfigurationError(
+            f"{where} names a SOCKS proxy, for which a package is not installed. Install it with: pip install "
+            "'httpx[socks]', or name the server's host in NO_PROXY."
+        )
+    return ConfigurationError(f"{where} must name a proxy like http://host:port, and does not.")
+
+
+def _variable(scheme: str) -> str:
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+    return next((name for name in names if os.environ.get(name)), "the system's settings")

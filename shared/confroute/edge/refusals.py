@@ -1,0 +1,175 @@
+"""Why a server gave no completion: the errors of requests to it, and what its error statuses mean."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, cast
+
+from confroute.edge.addresses import redirected
+from confroute.edge.context_limits import shortage
+from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError
+
+_BUSY = (408, 409, 425, 429)
+"""Statuses of a server that may do later what it does not now, as those above 501 are."""
+_LISTING_SECONDS = 2.0
+"""Longest wait for the names of a server's models, which only complete an error's words."""
+_PARAMETERS = ("max_completion_tokens", "seed", "temperature", "top_p")
+
+
+class RefusedError(ModelError):
+    """The server takes no such request; *named* are parameters that it speaks of."""
+
+    def __init__(self, message: str, named: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.named = named
+
+
+class DeniedError(ModelError):
+    """A server that answered before does not answer this: for the key, the model or what stands before it."""
+
+
+class BusyError(ModelError):
+    """The server has no time for the request, is starting or is not there, and says so."""
+
+
+class BrokenError(ModelError):
+    """The server broke on this request, as some do on what they do not know."""
+
+
+class OverdueError(ModelError):
+    """The server was too slow."""
+
+
+class LostError(ModelError):
+    """The server is out of reach, or broke off: the next at its address may be another."""
+
+
+class FullError(ModelError):
+    """The samples under way together outgrew the context that they share."""
+
+
+class Refusals:
+    """Makes the errors of one server and model. A server's own words may quote the prompt and are left out.
+
+    Args:
+        client: the SDK's, which is asked for the names of the models.
+        model: the name that the server knows the model by.
+        host: what the server is named by, with its port.
+        proxy: the variable of the environment that names the proxy on the way to it, if there is one.
+    """
+
+    def __init__(self, client: Any, model: str, host: str, proxy: str | None = None) -> None:
+        self._client = client
+        self._model = model
+        self._host = host
+        self._proxy = proxy
+
+    def strange(self) -> ModelError:
+        """What came is no completion."""
+        return ModelError(f"The server at {self._host} did not reply with a chat completion.")
+
+    def overdue(self) -> OverdueError:
+        return OverdueError(f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.')
+
+    def lost(self, error: BaseException) -> LostError:
+        what = f"The server at {self._host} cannot be reached, or broke off ({type(error.__cause__ or error).__name__})"
+        if self._proxy is None:
+            return LostError(f"{what}. Is it running?")
+        return LostError(
+            f"{what}, through the proxy that {self._proxy} names. Is that proxy right, and the server running? "
+            "NO_PROXY is for hosts that are to be asked without it."
+        )
+
+    def unsent(self, error: Exception) -> ModelError:
+        """The request cannot be written."""
+        why = (
+            "They hold half of a surrogate pair, which is no text."
+            if isinstance(error, UnicodeError)
+            else "They hold something that JSON has no form for, such as an object or a number that is not finite."
+        )
+        return ModelError(
+            f'The messages for "{self._model}", or what goes with them, cannot be encoded and were not sent. {why}'
+        )
+
+    async def told(self, error: Any, max_tokens: int, *, seconds: float, answered: bool) -> ConfrouteError:
+        """What an error status means. To tell more of it takes at most *seconds*; a server that *answered* before is
+        the right one, whatever it says now."""
+        status = int(error.status_code)
+        what = f'a request to "{self._model}" (status {status})'
+        body: Any = error.body
+        details = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        # TGI and LM Studio have nothing but the text.
+        given: tuple[Any, ...] = error.body, *(details.get(key) for key in ("message", "detail", "error"))
+        text = next((each for each in given if isinstance(each, str)), "")
+        if status == 400 and not answered and await self._misnamed(text, seconds):
+            return await self._astray(error, 404, what, seconds=seconds, answered=False)
+        if status < 400 or status in (401, 403, 404):
+            return await self._astray(error, status, what, seconds=seconds, answered=answered)
+        if status >= 500 and text.startswith("Context size has been exceeded"):
+            return FullError(
+                f'The context of "{self._model}" on the server at {self._host}, which requests under way together '
+                "share, is full. Give the server a larger one, or ask it fewer things at a time."
+            )
+        short = shortage(details, text)
+        if short is not None and short.prompt and short.context:
+            return ContextLengthError(short.prompt, max_tokens, short.context, at_least=short.at_least)
+        if status in (400, 413, 422, 501):
+            if short is not None:
+                return ModelError(f"The server at {self._host} refused {what}: the prompt does not fit its context.")
+            named = frozenset(name for name in _PARAMETERS if name in str(cast("object", body)))
+            return RefusedError(f"The server at {self._host} refused {what}.", named)
+        if status == 500:
+            return BrokenError(f"The server at {self._host} failed on {what}.")
+        if status in _BUSY or status > 501:
+            state = "still loads its model" if "loading" in text.lower() else "is busy, or starting"
+            return BusyError(f"The server at {self._host} {state} and did not take {what}. Try again later.")
+        return ModelError(f"The server at {self._host} failed on {what}.")
+
+    async def _astray(
+        self, error: Any, status: int, what: str, *, seconds: float, answered: bool
+    ) -> ConfigurationError | DeniedError:
+        """What is wrong with the address, the key or the model's name; or with the request, where the server *answered*
+        others."""
+        wrong = DeniedError if answered else ConfigurationError
+        if status < 400:
+            place = redirected(str(error.request.url), error.response.headers.get("location", ""))
+            return wrong(
+                f"The server at {self._host} redirects {what} to {place}. That is not followed, for the prompt would "
+                "go with it: if its API is there, that is to be the base_url."
+            )
+        if status == 404 and answered:
+            return wrong(
+                f"The server at {self._host} answered before, and finds nothing for {what}: the model was renamed or "
+                f"taken away, or the API moved. {await self._served(seconds)}"
+            )
+        if status == 404:
+            return wrong(
+                f'The server at {self._host} has no model "{self._model}", or its API begins at another base_url. '
+                f"{await self._served(seconds)}"
+            )
+        if answered:
+            return wrong(
+                f"The server at {self._host} answered before and refused {what}: for its api_key, or for what it "
+                "holds, which something before the server may not let pass."
+            )
+        return wrong(f"The server at {self._host} refused the api_key (status {status}).")
+
+    async def _misnamed(self, text: str, seconds: float) -> bool:
+        """Whether a refusal is one of the model's name. transformers serve, started for one model, has no status for
+        it; llama-server goes by another name in its list, but takes any."""
+        quoted = re.search(rf"""['"`]{re.escape(self._model)}['"`]""", text)
+        names = await self._names(seconds) if quoted else []
+        return bool(names) and self._model not in names
+
+    async def _served(self, seconds: float) -> str:
+        names = [name for name in await self._names(seconds) if name.isprintable() and len(name) <= 200]
+        return f"It has: {', '.join(names[:20])}." if names else "It does not tell which models it has."
+
+    async def _names(self, seconds: float) -> list[str]:
+        try:
+            told = await asyncio.wait_for(self._client.models.list(), min(seconds, _LISTING_SECONDS))
+            return [model.id for model in told.data if isinstance(model.id, str)]
+        except Exception:
+            # They complete an error, which says what is wrong without them.
+            return []
