@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confroute import ConfidenceRecord, Generation, ModelUsage, Price, Sample, SamplingOptions
+from confroute import ConfidenceRecord, ConfigurationError, Generation, ModelUsage, Price, Sample, SamplingOptions
 from confroute.records import question_of
 from confroute.testing import says
 
@@ -83,3 +84,28 @@ def test_records_are_frozen(record: object) -> None:
 def test_question_is_the_last_users_text(messages: list[dict[str, object]], question: str) -> None:
     """The question is what the user asked last, or the last message if no user spoke."""
     assert question_of(messages) == question
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_tokens": 2.5},
+        {"max_tokens": 0},
+        {"alternatives": 1.5},
+        {"seed": "7"},
+        {"seed": 1.5},
+        {"stop": "ab"},
+        {"temperature": math.inf},
+        {"top_p": 1.1},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_sampled_by_is_told_at_once(wrong: dict[str, Any]) -> None:
+    """A fraction of a token would never be used up, and one string would be as many stop strings as it has letters."""
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        SamplingOptions(**wrong)
+
+
+def test_an_empty_stop_string_stops_nothing() -> None:
+    """llama.cpp would end each answer at once."""
+    assert SamplingOptions(stop=("", "end", "")).stop == ("end",)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from confroute.errors import ConfigurationError
@@ -41,7 +42,7 @@ class SamplingOptions:
     functions in OpenAI's form, with an engine that has ``tools = True``, and has to where *must_call*; only one of
     them at a time where not *parallel_calls*, which the engine need not know: the answer is looked at. *hidden_layer*
     asks for the hidden states after that layer, 0 being the embeddings and -1 the last, normed, in
-    `Sample.hidden_states`. ConfigurationError where a number cannot be."""
+    `Sample.hidden_states`. *stop* strings that are empty end nothing. ConfigurationError where a value cannot be."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -58,15 +59,27 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         try:
             valid = 0 <= self.temperature < math.inf and 0 <= self.top_p <= 1
-            valid = valid and self.max_tokens >= 1 and self.alternatives >= 0
+            # A fraction of a token would never be used up.
+            valid = valid and index(self.max_tokens) >= 1 and index(self.alternatives) >= 0
+            valid = valid and (self.seed is None or index(self.seed) is not None)
         except TypeError:
             valid = False
         if not valid:
             raise ConfigurationError(
-                "temperature must be a number of at least 0, top_p one from 0 to 1, max_tokens at least 1 and "
-                f"alternatives at least 0, not {self.temperature!r}, {self.top_p!r}, {self.max_tokens!r} and "
-                f"{self.alternatives!r}."
+                "temperature must be a number of at least 0, top_p one from 0 to 1, max_tokens a whole number of at "
+                "least 1, alternatives one of at least 0 and seed a whole number or None, not "
+                f"{self.temperature!r}, {self.top_p!r}, {self.max_tokens!r}, {self.alternatives!r} and {self.seed!r}."
             )
+        if isinstance(self.stop, str):
+            raise ConfigurationError('stop must be a tuple of strings, such as ("\\n",), not one string.')
+        if "" in self.stop:
+            object.__setattr__(self, "stop", tuple(filter(None, self.stop)))
+
+    @property
+    def usable_temperature(self) -> float:
+        """The temperature as float32 can divide by it: 0, or from 1e-6, where the likeliest token is as good as
+        certain, to 1e6, where all are as likely."""
+        return min(max(self.temperature, 1e-6), 1e6) if self.temperature else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,3 +127,23 @@ def test_any_integer_is_a_seed(seed: int) -> None:
     """The router counts on from the caller's seed, which may be the largest."""
     logits = torch.zeros(3, 1000)
     assert draw([asked_for(3, seed=seed)], logits).tolist() == draw([asked_for(3, seed=seed)], logits).tolist()
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-39, 1e-7])
+@pytest.mark.parametrize("top_p", [0.0, 0.9, 1.0])
+def test_next_to_no_temperature_draws_the_likeliest(temperature: float, top_p: float) -> None:
+    """Divided by it, logits are no numbers any more."""
+    asked = Answers(50, 9, SamplingOptions(temperature=temperature, top_p=top_p), eos=frozenset(), decode=lambda _: "")
+    logits = torch.linspace(-20, 20, 300)[torch.randperm(300, generator=torch.Generator().manual_seed(1))]
+    assert draw([asked], logits.repeat(50, 1)).tolist() == [int(logits.argmax())] * 50
+
+
+@pytest.mark.parametrize("temperature", [1e7, 1e39, 1e300])
+def test_at_any_temperature_what_is_excluded_stays_so(temperature: float) -> None:
+    """As a schema excludes tokens; the others are as likely."""
+    asked = Answers(400, 9, SamplingOptions(temperature=temperature, seed=1), eos=frozenset(), decode=lambda _: "")
+    logits = torch.full((400, 300), -torch.inf)
+    logits[:, 7], logits[:, 250] = -3.0, 9.0
+    drawn = draw([asked], logits).tolist()
+    assert set(drawn) == {7, 250}
+    assert 150 < drawn.count(7) < 250

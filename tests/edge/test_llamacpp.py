@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from confroute import MeanLogprob, ModelError, Router, SamplingOptions
+from confroute import ConfigurationError, MeanLogprob, ModelError, Router, SamplingOptions
 from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.records import Message
 
@@ -87,6 +87,22 @@ def test_seed_is_the_draw(engine: LlamaCppEngine) -> None:
     """One seed draws one answer, and later batches of a call continue with other seeds."""
     assert texts(engine, 1, sampling(seed=5)) == texts(engine, 1, sampling(seed=5))
     assert len(set(texts(engine, 8, sampling(seed=5)))) > 4
+
+
+@pytest.mark.parametrize("seed", [-1, -2, 2**32 - 1, 2**32 - 2, 2**64 + 5])
+def test_any_seed_draws_again_what_it_drew(engine: LlamaCppEngine, seed: int) -> None:
+    """llama.cpp takes the greatest of 32 bits for none, and counts on from the first sample's."""
+    texts(engine, 2, sampling())  # reads the prompt
+    assert texts(engine, 2, sampling(seed=seed)) == texts(engine, 2, sampling(seed=seed))
+
+
+def test_numbers_beyond_those_of_llama_cpp_mean_what_they_say(engine: LlamaCppEngine) -> None:
+    """Next to no temperature is greedy, more tokens than the context has are all that it has, and no sample is none."""
+    greedy = texts(engine, 1, sampling(temperature=0.0))
+    assert texts(engine, 1, sampling(temperature=1e-39)) == greedy
+    assert texts(engine, 1, SamplingOptions(max_tokens=10**12, stop=(greedy[0][:3],))) != greedy
+    with pytest.raises(ConfigurationError, match="n must be at least 1"):
+        texts(engine, 0, sampling())
 
 
 @pytest.mark.real_model

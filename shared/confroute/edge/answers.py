@@ -151,7 +151,7 @@ def draw(asked: Sequence[Answers], logits: Tensor) -> Tensor:
     rows: dict[tuple[float, float], list[int]] = {}
     ends = itertools.accumulate(len(answers.live) for answers in asked)
     for answers, end in zip(asked, ends, strict=True):
-        temperature = max(0.0, answers.options.temperature)
+        temperature = answers.options.usable_temperature
         how = temperature, answers.options.top_p if temperature else 1.0
         alike.setdefault(how, []).append(answers)
         rows.setdefault(how, []).extend(range(end - len(answers.live), end))

@@ -19,7 +19,7 @@ from confroute.edge.forks import RenewedLock, renew_after_fork
 from confroute.edge.loopback import Exchange
 from confroute.edge.own_thread import begun, in_own_thread
 from confroute.edge.waiting import Waiting
-from confroute.errors import ContextLengthError, ModelError, UnsupportedRequestError, require
+from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import answer_schema, are_wanted, as_call
 
@@ -182,15 +182,21 @@ class LlamaCppEngine:
     def _generate(
         self, exchange: Exchange, messages: Sequence[Message], n: int, options: SamplingOptions
     ) -> Generation:
+        if n < 1:
+            raise ConfigurationError(f"n must be at least 1, not {n}.")
         if are_wanted(messages, options) and not self._knows(exchange):
             raise UnsupportedRequestError(f'The chat template of "{self.model}" does not show tools.')
         request = _request(messages, options)
+        request["max_tokens"] = min(options.max_tokens, self._context_tokens)
         samples: list[Sample] = []
         input_tokens = 0
         # llama.cpp refuses an n above its number of slots.
         together = self._parallel
         while len(samples) < n:
             request["n"] = min(n - len(samples), together)
+            if options.seed is not None:
+                # Each sample's is one more than the last one's, and none the greatest of 32 bits: that draws anew.
+                request["seed"] = (options.seed + len(samples)) % (_NO_SEED - self._parallel)
             try:
                 reply = self._ask(exchange, request, options)
             except _ContextFullError:
@@ -203,8 +209,6 @@ class LlamaCppEngine:
             given = [read_choice(choice, alternatives=options.alternatives) for choice in reply["choices"]]
             samples += map(as_call, given) if options.must_call else given
             input_tokens = int(reply["usage"]["prompt_tokens"])
-            if options.seed is not None:
-                request["seed"] += request["n"]
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
 
     def _knows(self, exchange: Exchange) -> bool:
@@ -249,7 +253,7 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
     request: dict[str, Any] = {
         "messages": [dict(message) for message in messages],
         "max_tokens": options.max_tokens,
-        "temperature": options.temperature,
+        "temperature": options.usable_temperature,
         "top_p": options.top_p,
         # Temperature, then top-p, as OpenAI, vLLM and transformers do. llama.cpp's own chain would cut the
         # distribution further (top-k, min-p) than the caller asked, and cut it before the temperature.
@@ -261,8 +265,6 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
     }
     if options.stop:
         request["stop"] = list(options.stop)
-    if options.seed is not None:
-        request["seed"] = options.seed
     schema = answer_schema(options)
     if schema is not None:
         request["response_format"] = response_format(schema)
@@ -278,6 +280,7 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
     return request
 
 
+_NO_SEED = 0xFFFFFFFF
 _SECONDS_TO_STOP = 4.0
 """At the end of a process: twice what llama.cpp takes at the most to notice that nobody waits for an answer."""
 
