@@ -330,3 +330,26 @@ def test_relay_closes_the_inner_procedure() -> None:
     with closing(stream(relay(inner, same))) as driver:
         assert next(driver) == "a"
     assert ended == [True]
+
+
+@DRIVERS
+def test_all_streams_are_closed_though_one_cannot_be(drive: Drive) -> None:
+    """The failure is told, once the others are."""
+
+    class Stuck(Pieces):
+        def close(self) -> None:
+            super().close()
+            raise OSError("stuck")
+
+        async def aclose(self) -> None:
+            self.close()
+
+    opened = [Pieces("a"), Stuck("b"), Pieces("c")]
+
+    def flow() -> Flow[None]:
+        for each in opened:
+            yield Call(lambda each=each: Source(each))
+
+    with pytest.raises(OSError, match="stuck"):
+        drive(flow())
+    assert [each.closed for each in opened] == [1, 1, 1]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -137,9 +137,10 @@ def stream(flow: Flow[T]) -> Generator[Any, None, T]:
                 progress.fail(error)
         return progress.result  # pyright: ignore[reportReturnType]
     finally:
-        flow.close()
-        for source in progress.sources:
-            source.close()
+        with ExitStack() as opened:
+            for source in progress.sources:
+                opened.callback(source.close)
+            flow.close()
 
 
 async def astream(flow: Flow[T], returned: Callable[[T], None] | None = None) -> AsyncGenerator[Any, None]:
@@ -157,9 +158,10 @@ async def astream(flow: Flow[T], returned: Callable[[T], None] | None = None) ->
         if returned is not None:
             returned(progress.result)  # pyright: ignore[reportArgumentType]
     finally:
-        flow.close()
-        for source in progress.sources:
-            await source.aclose()
+        async with AsyncExitStack() as opened:
+            for source in progress.sources:
+                opened.push_async_callback(source.aclose)
+            flow.close()
 
 
 def run(flow: Flow[T]) -> T:
