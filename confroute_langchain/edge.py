@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
 
-from confroute.edge.borrowed import BorrowedModel
+from confroute.edge.borrowed import CONNECTIONS, BorrowedModel
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
@@ -25,13 +25,13 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
 
     tools = True
 
-    def __init__(self, model: Runnable[Any, Any]) -> None:
+    def __init__(self, model: Runnable[Any, Any], *, connections: int = CONNECTIONS) -> None:
         bound = Bound.of(model)
         if bound is None:
             raise ConfigurationError(
                 f"edge must be a chat model, an engine, or a model's name, not {type(model).__name__}."
             )
-        super().__init__(bound.model, bound.name, bound.arguments)
+        super().__init__(bound.model, bound.name, bound.arguments, connections=connections)
         self.bound = bound
 
     def ask(

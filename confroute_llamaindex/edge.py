@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from inspect import getattr_static
@@ -14,7 +13,7 @@ from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 
-from confroute.edge.borrowed import BorrowedModel
+from confroute.edge.borrowed import CONNECTIONS, BorrowedModel
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.errors import UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
@@ -29,8 +28,8 @@ class LLMEdge(BorrowedModel[LLM]):
     rest_field = "additional_kwargs"
     tools = True
 
-    def __init__(self, llm: LLM) -> None:
-        super().__init__(llm, model_name(llm))
+    def __init__(self, llm: LLM, *, connections: int = CONNECTIONS) -> None:
+        super().__init__(llm, model_name(llm), connections=connections)
 
     def ask(
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
@@ -44,9 +43,6 @@ class LLMEdge(BorrowedModel[LLM]):
     async def aask(
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> Reply:
-        if getattr_static(type(model), "achat") is getattr_static(CustomLLM, "achat"):
-            # That one runs the model on the event loop. HuggingFaceLLM and LlamaCPP have no other.
-            return await asyncio.to_thread(self.ask, model, messages, options, arguments)
         history = [_written(message) for message in messages]
         if not options.tools:
             return _read(await model.achat(history, **arguments))
@@ -60,6 +56,10 @@ class LLMEdge(BorrowedModel[LLM]):
 
     def limit_name(self, native: LLM) -> str | None:
         return "num_predict" if native.class_name() == "Ollama_llm" else None
+
+    def is_synchronous(self, native: LLM) -> bool:
+        # That one runs the model on the event loop. HuggingFaceLLM and LlamaCPP have no other.
+        return getattr_static(type(native), "achat") is getattr_static(CustomLLM, "achat")
 
     def isolation(self) -> Mapping[str, Any]:
         return {"callback_manager": silent()}

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata, MockLLM
@@ -133,6 +134,36 @@ async def test_a_model_without_an_asynchronous_form_leaves_the_loop_free() -> No
     # The fourth party: on the loop, a model that waits would keep this from being reached.
     await asyncio.to_thread(model._waiting.wait, 20)
     assert len({sample.text for sample in (await task).samples}) == 3
+
+
+class Synchronous(InTurn):
+    """Says so of its asynchronous form."""
+
+    async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+        raise NotImplementedError
+
+
+async def test_a_model_that_has_no_asynchronous_form_is_asked_in_threads() -> None:
+    """Together, as one that would block the event loop is; that it has none is remembered."""
+    model = Synchronous()
+    edge = LLMEdge(model)
+    task = asyncio.create_task(edge.agenerate(ASK, n=3, options=OPTIONS))
+    await asyncio.to_thread(model._waiting.wait, 20)
+    assert len({sample.text for sample in (await task).samples}) == 3
+    assert edge._is_synchronous
+
+
+def test_what_a_model_cannot_in_either_form_is_its_error() -> None:
+    """It is not taken for one without an asynchronous form."""
+
+    class Incapable(Synchronous):
+        def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            raise NotImplementedError
+
+    edge = LLMEdge(Incapable())
+    with pytest.raises(NotImplementedError):
+        awaited(edge, 1)
+    assert not edge._is_synchronous
 
 
 @pytest.mark.real_model

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextvars
 import itertools
 import math
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from queue import SimpleQueue
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from confroute.edge.borrowed_replies import Reply, said
@@ -17,12 +14,12 @@ from confroute.edge.clients import Clients
 from confroute.edge.objections import may_be_of_the_request
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
+from confroute.edge.turns import Turns
 from confroute.errors import ConfigurationError, ModelError, UnsupportedRequestError
 from confroute.records import Generation, Message, SamplingOptions
 from confroute.steps import Call, Flow, arun, run
 
 Model = TypeVar("Model")
-T = TypeVar("T")
 _Configured: TypeAlias = tuple[Model, Mapping[str, Any]]
 """A model as it is to be asked, and the arguments bound to it."""
 
@@ -47,6 +44,7 @@ _MEANING: Mapping[str, str] = {name: meaning for meaning, names in _NAMES.items(
 _IF_SET = ("do_sample", "n")
 _LOGPROBS = ("logprobs", "top_logprobs")
 _WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
+CONNECTIONS = 16
 _TRIALS = (SamplingOptions(temperature=1.0, max_tokens=64), SamplingOptions(temperature=2.0, max_tokens=512))
 """How it is found out whether a model draws: the first is enough for most, and not every service takes the second."""
 _TRIED_SAMPLES = 4
@@ -66,15 +64,24 @@ class BorrowedModel(ABC, Generic[Model]):
     That a model draws is seen where its samples of a request differ. As long as they never did, and where they do not,
     four short ones of a prompt that has no one answer are drawn; a model that says the same then, too, is no edge: its
     samples would agree whatever it knows.
+
+    At most *connections* samples are under way at the same time in threads, and as many on each event loop; more wait,
+    those of all requests together.
     """
 
     rest_field: ClassVar[str | None] = None
     """The field that takes further parameters of a request, where the model has it."""
 
-    def __init__(self, native: Model, name: str, bound: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, native: Model, name: str, bound: Mapping[str, Any] | None = None, *, connections: int = CONNECTIONS
+    ) -> None:
+        if connections < 1:
+            raise ConfigurationError(f"connections must be at least 1, not {connections}.")
         self.model = name
         self._native = native
         self._clients = Clients()
+        self._turns, self._trials = Turns(connections), Turns(1)
+        self._is_synchronous = self.is_synchronous(native)
         self._bound: Mapping[str, Any] = bound or {}
         own = next(_own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
@@ -118,7 +125,10 @@ class BorrowedModel(ABC, Generic[Model]):
         if are_to_differ and not self._draws:
             self._draws = len(said(replies)) > 1 or None
             if not self._draws:
-                yield from self._trial()
+                yield Call(
+                    lambda: self._trials.take([lambda: run(self._trial())]),
+                    lambda: self._trials.on_loop(lambda: arun(self._trial())),
+                )
                 self._refuse_copies()
         return Generation(samples=samples, input_tokens=max(reply.input_tokens for reply in replies))
 
@@ -145,7 +155,7 @@ class BorrowedModel(ABC, Generic[Model]):
         self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
     ) -> list[Reply]:
         with self._clients.shared_by([model for model, _ in copies]):
-            return _at_once(
+            return self._turns.take(
                 [
                     lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments)
                     for model, arguments in copies
@@ -156,13 +166,34 @@ class BorrowedModel(ABC, Generic[Model]):
         self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
     ) -> list[Reply]:
         with self._clients.shared_by([model for model, _ in copies]):
-            replies = await together([self.aask(model, messages, options, arguments) for model, arguments in copies])
+            replies = await together(
+                [
+                    self._awaited(
+                        lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments),
+                        lambda model=model, arguments=arguments: self.aask(model, messages, options, arguments),
+                    )
+                    for model, arguments in copies
+                ]
+            )
         await self._clients.close_spare()
         return replies
 
+    async def _awaited(self, ask: Callable[[], Reply], aask: Callable[[], Awaitable[Reply]]) -> Reply:
+        """What *aask* gives, or *ask* in a thread where the model has no asynchronous form."""
+        if not self._is_synchronous:
+            try:
+                return await self._turns.on_loop(aask)
+            except NotImplementedError:
+                pass
+        reply = await self._turns.in_thread(ask)
+        self._is_synchronous = True
+        return reply
+
     def _trial(self) -> Flow[None]:
         """Find out whether the model draws. As long as it says the same, or nothing, longer samples are drawn at a
-        higher temperature."""
+        higher temperature. Another request may have found out before."""
+        if self._draws is not None:
+            return
         told: set[object] = set()
         for options in _TRIALS:
             try:
@@ -267,32 +298,13 @@ class BorrowedModel(ABC, Generic[Model]):
         None where that is not known, for it has as many names as there are servers."""
         return None
 
+    def is_synchronous(self, native: Model) -> bool:  # noqa: ARG002
+        """Whether the asynchronous form of this model is known to be none, or to block the event loop."""
+        return False
+
     def isolation(self) -> Mapping[str, Any]:
         """Fields that keep the framework from giving one sample for all, or showing each to the caller's callbacks."""
         return {}
-
-
-def _at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """The results of all *calls*, made in threads. After the first error, or Ctrl-C, the others are left behind: a
-    thread cannot be ended, but neither this nor the end of the process waits for it."""
-    done: SimpleQueue[tuple[int, T | None, BaseException | None]] = SimpleQueue()
-
-    def make(i: int, call: Callable[[], T]) -> None:
-        try:
-            done.put((i, call(), None))
-        except BaseException as error:
-            done.put((i, None, error))
-
-    for i, call in enumerate(calls):
-        # Each in a copy of the caller's context, where tracers and the like live.
-        run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(make, i, call), name="confroute sample", daemon=True).start()
-    results: dict[int, Any] = {}
-    for _ in calls:
-        i, results[i], error = done.get()
-        if error is not None:
-            raise error
-    return [results[i] for i in range(len(calls))]
 
 
 def _with_inner(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
