@@ -12,22 +12,22 @@ from confroute.records import Alternatives, Sample, SamplingOptions
 from confroute.tools import read_call
 
 _BROKEN_OFF = ("abort", "error", "content_filter")
+_ROUNDING = 1e-3
+"""How far above 0 a logprob may be by the rounding of its server."""
 
 
 def read_choice(
     choice: Mapping[str, Any], *, alternatives: int = 0, output_tokens: int = 0, alone: bool = False
 ) -> Sample:
     """The sample, with this many *alternatives* of each token where the choice tells them. A choice without token
-    logprobs, or with null ones, has None for them, and *output_tokens* is what it is counted as. So is one that tells
-    fewer, where they are of this choice *alone*: thoughts may be hidden. One that is not all that the model would have
-    said, for another reason than its length, is a ModelError."""
+    logprobs, or with any that is no logprob, has None for them, and *output_tokens* is what it is counted as. So is one
+    that tells fewer, where they are of this choice *alone*: thoughts may be hidden. One that is not all that the model
+    would have said, for another reason than its length, is a ModelError."""
     reason = finish_reason_of(choice.get("finish_reason"))
     if reason in _BROKEN_OFF:
         raise ModelError(f'The edge model\'s answer was broken off, "{reason}" is told as the reason.')
-    logprobs: Mapping[str, Any] = choice.get("logprobs") or {}
-    tokens: list[dict[str, Any]] = logprobs.get("content") or []
-    if any(token.get("logprob") is None for token in tokens):
-        tokens = []
+    logprobs: Any = choice.get("logprobs")
+    tokens = _tokens(cast("Mapping[str, Any]", logprobs).get("content") if isinstance(logprobs, Mapping) else None)
     message: Mapping[str, Any] = choice["message"]
     text: str = message.get("content") or ""
     calls = tuple(read_call(call["function"]) for call in message.get("tool_calls") or ())
@@ -41,14 +41,27 @@ def read_choice(
     return Sample(
         text=text.strip(),
         tool_calls=calls,
-        token_logprobs=tuple(float(token["logprob"]) for token in tokens) or None,
+        token_logprobs=tuple(min(0.0, float(token["logprob"])) for token in tokens) or None,
         tokens=texts or None,
-        alternatives=tuple(_likeliest(token["top_logprobs"], alternatives) for token in tokens)
-        if alternatives and tokens and all(token.get("top_logprobs") for token in tokens)
-        else None,
+        alternatives=_alternatives(tokens, alternatives),
         output_tokens=output_tokens if not tokens or (alone and hidden > 0) else len(tokens),
         finish_reason=reason,
     )
+
+
+def _tokens(told: Any) -> Sequence[Mapping[str, Any]]:
+    """Those that are *told* with their logprobs; none where that is in no such form, or one is without."""
+    tokens = cast("Sequence[Any]", told) if isinstance(told, list | tuple) else []
+    return tokens if all(map(_is_token, tokens)) else []
+
+
+def _is_token(told: Any) -> bool:
+    token: Mapping[str, Any] = cast("Mapping[str, Any]", told) if isinstance(told, Mapping) else {}
+    try:
+        # More than rounding above 0 is no logprob, and would pass for certainty.
+        return "token" in token and float(token["logprob"]) <= _ROUNDING
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def _texts(tokens: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -56,7 +69,10 @@ def _texts(tokens: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     decoder = getincrementaldecoder("utf-8")("replace")
 
     def text(token: str, told: Any) -> str:
-        return decoder.decode(bytes(cast("list[int]", told))) if told and isinstance(told, list) else token
+        try:
+            return decoder.decode(bytes(cast("list[int]", told))) if told and isinstance(told, list) else token
+        except (TypeError, ValueError):
+            return token
 
     return tuple(text(str(token["token"]), token.get("bytes")) for token in tokens)
 
@@ -74,10 +90,16 @@ def _ends(text: str, token: str) -> bool:
     return not visible or "\ufffd" in visible or text.endswith(tuple(beginnings))
 
 
-def _likeliest(told: Sequence[Mapping[str, Any]], most: int) -> Alternatives:
+def _alternatives(tokens: Sequence[Mapping[str, Any]], most: int) -> tuple[Alternatives, ...] | None:
+    """Up to so many of each token, the likeliest first; None where they are not told of each."""
+    places = [_tokens(token.get("top_logprobs")) for token in tokens]
+    if not most or not places or not all(places):
+        return None
     # vLLM tells the drawn token first, whatever its probability.
-    ordered = sorted(told, key=lambda other: -other["logprob"])
-    return tuple((str(other["token"]), float(other["logprob"])) for other in ordered[:most])
+    ordered = (sorted(place, key=lambda other: -float(other["logprob"])) for place in places)
+    return tuple(
+        tuple((str(other["token"]), min(0.0, float(other["logprob"]))) for other in place[:most]) for place in ordered
+    )
 
 
 def request_for_tools(options: SamplingOptions) -> dict[str, Any]:
