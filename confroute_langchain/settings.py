@@ -25,7 +25,7 @@ from confroute_langchain.cloud import resolve_cloud
 from confroute_langchain.edge import ChatModelEdge
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 # Generic settings of LangChain's chat models that belong to the cloud model here.
 _CLOUD_SETTINGS = ("api_key", "base_url", "max_retries", "timeout")

@@ -44,7 +44,7 @@ from confroute_llamaindex.structured import StructuredPrediction
 from confroute_llamaindex.wish import Wish, WishedMessages, WishedText
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 _decorators: Any = callbacks

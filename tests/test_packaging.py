@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import requires
+from importlib.metadata import metadata, requires
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,20 @@ def test_import_is_light() -> None:
     output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)  # noqa: S603
     assert HEAVY.intersection(json.loads(output.stdout)) == set()
     assert output.stderr == ""
+
+
+def test_an_extra_that_an_error_names_can_be_installed() -> None:
+    """Each is declared."""
+    named = {
+        keyword.value.value
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require"
+        for keyword in node.keywords
+        if keyword.arg == "extra" and isinstance(keyword.value, ast.Constant)
+    }
+    declared = set(metadata("confroute").get_all("Provides-Extra") or ())
+    assert {"init", "langchain", "train"} <= named <= declared
 
 
 def test_public_names() -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -152,7 +152,7 @@ def certify(
         threshold=cut.threshold,
         bound=cut.bound,
         kept=cut.kept,
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
         edge=collection.edge.model,
         engine=type(collection.edge).__name__,
         estimator=estimator.identity,
