@@ -1,7 +1,8 @@
 """A threshold that escalates at most 60 % of questions like these, as a certificate that a router checks.
 
 The same as `confroute calibrate questions.jsonl --target cost=0.6`, in Python. Thirty questions are few: the promise
-holds with a probability of 80 % only, and a promise about quality would take some hundreds, with their answers.
+holds with a probability of 80 % only, and a promise about quality would take some hundreds, with their answers. Needs
+`pip install 'confroute[llamacpp,train]'`.
 """
 
 import tempfile

@@ -77,6 +77,18 @@ def test_from_prompts_to_a_router(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_model
+def test_plots_of_an_earlier_run_do_not_stay_beside_a_certificate(tmp_path: Path) -> None:
+    """Where the answers are all of one kind there is nothing to draw."""
+    out, file = tmp_path / "out", prompts(tmp_path / "prompts.jsonl", n=6)
+    drawn = calibrate(file, "--target", "cost=0.6", "--delta", "0", *SETTINGS, "--out", out)
+    assert list(out.glob("*.svg")), drawn.stdout
+    wrong = [json.loads(line) | {"references": ["nothing it says"]} for line in file.read_text("utf-8").splitlines()]
+    file.write_text("\n".join(map(json.dumps, wrong)), encoding="utf-8")
+    assert calibrate(file, "--target", "cost=0.6", "--delta", "0", *SETTINGS, "--out", out).returncode == 0
+    assert not list(out.glob("*.svg"))
+
+
+@pytest.mark.real_model
 def test_labels_of_a_cloud_over_http(tmp_path: Path) -> None:
     """Without references a server that speaks OpenAI's protocol labels the answers, and is not asked twice; one that
     refuses is one clear line, and nothing of what was answered is lost."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -31,7 +31,7 @@ from confroute.records import Message, SamplingOptions
 T = TypeVar("T")
 
 
-class Labels(str, Enum):
+class Labels(StrEnum):
     """Where the labels come from."""
 
     auto = "auto"
@@ -40,7 +40,7 @@ class Labels(str, Enum):
     judge = "judge"
 
 
-class Calibrator(str, Enum):
+class Calibrator(StrEnum):
     """How confidences become probabilities."""
 
     none = "none"
@@ -263,11 +263,14 @@ def _watched(what: str, results: Iterable[T], prompts: Sequence[Prompt], *, quie
 def _plots(
     made: Certified, acceptable: Sequence[bool] | None, cloud_right: Sequence[bool] | None, out: Path
 ) -> list[Path]:
+    paths = [out / name for name in ("cost_quality.svg", "reliability.svg", "risk_coverage.svg")]
+    for path in paths:
+        # One of an earlier run would lie beside a certificate that it does not show.
+        path.unlink(missing_ok=True)
     if acceptable is None or len(set(acceptable)) < 2:
         return []
     from confroute.calibration.plots import plot_cost_quality, plot_reliability, plot_risk_coverage
 
-    paths = [out / name for name in ("cost_quality.svg", "reliability.svg", "risk_coverage.svg")]
     wrong = [not good for good in acceptable]
     plot_cost_quality(
         made.confidences, acceptable, paths[0], cloud_right=cloud_right, threshold=made.certificate.threshold
