@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from confroute.errors import ConfigurationError
 
+PLACE = "redirected-to"
+"""The header that holds a redirect's address once it was kept from httpx."""
 _END = "/chat/completions"
 
 
@@ -40,6 +43,13 @@ def checked_name(model: str) -> str:
             "key as api_key."
         )
     return model
+
+
+async def keep_place(response: Any) -> None:
+    """Have httpx read no redirect: it fails on one to what is no address, though it is not to follow it."""
+    place = response.headers.pop("location", None)
+    if place is not None:
+        response.headers[PLACE] = place
 
 
 def redirected(asked: str, location: str) -> str:

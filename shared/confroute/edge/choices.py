@@ -51,7 +51,7 @@ def read_choice(
 
 def _tokens(told: Any) -> Sequence[Mapping[str, Any]]:
     """Those that are *told* with their logprobs; none where that is in no such form, or one is without."""
-    tokens = cast("Sequence[Any]", told) if isinstance(told, list | tuple) else []
+    tokens: Sequence[Any] = cast("Sequence[Any]", told) if isinstance(told, list | tuple) else []
     return tokens if all(map(_is_token, tokens)) else []
 
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import Any, cast
 
-from confroute.edge.addresses import redirected
+from confroute.edge.addresses import PLACE, redirected
 from confroute.edge.context_limits import shortage
 from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError
 
@@ -133,7 +133,7 @@ class Refusals:
         others."""
         wrong = DeniedError if answered else ConfigurationError
         if status < 400:
-            place = redirected(str(error.request.url), error.response.headers.get("location", ""))
+            place = redirected(str(error.request.url), error.response.headers.get(PLACE, ""))
             return wrong(
                 f"The server at {self._host} redirects {what} to {place}. That is not followed, for the prompt would "
                 "go with it: if its API is there, that is to be the base_url."

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from confroute.credentials import checked_key
-from confroute.edge.addresses import checked_name, is_here, read_address
+from confroute.edge.addresses import checked_name, is_here, keep_place, read_address
 from confroute.edge.background import BackgroundLoop
 from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.forks import RenewedLock
@@ -183,6 +183,7 @@ class ServerEngine:
                 limits=httpx.Limits(max_connections=self._connections),
                 trust_env=by_environment,
                 follow_redirects=False,  # the prompt would go with them
+                event_hooks={"response": [keep_place]},
             )
         except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
             failure = unusable_environment(error)
