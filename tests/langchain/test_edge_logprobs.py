@@ -37,6 +37,14 @@ def test_a_server_that_refuses_them_is_asked_without(ask: Ask, given: dict[str, 
         assert [request.get("logprobs") for request in server.asked] == [True, None, None, None]
 
 
+@pytest.mark.parametrize(("given", "bound"), [({"logprobs": False}, {}), ({}, {"logprobs": False})])
+def test_turned_off_they_are_not_asked_for(given: dict[str, Any], bound: dict[str, Any]) -> None:
+    """On the model or bound to it: nothing is said of them."""
+    with serving(refuses_logprobs) as server:
+        asked(ChatModelEdge(chat(server.url, **given).bind(**bound)), 1, GREEDY)
+        assert [name for name in server.asked[0] if "logprobs" in name] == []
+
+
 def test_a_request_that_is_refused_in_any_case_says_nothing_of_them() -> None:
     """The next one asks for them again."""
     refusals = [400, 400]
@@ -132,7 +140,12 @@ def responses(request: Request) -> Reply:
 @ways
 @pytest.mark.parametrize(
     "settings",
-    [{"use_responses_api": True}, {"reasoning": {"effort": "low"}}, {"output_version": "responses/v1"}],
+    [
+        {"use_responses_api": True},
+        {"reasoning": {"effort": "low"}},
+        {"output_version": "responses/v1"},
+        {"use_responses_api": True, "logprobs": False},
+    ],
 )
 def test_the_responses_api_is_asked_without(ask: Ask, settings: dict[str, Any]) -> None:
     """Its client knows no such parameter, and would send nothing."""

@@ -45,6 +45,7 @@ _IF_SET = ("do_sample", "n")
 _LOGPROBS = ("logprobs", "top_logprobs")
 _WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
 CONNECTIONS = 16
+"""One request's samples at once, and few enough for a small server, or a service's limit."""
 _TRIALS = (SamplingOptions(temperature=1.0, max_tokens=64), SamplingOptions(temperature=2.0, max_tokens=512))
 """How it is found out whether a model draws: the first is enough for most, and not every service takes the second."""
 _TRIED_SAMPLES = 4
@@ -122,14 +123,14 @@ class BorrowedModel(ABC, Generic[Model]):
         samples = tuple(reply.sample(options.alternatives) for reply in replies)
         if options.must_call and not any(sample.tool_calls for sample in samples):
             raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
-        if are_to_differ and not self._draws:
-            self._draws = len(said(replies)) > 1 or None
-            if not self._draws:
-                yield Call(
-                    lambda: self._trials.take([lambda: run(self._trial())]),
-                    lambda: self._trials.on_loop(lambda: arun(self._trial())),
-                )
-                self._refuse_copies()
+        if are_to_differ and len(said(replies)) > 1:
+            self._draws = True
+        elif are_to_differ and not self._draws:
+            yield Call(
+                lambda: self._trials.take([lambda: run(self._trial())]),
+                lambda: self._trials.on_loop(lambda: arun(self._trial())),
+            )
+            self._refuse_copies()
         return Generation(samples=samples, input_tokens=max(reply.input_tokens for reply in replies))
 
     def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
@@ -274,15 +275,17 @@ class BorrowedModel(ABC, Generic[Model]):
             # Some leave out the sampled token's own where none of the others is asked for.
             asked = {"logprobs": True, "top_logprobs": max(1, options.alternatives)}
             update |= {name: value for name, value in asked.items() if name in known}
-        elif self._takes_logprobs():
-            update |= {name: known[name].default for name in _LOGPROBS if name in known}
+        else:
+            # As nobody asks for them: OpenAI's client for responses knows no such parameter, not even a false one.
+            usual = {name: known[name].default for name in _LOGPROBS if name in known}
+            update |= {name: False if default else default for name, default in usual.items()}
             arguments = {name: value for name, value in arguments.items() if name not in _LOGPROBS}
         return native.model_copy(update={**update, **fields, **self.isolation()}), arguments
 
     def _takes_logprobs(self) -> bool:
         """Whether it has a place for them and the caller did not turn them off."""
-        is_wanted = getattr(self._native, "logprobs", None) is not False
-        return (is_wanted and "logprobs" in self._fields()) or bool(self._bound.get("logprobs"))
+        told = self._bound.get("logprobs", getattr(self._native, "logprobs", None))
+        return told is not False and ("logprobs" in self._fields() or "logprobs" in self._bound)
 
     def _arguments(self, wanted: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Those bound to the model, but for what is *wanted* of its *fields*: some refuse to be told twice."""

@@ -28,5 +28,5 @@ def _status(error: Exception) -> int | None:
     if isinstance(response, Mapping):
         response = response.get("ResponseMetadata")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         return response.get("HTTPStatusCode") if isinstance(response, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    told = (getattr(error, "status_code", None), getattr(response, "status_code", None), getattr(error, "code", None))
-    return next((each for each in told if isinstance(each, int)), None)
+    told = (getattr(error, name, None) for name in ("status_code", "status", "code"))
+    return next((each for each in (getattr(response, "status_code", None), *told) if isinstance(each, int)), None)
