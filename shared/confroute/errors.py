@@ -46,6 +46,11 @@ class ModelError(ConfrouteError):
     """The edge model failed on a request."""
 
 
+class CutShortError(ModelError):
+    """The edge's answer ended at a limit of tokens that the caller did not set, so that it is not served. A larger
+    ``max_tokens`` gives it more room, and one that you set serves what is cut short at it."""
+
+
 class ContextLengthError(ModelError):
     """The prompt and the answer's token limit do not fit into the edge model's context. Some servers stop counting
     when that is clear; the prompt then has *at_least* so many tokens."""

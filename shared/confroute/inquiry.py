@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from confroute.edge import EdgeEngine
-from confroute.errors import ModelError, UnsupportedRequestError
+from confroute.errors import CutShortError, ModelError, UnsupportedRequestError
 from confroute.estimators import Estimator
 from confroute.json_schema import is_valid
 from confroute.records import (
@@ -100,7 +100,8 @@ class Inquiry:
         Raises:
             UnsupportedRequestError: a JSON schema or tools are asked for, which the engine does not know.
             ModelError: the answer is not of that schema, or its calls are none of those tools: cut short, or the
-                engine overlooked a part of it. Or it is cut short and was to be *whole*, or *read* fails on it.
+                engine overlooked a part of it. Or *read* fails on it.
+            CutShortError: it is cut short and was to be *whole*.
         """
         self._check_support()
         options = self._options
@@ -136,7 +137,8 @@ class Inquiry:
         if options.json_schema is not None and not is_valid(answer.text, options.json_schema):
             problem = "is not of the JSON schema that was asked for"
         if self._whole and answer.finish_reason == "length":
-            problem = f"is cut short at {answer.output_tokens} tokens"
+            tokens = answer.output_tokens
+            raise CutShortError(f'The answer of "{self._edge.model}" is cut short at {tokens} tokens; set max_tokens.')
         if problem is None and self._read is not None and not answer.is_empty:
             try:
                 self._read(answer)
