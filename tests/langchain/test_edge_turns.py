@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -166,3 +167,27 @@ def test_requests_that_come_at_once_share_a_trial(ask: Ask) -> None:
     model = Counting(answer=lambda call: f"boat {call}" if model.asked[-1] == TRIED else "Lima")
     ask(ChatModelEdge(model, connections=1), 5, 2)
     assert model.asked.count(TRIED) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_waits_for_no_turn_of_its_parents() -> None:
+    """Whose threads it has none of."""
+    begun, go = threading.Event(), threading.Event()
+
+    def lima(call: int) -> str:
+        begun.set()
+        go.wait(20)
+        return "Lima"
+
+    edge = ChatModelEdge(Counting(answer=lima), connections=1)
+    with ThreadPoolExecutor(1) as parent:
+        waiting = parent.submit(edge.generate, ASK, n=2, options=GREEDY)
+        assert begun.wait(20)
+        child = os.fork()
+        if not child:
+            go.set()
+            os._exit(len(edge.generate(ASK, n=3, options=GREEDY).samples))
+        go.set()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+        assert len(waiting.result(20).samples) == 2

@@ -223,7 +223,7 @@ class BorrowedModel(ABC, Generic[Model]):
         raise ConfigurationError(
             f'"{self.model}" says the same each time, however high the temperature: samples would agree whatever the '
             "model knows. Have it draw: give its class a field called temperature that its answers heed, a pipeline of "
-            "Hugging Face's do_sample=True, a server no seed of its own; docs/scale.md tells more."
+            "Hugging Face's do_sample=True, a server no seed of its own and no cache before it; see docs/scale.md."
         )
 
     def _rest_name(self) -> str | None:
