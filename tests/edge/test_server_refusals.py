@@ -118,9 +118,18 @@ def test_no_redirect_is_followed(connect: Connect, status: int) -> None:
         assert other.asked == []
 
 
+def test_a_redirect_to_itself_is_asked_once(connect: Connect) -> None:
+    """A loop does not end in many requests."""
+    with serving(always(307)) as server:
+        with_headers(server, Location=f"{server.url}/chat/completions/")
+        with pytest.raises(ConfigurationError, match=r"redirects a request.*to its own address"):
+            connect(server, retries=2).generate(ASK, n=1, options=OPTIONS)
+        assert len(server.asked) == 1
+
+
 @pytest.mark.parametrize("location", ["", "http://[::1", "http://\x7f/", "/" + 300 * "a", "mailto:me"])
 def test_a_redirect_to_no_address_is_told_all_the_same(connect: Connect, location: str) -> None:
-    """Nor does a loop end in many requests."""
+    """Without quoting it."""
     with serving(always(307)) as server:
         with_headers(server, Location=location)
         with pytest.raises(ConfigurationError, match=r"redirects a request.*to another address"):
@@ -177,7 +186,7 @@ def test_json_without_an_end_is_no_completion(connect: Connect, body: str) -> No
 
 @pytest.mark.parametrize(
     ("message", "words"),
-    [("Loading model", "still loads its model"), ("Overloaded by zanzibarland", "is busy, or starting")],
+    [("Loading model", "still loads its model"), ("Overloaded by zanzibarland", "is busy or starting")],
 )
 def test_a_server_that_is_not_ready_says_so(connect: Connect, message: str, words: str) -> None:
     """And that it may be later."""

@@ -135,6 +135,7 @@ def test_a_password_in_the_address_is_sent_and_not_logged(connect: Connect, capl
         "http://me:sk-hidden@[::1/v1",
         "http://me:sk#hidden@localhost:8000/v1",
         "http://me:sk-hidden@/v1",
+        "http://me:sk-hidden@local host/v1",
         "http://me:sk-hidden@localhost/v1\x7f",
         "http://me:sk-hidden@xn--\u2011/v1",
         "ftp://me:sk-hidden@localhost/v1",

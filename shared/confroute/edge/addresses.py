@@ -27,7 +27,8 @@ def read_address(base_url: str) -> tuple[SplitResult, str]:
         raise ConfigurationError(
             'base_url must end with the path, such as /v1, without what begins with "?" or "#": pass a key as api_key.'
         )
-    if address.scheme not in ("http", "https") or not address.hostname or not address.geturl().isprintable():
+    is_one = address.geturl().isprintable() and " " not in address.netloc
+    if address.scheme not in ("http", "https") or not address.hostname or not is_one:
         raise ConfigurationError("base_url must be like http://localhost:8000/v1, with http or https and a host.")
     return address, _named(address.hostname, port)
 
@@ -55,12 +56,12 @@ async def keep_place(response: Any) -> None:
 def redirected(asked: str, location: str) -> str:
     """Where a server that was *asked* at this URL sends its clients: an API's address, without login and query."""
     try:
-        address = urlsplit(urljoin(asked, location))
-        host = _named(address.hostname or "", address.port)
+        place = _api(urljoin(asked, location)) if location else ""
     except ValueError:
-        host, address = "", SplitResult("", "", "", "", "")
-    place = f"{address.scheme}://{host}{address.path.rstrip('/').removesuffix(_END)}"
-    return place if location and host and place.isprintable() and len(place) <= 200 else "another address"
+        place = ""
+    if place == _api(asked):
+        return "its own address"
+    return place if place.isprintable() and 0 < len(place) <= 200 else "another address"
 
 
 def is_here(url: str) -> bool:
@@ -75,3 +76,10 @@ def is_here(url: str) -> bool:
 def _named(hostname: str, port: int | None) -> str:
     host = f"[{hostname}]" if ":" in hostname else hostname
     return host + (f":{port}" if port else "")
+
+
+def _api(url: str) -> str:
+    """Of an address of chat completions. Nothing without a host; ValueError where it is none."""
+    address = urlsplit(url)
+    place = f"{address.scheme}://{_named(address.hostname or '', address.port)}"
+    return place + address.path.rstrip("/").removesuffix(_END) if address.hostname else ""

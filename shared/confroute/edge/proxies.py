@@ -22,20 +22,21 @@ def proxy_variable(url: str) -> str | None:
 def unusable_environment(error: Exception) -> ConfigurationError:
     """The *error* of a client that cannot be made as the environment says, without the values that it may quote."""
     if isinstance(error, OSError):
-        named = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+        named = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "the system")
         return ConfigurationError(
-            f"The certificates that {' and '.join(named) or 'the system'} names cannot be read "
-            f"({type(error).__name__}). Name a file of certificates in PEM form, or none."
+            f"The certificates that {named} names cannot be read ({type(error).__name__}). Name a file of certificates "
+            "in PEM form, or none."
         )
-    proxies = getproxies()
-    named = [_variable(scheme) for scheme in _SCHEMES if proxies.get(scheme)]
-    where = " and ".join(named) or "The environment"
-    if isinstance(error, ImportError):
+    lacks_package = isinstance(error, ImportError)
+    proxies = {scheme: proxy for scheme in _SCHEMES if (proxy := getproxies().get(scheme))}
+    suspects = [each for each in proxies if not lacks_package or proxies[each].lower().startswith("socks")]
+    named = " or ".join(map(_variable, suspects)) or "The environment"
+    if lacks_package:
         return ConfigurationError(
-            f"{where} names a SOCKS proxy, for which a package is not installed. Install it with: pip install "
-            "'httpx[socks]', or name the server's host in NO_PROXY."
+            f"{named} names a SOCKS proxy, for which a package is not installed. Install it with: pip install "
+            "'httpx[socks]', or have it name a proxy like http://host:port."
         )
-    return ConfigurationError(f"{where} must name a proxy like http://host:port, and does not.")
+    return ConfigurationError(f"{named} must name a proxy like http://host:port, and does not.")
 
 
 def _variable(scheme: str) -> str:

@@ -122,8 +122,8 @@ class Refusals:
         if status == 500:
             return BrokenError(f"The server at {self._host} failed on {what}.")
         if status in _BUSY or status > 501:
-            state = "still loads its model" if "loading" in text.lower() else "is busy, or starting"
-            return BusyError(f"The server at {self._host} {state} and did not take {what}. Try again later.")
+            state = "still loads its model" if "loading" in text.lower() else "is busy or starting"
+            return BusyError(f"The server at {self._host} {state}, and did not take {what}. Try again later.")
         return ModelError(f"The server at {self._host} failed on {what}.")
 
     async def _astray(
