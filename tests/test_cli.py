@@ -58,12 +58,22 @@ def test_ask_without_a_key_stays_on_this_machine() -> None:
     assert (answer["record"]["route"], answer["record"]["cloud"]) == ("cloud", None)
 
 
+@pytest.mark.real_model
+def test_ask_says_that_an_answer_is_cut_short() -> None:
+    """At the limit that was set it is served; and nothing is told of what there is not."""
+    done = confroute("ask", "What is the capital of France?", "--max-tokens", "2", "--threshold", "0")
+    assert done.returncode == 0, done.stderr
+    assert "cut short" in done.stdout
+    assert "None" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["ask", "q", "--edge", "no-such-model"], "Unknown edge model"),
         (["ask", "q", "--edge", "absent.gguf"], "cannot be read"),
         (["ask", "q", "--edge", "owner/name", "--engine", "llamacpp"], "llama.cpp runs .gguf files"),
+        (["ask", "q", "--edge", "http://localhost:1/v1#m"], "cannot be reached"),
         (["ask", "   "], "The question is empty"),
         (["ask", "q", "--samples", "1"], "samples"),
         (["demo", "--threshold", "-1"], "threshold"),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import Enum
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,7 +39,7 @@ app.command()(calibrate)
 app.command()(check)
 
 
-class Engine(str, Enum):
+class Engine(StrEnum):
     """The engines that can run the packaged model."""
 
     llamacpp = "llamacpp"
@@ -173,6 +173,8 @@ def ask(
         with cloud_errors(cloud.model_name, _ADVICE):
             message = model.invoke(messages)
         text, record, note = message.text, message.response_metadata["confidence_routing"], ""
+        if message.response_metadata.get("finish_reason") == "length":
+            note = _CUT_SHORT
     else:
         router = Router(engine_object, threshold=threshold, samples=samples)
         decision = router.decide(messages, SamplingOptions(max_tokens=max_tokens))
@@ -182,16 +184,17 @@ def ask(
         return
     console = _console()
     console.print(text, markup=False, highlight=False, style="bold")
-    confidence = "no signal" if record["confidence"] is None else f"confidence {record['confidence']:.2f}"
-    threshold_shown = "" if record["threshold"] is None else f", threshold {record['threshold']:.2f}"
-    console.print(
-        f"{record['route']} ({record['reason']}): {confidence}{threshold_shown}, {record['estimator']}, "
-        f"{record['samples']} samples",
-        style="dim",
-        markup=False,
-    )
+    told = ["no signal" if record["confidence"] is None else f"confidence {record['confidence']:.2f}"]
+    if record["threshold"] is not None:
+        told.append(f"threshold {record['threshold']:.2f}")
+    if record["estimator"] is not None:
+        told += [record["estimator"], f"{record['samples']} samples"]
+    console.print(f"{record['route']} ({record['reason']}): {', '.join(told)}", style="dim", markup=False)
     if note:
         console.print(note, style="yellow")
+
+
+_CUT_SHORT = "The answer is cut short at the tokens that it may have (--max-tokens)."
 
 
 def _undelivered(decision: Decision) -> tuple[str, dict[str, Any], str]:
@@ -203,13 +206,14 @@ def _undelivered(decision: Decision) -> tuple[str, dict[str, Any], str]:
     elif record.route == "cloud":
         note = "The edge is not sure of this. With OPENAI_API_KEY set the cloud would have answered instead."
     else:
-        note = ""
+        note = _CUT_SHORT if decision.answer and decision.answer.finish_reason == "length" else ""
     return text, record.to_dict(), note
 
 
 def _loaded(engine: EdgeEngine) -> EdgeEngine:
-    """Load the weights now where the engine can, so that the first question's seconds are those of answering it."""
-    load = getattr(engine, "load", None)
+    """Load the weights now where the engine can, so that the first question's seconds are those of answering it; or ask
+    the server what it can, so that one which is not there is told as such."""
+    load = getattr(engine, "load", None) or getattr(engine, "capabilities", None)
     if load is not None:
         with Console(stderr=True).status(f"Loading {escape(engine.model)} …"):
             load()
