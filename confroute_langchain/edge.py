@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, SimpleChatModel
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
@@ -58,6 +58,12 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
         except NotImplementedError as error:
             raise UnsupportedRequestError(f'"{self.model}" calls no tools.') from error
         return dict(bound.arguments) if bound else {}
+
+    def is_synchronous(self, native: BaseChatModel) -> bool:
+        # LangChain would run it in the event loop's few threads.
+        of_langchain = (BaseChatModel._agenerate, SimpleChatModel._agenerate)  # pyright: ignore[reportPrivateUsage]
+        model = type(native)
+        return model._agenerate in of_langchain and model._astream is BaseChatModel._astream  # pyright: ignore[reportPrivateUsage]
 
     def isolation(self) -> Mapping[str, Any]:
         return {"cache": False, "callbacks": None}

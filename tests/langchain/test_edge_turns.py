@@ -91,6 +91,15 @@ def test_no_more_requests_than_connections(ask: Ask, given: dict[str, int], most
     assert max(threads) - before <= 12 + 1 + most
 
 
+def test_a_model_without_an_asynchronous_form_leaves_the_loop_its_threads() -> None:
+    """LangChain would have it take those of the event loop, of which there are few, and which others need."""
+    together = threading.Barrier(12)
+    model = Scripted(answer=lambda call: f"Lima {together.wait(20)} {threading.current_thread().name}")
+    generation = asyncio.run(ChatModelEdge(model).agenerate(ASK, n=12, options=DRAWN))
+    assert len({sample.text for sample in generation.samples}) == 12
+    assert all(sample.text.endswith("confroute sample") for sample in generation.samples)
+
+
 @pytest.mark.parametrize("connections", [0, -1])
 def test_at_least_one_connection(connections: int) -> None:
     """Without any nothing would ever be answered."""
