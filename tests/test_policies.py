@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,8 +28,8 @@ def test_threshold_is_monotone(threshold: float, lower: float, higher: float) ->
     assert Threshold(threshold).serves(lower) <= Threshold(threshold).serves(higher)
 
 
-@pytest.mark.parametrize("threshold", [-0.01, -math.inf, math.nan])
-def test_bad_threshold_is_refused(threshold: float) -> None:
+@pytest.mark.parametrize("threshold", [-0.01, -math.inf, math.nan, "0.5"])
+def test_bad_threshold_is_refused(threshold: Any) -> None:
     """A negative or undefined threshold is a configuration error, before anything runs."""
     with pytest.raises(ConfigurationError, match="at least 0"):
         Threshold(threshold)

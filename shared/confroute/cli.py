@@ -52,7 +52,9 @@ ThresholdOption = Annotated[
 ]
 SamplesOption = Annotated[int, typer.Option(min=2, max=256, help="Answers sampled to measure the uncertainty.")]
 EngineOption = Annotated[Engine | None, typer.Option(help="What runs the edge model; llama.cpp for a GGUF file.")]
-EdgeOption = Annotated[str, typer.Option(help="Edge model: a name, a .gguf file, a folder or a Hub checkpoint.")]
+EdgeOption = Annotated[
+    str, typer.Option(help="Edge model: a name, a .gguf file, a folder, a Hub checkpoint or a server's address.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 

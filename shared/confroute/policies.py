@@ -33,7 +33,11 @@ class Threshold:
     threshold: float
 
     def __post_init__(self) -> None:
-        if not self.threshold >= 0:
+        try:
+            valid = self.threshold >= 0
+        except TypeError:
+            valid = False
+        if not valid:
             raise ConfigurationError(f"threshold must be a number of at least 0, not {self.threshold!r}.")
 
     def serves(self, confidence: float) -> bool:

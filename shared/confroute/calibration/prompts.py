@@ -43,7 +43,7 @@ def read_prompts(path: Path, *, system: str | None = None) -> list[Prompt]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f'The prompts in "{path.name}" cannot be read: {reason}.') from None
+        raise InputError(f'The prompts in "{path.name or path}" cannot be read: {reason}.') from None
     prompts = [_prompt(path, number, line, system) for number, line in enumerate(lines, 1) if line.strip()]
     if not prompts:
         raise InputError(
@@ -66,7 +66,7 @@ def _prompt(path: Path, number: int, line: str, system: str | None) -> Prompt:
     question = next((item[name] for name in _PROMPT if name in item), None)
     messages = item.get("messages", [{"role": "user", "content": question}])
     if (question is None) == ("messages" not in item):
-        raise refuse('needs either "question" or "messages"')
+        raise refuse('needs "question" or "messages", and not both')
     if not _are_messages(messages):
         raise refuse('needs a text for its question, or messages that each have a text for "role" and for "content"')
     if not _is_text(messages):
