@@ -52,8 +52,8 @@ def test_system_goes_before_prompts_without_one(tmp_path: Path) -> None:
     [
         (f'{{"question": "{SECRET}"', "is not JSON"),
         (f'["{SECRET}"]', "not a JSON object"),
-        ({"text": SECRET}, 'either "question" or "messages"'),
-        ({"question": SECRET, "messages": [user("a")]}, 'either "question" or "messages"'),
+        ({"text": SECRET}, '"question" or "messages", and not both'),
+        ({"question": SECRET, "messages": [user("a")]}, '"question" or "messages", and not both'),
         ({"question": " "}, "needs a text"),
         ({"question": 3}, "needs a text"),
         ({"messages": []}, "needs a text"),

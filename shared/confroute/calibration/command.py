@@ -75,7 +75,9 @@ def calibrate(
     ] = Labels.auto,
     estimator: Annotated[str, typer.Option(help=f"One of {', '.join(ESTIMATOR_NAMES)}.")] = "disagreement",
     calibrator: Annotated[Calibrator, typer.Option(help="Makes the confidence a probability.")] = Calibrator.none,
-    edge: Annotated[str, typer.Option(help="As for confroute ask; a server's address, too.")] = "smollm2-135m",
+    edge: Annotated[
+        str, typer.Option(help="A name, a .gguf file, a folder, a Hub checkpoint or an address.")
+    ] = "smollm2-135m",
     engine: Annotated[str | None, typer.Option(help=f"{' or '.join(ENGINES)}; llama.cpp for a GGUF file.")] = None,
     samples: Annotated[int, typer.Option(min=2, max=256, help="Answers sampled to measure the uncertainty.")] = 10,
     system: Annotated[str | None, typer.Option(help="System message for prompts that have none.")] = None,
