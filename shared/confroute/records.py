@@ -61,7 +61,7 @@ class SamplingOptions:
             valid = 0 <= self.temperature < math.inf and 0 <= self.top_p <= 1
             # A fraction of a token would never be used up.
             valid = valid and index(self.max_tokens) >= 1 and index(self.alternatives) >= 0
-            valid = valid and (self.seed is None or index(self.seed) is not None)
+            index(self.seed or 0)
         except TypeError:
             valid = False
         if not valid:
