@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 import pytest
 
@@ -15,7 +15,7 @@ class Google(IntEnum):
     MAX_TOKENS = 2
 
 
-class GoogleText(str, Enum):
+class GoogleText(StrEnum):
     SAFETY = "SAFETY"
 
 

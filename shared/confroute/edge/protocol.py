@@ -155,7 +155,7 @@ class Connection:
             raw = await asyncio.wait_for(asked(model=self._model, **request, extra_body=self._extra), seconds)
         except openai.APIStatusError as error:
             return await self._told(error, request, seconds - (time.monotonic() - begun))
-        except (openai.APITimeoutError, asyncio.TimeoutError):
+        except (openai.APITimeoutError, TimeoutError):
             return _Outcome(failure=self._refusals.overdue())
         except openai.APIConnectionError as error:
             return _Outcome(failure=self._refusals.lost(error), may_pass=True)
