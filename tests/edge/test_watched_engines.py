@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from confroute.edge import transformers as engines
-from confroute.edge import waiting
+from confroute.edge import laid_out, waiting
 from confroute.edge.loopback import Exchange
 from confroute.edge.transformers import TransformersEngine
 from confroute.edge.waiting import in_thread_that_ends
@@ -68,8 +67,8 @@ def test_a_model_is_watched_while_it_runs(
         tried.append(threading.current_thread())
         return usual(model)
 
-    usual = engines.runs_ragged
-    monkeypatch.setattr(engines, "runs_ragged", trial)
+    usual = laid_out.runs_ragged
+    monkeypatch.setattr(laid_out, "runs_ragged", trial)
     engine.load()
     on_cpu = torch_device == "cpu"
     assert (threading.current_thread() in tried) is not on_cpu

@@ -38,7 +38,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "logprob_quantile@1(q=0.25)": LogprobQuantile(q=0.25),
     "token_entropy@1": TokenEntropy(),
     "margin@1": Margin(),
-    "option_probability@1(options=e814d2ba)": OptionProbability(("yes", "no", "True", "False")),
+    "option_probability@2(options=e814d2ba)": OptionProbability(("yes", "no", "True", "False")),
     "disagreement@1(structured@1(text@2))": Disagreement(),
     "vote_share@1(structured@1(text@2))": VoteShare(),
     "semantic_entropy@2(structured@1(text@2))": SemanticEntropy(),

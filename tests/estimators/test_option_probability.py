@@ -57,8 +57,9 @@ def test_known_answers(case: str) -> None:
         spoken({"yesterday": 0.9, "no": 0.1}),
         Sample(text="yes"),
         Sample(text="yes", tokens=("yes",), token_logprobs=(-0.1,)),
+        spoken({"yes": 0.6}),
     ],
-    ids=["no option", "only within a word", "no tokens", "no alternatives"],
+    ids=["no option", "only within a word", "no tokens", "no alternatives", "the likeliest token alone"],
 )
 def test_no_signal(answer: Sample) -> None:
     """An answer outside the options, or one whose alternatives are unknown, has no number."""

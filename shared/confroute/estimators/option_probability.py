@@ -12,6 +12,9 @@ from confroute.errors import ConfigurationError
 from confroute.estimators.base import SinglePass, clipped
 from confroute.records import Estimate, Evidence, Sample
 
+_ALL = 0.999
+"""A probability that leaves nothing for others."""
+
 
 @dataclass(frozen=True, slots=True)
 class OptionProbability(SinglePass):
@@ -27,7 +30,8 @@ class OptionProbability(SinglePass):
     Case, and what stands around the option in the answer, do not matter; the first option named is the one chosen.
 
     In [0, 1]; higher is more uncertain. Cost: none beyond the answer itself, no samples. NaN where the answer names no
-    option or the engine gives no alternatives; an option missing among the *k* likeliest tokens counts as improbable.
+    option or the engine tells no token but the likeliest; an option missing among the *k* likeliest counts as
+    improbable.
 
     >>> from confroute.records import Sample
     >>> place = (("yes", -0.5), (" Yes", -2.3), ("no", -1.6), ("I", -3.0))
@@ -38,6 +42,7 @@ class OptionProbability(SinglePass):
     """
 
     name = "option_probability"
+    version = 2
     unit = "share"
     quick = True
     options: tuple[str, ...]
@@ -78,6 +83,8 @@ def chosen_option(answer: Sample, options: Sequence[str]) -> tuple[str, float] |
     for token, end, place in zip(answer.tokens, ends, answer.alternatives, strict=True):
         if end <= start:
             continue
+        if len(place) < 2 and math.exp(place[0][1] if place else -math.inf) < _ALL:
+            return None  # what a server that tells no other token says nothing of may be another option's
         read = max(0, end - len(token.casefold()) - start)
         masses = [(math.exp(logprob), _going_on(possible, other, read)) for other, logprob in place]
         open_mass = math.fsum(mass for mass, going_on in masses if going_on)
