@@ -63,9 +63,9 @@ def test_a_model_is_watched_while_it_runs(
     engine = TransformersEngine(tiny()._checkpoint, device=torch_device)
     tried: list[threading.Thread] = []
 
-    def trial(model: Any) -> bool:
+    def trial(*model: Any) -> bool:
         tried.append(threading.current_thread())
-        return usual(model)
+        return usual(*model)
 
     usual = laid_out.runs_ragged
     monkeypatch.setattr(laid_out, "runs_ragged", trial)

@@ -51,7 +51,7 @@ def _passes(model: Any, *, layouts: bool, rounded: bool) -> Passes | None:
     # In inference mode the trial could not give weights another type on devices that torch does not know.
     with torch.no_grad():
         trial = Trial(model)
-        ragged = runs_ragged(model)
+        ragged = runs_ragged(model, trial.exact)
         if layouts:
             if model.device.type == "cpu":
                 pack_linears(model, rounded=rounded)

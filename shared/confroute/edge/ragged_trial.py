@@ -11,10 +11,12 @@ from confroute.edge.passes import Piece, Tensor
 from confroute.edge.ragged import RaggedPasses
 from confroute.edge.ragged_memory import Shapes
 from confroute.edge.ragged_prompt import UNLIMITED, RaggedPrompt
+from confroute.edge.trial import FIRST, SECOND, Texts
 
 
-def runs_ragged(model: Any) -> bool:
-    """Whether *model* gives the same logits in ragged passes as it does for each text by itself.
+def runs_ragged(model: Any, said: Tensor | None = None) -> bool:
+    """Whether *model* gives the same logits in ragged passes as it does for each text by itself: what it *said* of
+    these, where that is known (see `Texts.said_of`).
 
     Models differ in what they do with their attention and with positions given to them, so this is tried rather than
     looked up; afterwards the model is as before. What the trial's short texts cannot show is looked up.
@@ -26,22 +28,19 @@ def runs_ragged(model: Any) -> bool:
     if windows is None or not getattr(model, "_can_set_attn_implementation", lambda: True)():
         return False
     usual = model.config._attn_implementation
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    longer = [token % vocabulary for token in range(100, 109)]
-    shorter = longer[::-1][:8]
-    first, second = [1, 2], [3, 4]  # the tokens that two branches begin with, and go on with
-    alone = [[*shorter, 1, 3], [*shorter, 2, 4], [*longer, 1], [*longer, 2]]
+    texts = Texts(model)
+    longer, shorter = texts.longer, texts.shorter
     with _in_float32(model):
         try:
-            theirs = model(input_ids=torch.tensor(alone, device=model.device), use_cache=False).logits[:, -1]
+            theirs = texts.said_of(model) if said is None else said
             passes = RaggedPasses(model, recorded=False)
             a, b = (_NotingPrompt(tuple(ids), passes.shapes) for ids in (shorter, longer))
             # Everything beside something else, and one prompt in two parts: neither must show.
             passes.run([Piece(a, shorter), Piece(b, longer[:5])])
             of_a = passes.branches(a, 2)
-            passes.run([Piece(of_a, first), Piece(b, longer[5:])])
+            passes.run([Piece(of_a, FIRST), Piece(b, longer[5:])])
             of_b = passes.branches(b, 2)
-            ours = torch.cat(passes.run([Piece(of_a, second), Piece(of_b, first)]))
+            ours = torch.cat(passes.run([Piece(of_a, SECOND), Piece(of_b, FIRST)]))
         except Exception:
             return False
         finally:

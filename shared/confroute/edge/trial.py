@@ -7,6 +7,30 @@ from typing import Any
 
 from confroute.edge.passes import Passes, Piece, Tensor
 
+FIRST, SECOND = [1, 2], [3, 4]
+"""The tokens that two branches of a text begin with, and go on with."""
+
+_EXACT, _ROUGH = 2e-3, 0.1
+"""Differences of logits, as a share of how much they vary; a token too few makes one of about 1."""
+
+
+class Texts:
+    """Two beginnings for a model's vocabulary, and the *whole* texts that branches make of them."""
+
+    def __init__(self, model: Any) -> None:
+        vocabulary = model.get_input_embeddings().weight.shape[0]
+        self.longer = [token % vocabulary for token in range(100, 109)]
+        self.shorter = self.longer[::-1][:8]
+        self.whole = [[*self.shorter, *pair] for pair in zip(FIRST, SECOND, strict=True)]
+        self.whole += [[*self.longer, token] for token in FIRST]
+
+    def said_of(self, model: Any) -> Tensor:
+        """The logits at the end of each whole text, from one pass without a cache: (4, vocabulary), in float32."""
+        import torch
+
+        ids = torch.tensor(self.whole, device=model.device)
+        return model(input_ids=ids, use_cache=False).logits[:, -1].float()
+
 
 class Trial:
     """What a model says about short texts, as transformers runs it, before it is laid out anew; or after, where the
@@ -15,17 +39,17 @@ class Trial:
     def __init__(self, model: Any, before: Trial | None = None) -> None:
         import torch
 
-        vocabulary = model.get_input_embeddings().weight.shape[0]
-        self._longer = [token % vocabulary for token in range(100, 109)]
-        self._shorter = self._longer[::-1][:8]
+        self._texts = Texts(model)
         # In a half precision the order of sums alone changes logits by some hundredths of what they vary by.
         is_exact = next(model.parameters()).dtype == torch.float32
         self._most: float = before._most if before else _EXACT if is_exact else _ROUGH
-        self._said = self._logits(model)
+        self._said = self._texts.said_of(model)
+        self.exact = self._said if is_exact else None
+        """What it said, where that is in float32."""
 
     def is_passed_by(self, model: Any) -> bool:
         """Whether it says the same now. Its layers may have been needed by more than their own passes."""
-        return self._holds(lambda: self._is_alike(self._logits(model), self._said, _ROUGH))
+        return self._holds(lambda: self._is_alike(self._texts.said_of(model), self._said, _ROUGH))
 
     def is_passed_in(self, passes: Passes) -> bool:
         """Whether these passes, a request at a time, say the same: each token must be seen by those after it, and
@@ -39,28 +63,21 @@ class Trial:
         of_longer: list[Tensor] = []
 
         def meanwhile() -> None:
-            prompt = passes.prompt(tuple(self._longer))
-            passes.run([Piece(prompt, self._longer)])
-            of_longer[:] = passes.run([Piece(passes.branches(prompt, 2), _FIRST)])
+            prompt = passes.prompt(tuple(self._texts.longer))
+            passes.run([Piece(prompt, self._texts.longer)])
+            of_longer[:] = passes.run([Piece(passes.branches(prompt, 2), FIRST)])
 
         (beside,) = self._continued(passes, meanwhile)
         together = torch.cat([beside, *of_longer])
         return self._is_alike(beside, alone, _EXACT) and self._is_alike(together, self._said, self._most)
 
     def _continued(self, passes: Passes, meanwhile: Callable[[], None]) -> list[Tensor]:
-        prompt = passes.prompt(tuple(self._shorter))
-        passes.run([Piece(prompt, self._shorter)])
+        prompt = passes.prompt(tuple(self._texts.shorter))
+        passes.run([Piece(prompt, self._texts.shorter)])
         branches = passes.branches(prompt, 2)
-        passes.run([Piece(branches, _FIRST)])
+        passes.run([Piece(branches, FIRST)])
         meanwhile()
-        return passes.run([Piece(branches, _SECOND)])
-
-    def _logits(self, model: Any) -> Tensor:
-        import torch
-
-        texts = [[*self._shorter, *pair] for pair in zip(_FIRST, _SECOND, strict=True)]
-        texts += [[*self._longer, token] for token in _FIRST]
-        return model(input_ids=torch.tensor(texts, device=model.device), use_cache=False).logits[:, -1].float()
+        return passes.run([Piece(branches, SECOND)])
 
     def _is_alike(self, logits: Tensor, others: Tensor, most: float) -> bool:
         return bool((logits - others).square().mean().sqrt() <= most * self._said.std())
@@ -70,10 +87,3 @@ class Trial:
             return tried()
         except Exception:
             return False
-
-
-_FIRST, _SECOND = [1, 2], [3, 4]
-"""The tokens that two branches begin with, and go on with."""
-
-_EXACT, _ROUGH = 2e-3, 0.1
-"""Differences of logits, as a share of how much they vary; a token too few makes one of about 1."""
