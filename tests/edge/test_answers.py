@@ -13,7 +13,7 @@ from confroute import SamplingOptions
 
 torch = pytest.importorskip("torch")
 
-from confroute.edge.answers import Answers, draw  # noqa: E402 - it needs torch
+from confroute.edge.answers import Answer, Answers, draw  # noqa: E402 - it needs torch
 
 
 def asked_for(n: int, **options: Any) -> Answers:
@@ -147,3 +147,16 @@ def test_at_any_temperature_what_is_excluded_stays_so(temperature: float) -> Non
     drawn = draw([asked], logits).tolist()
     assert set(drawn) == {7, 250}
     assert 150 < drawn.count(7) < 250
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1), st.integers(0, 3))
+def test_the_texts_of_the_tokens_are_the_text_of_the_answer(text: str, missing: int) -> None:
+    """Also where a character is several tokens, here bytes, and where the last one is not complete."""
+    tokens = list(text.encode())
+    tokens = tokens[: max(1, len(tokens) - missing)]
+    answer = Answer()
+    answer.tokens, answer.logprobs = tokens, [-1.0] * len(tokens)
+    sample = answer.sample(lambda some: bytes(some).decode(errors="replace"), ())
+    assert sample.tokens is not None
+    assert len(sample.tokens) == sample.output_tokens == len(tokens)
+    assert "".join(sample.tokens).strip() == sample.text

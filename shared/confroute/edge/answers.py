@@ -14,6 +14,7 @@ from confroute.records import Alternatives, Sample, SamplingOptions
 # The likeliest tokens that are sorted at first, and how many times as many each time that they are too few.
 _FEW, _MORE = 64, 16
 _BLOCK = 256
+_UNFINISHED = "\ufffd"
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -44,7 +45,7 @@ class Answer:
         return Sample(
             text=text.strip(),
             token_logprobs=tuple(self.logprobs[:kept]) or None,
-            tokens=tuple(decode([token]) for token in self.tokens[:kept]) or None,
+            tokens=tuple(_texts(self.tokens[:kept], decode)) or None,
             alternatives=tuple(alternatives) or None,
             output_tokens=kept,
             finish_reason=self.finish_reason,
@@ -217,6 +218,19 @@ def _at(reached: Tensor, numbers: Tensor) -> Tensor:
     import torch
 
     return torch.searchsorted(reached, numbers * reached[:, -1:], right=True).clamp(max=reached.shape[-1] - 1)
+
+
+def _texts(tokens: Sequence[int], decode: Decode) -> Iterator[str]:
+    """The text of each token. Of a character that is several tokens, the last has it and the others nothing."""
+    parts: list[int] = []
+    for i, token in enumerate(tokens):
+        parts.append(token)
+        text = decode(parts)
+        if text.endswith(_UNFINISHED) and i + 1 < len(tokens):
+            yield ""
+            continue
+        yield text
+        parts = []
 
 
 def _first(stop: Sequence[str], text: str) -> int | None:
