@@ -86,7 +86,9 @@ def test_no_more_requests_than_connections(ask: Ask, given: dict[str, int], most
     watched.start()
     ask(edge, 12, 10)
     watched.join()
-    assert (model.most[0], len(model.asked)) == (most, 120)
+    # As many as that only where threads begin faster than they end.
+    assert 1 < model.most[0] <= most
+    assert len(model.asked) == 120
     # The callers', the timer's and those of the samples.
     assert max(threads) - before <= 12 + 1 + most
 

@@ -238,3 +238,31 @@ def test_a_client_that_cannot_be_closed_keeps_none_open() -> None:
     model = Mixed()
     asyncio.run(LLMEdge(model).agenerate(ASK, n=4, options=GREEDY))
     assert [client.is_closed for client in model.made[1::2]] == [True, True]
+
+
+def test_what_was_made_on_no_loop_is_closed_with_the_engine() -> None:
+    """Also where both are garbage together: else its connections could be collected before it, with a warning."""
+
+    class Closing(Connecting):
+        closed: list[int] = Field(default_factory=list[int])
+
+        def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            if self._client is None:
+                closed, made = self.closed, self.connected()
+
+                class Client:
+                    def close(self) -> None:
+                        closed.append(made)
+
+                self._client = Client()  # type: ignore[assignment]
+            return self.said()
+
+    llm = Closing()
+    edge = LLMEdge(llm)
+    edge.generate(ASK, n=1, options=GREEDY)
+    edge.generate(ASK, n=1, options=GREEDY)
+    assert (llm.made, llm.closed) == ([1], [])
+    edge.itself = edge  # type: ignore[attr-defined]
+    del edge
+    gc.collect()
+    assert llm.closed == [1]

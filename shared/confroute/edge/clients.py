@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from inspect import isawaitable
@@ -14,9 +15,9 @@ class Clients:
     """Hands the clients that a copy made when it was asked to the next copies: what a framework's model makes at its
     first request, it keeps in a private attribute, and a copy's would be lost with it, connections and all.
 
-    A client belongs to the event loop that it was made on, and is closed when that one shuts down, as `asyncio.run`
-    has it do: once closed, a loop can close no connection. The model itself is left as it is, and a client that it was
-    given stays open, whatever was made around it.
+    A client belongs to the event loop that it was made on, and is closed when that one shuts down, as `asyncio.run` has
+    it do: once closed, a loop can close no connection. One made on none is closed with this object. The model itself is
+    left as it is, and a client that it was given stays open, whatever was made around it.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,12 @@ class Clients:
             running = None
         # Nor do processes share connections.
         place = os.getpid(), running
-        return self._made.get(place) or self._made.setdefault(place, _Made(running))
+        if place not in self._made:
+            made = self._made.setdefault(place, _Made(running))
+            if running is None:
+                # Not left to the garbage collector, which may come to a client's connections before it.
+                weakref.finalize(self, _closed_by, os.getpid(), made.lasting)
+        return self._made[place]
 
 
 class _Made:
@@ -91,6 +97,12 @@ async def _at_the_end(*opened: list[Any]) -> AsyncGenerator[None]:
     finally:
         for clients in opened:
             await _close(clients)
+
+
+def _closed_by(pid: int, clients: list[Any]) -> None:
+    """Closes them where they were made, not in a process forked since."""
+    if os.getpid() == pid:
+        _without_waiting(_close(clients))
 
 
 async def _close(clients: list[Any]) -> None:
