@@ -19,7 +19,7 @@ from confroute.edge.naming import resolve_edge
 from confroute.records import SamplingOptions
 
 def ask(tokens):
-    asked = [{"role": "user", "content": "Count to 1000."}]
+    asked = [{"role": "user", "content": "Write a story of a thousand words."}]
     return engine.generate(asked, n=1, options=SamplingOptions(max_tokens=tokens))
 
 engine = resolve_edge("smollm2-135m")
@@ -71,6 +71,26 @@ def test_a_daemons_request_is_broken_off_at_the_end() -> None:
 def test_a_forked_process_ends(work: str) -> None:
     """Without the threads that its copy of llama.cpp waits for."""
     assert ended(FORKED.format(work=work)) == (3, "")
+
+
+WHILE_ASKED = """
+said = []
+thread = threading.Thread(target=lambda: said.append(ask(300)))
+thread.start()
+time.sleep(0.5)
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+assert thread.is_alive(), "the answer came before the child had ended"
+thread.join()
+sys.exit(3 if said else "the child broke off its parent's request")
+"""
+
+
+def test_a_forked_process_ends_without_its_parents_requests() -> None:
+    """It has their connections, but nobody in it waits for them."""
+    assert ended(WHILE_ASKED) == (3, "")
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.1, 0.3])

@@ -97,6 +97,8 @@ class LlamaCppEngine:
         # The parent answers. To end its server here would wait for threads that are not there.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
         self._is_own = self._server is None
+        # To break off the parent's requests at the end of this process would break them off there, too.
+        self._exchanges = weakref.WeakSet()
 
     def end(self) -> None:
         """Break off all requests, at the end of the process: llama.cpp has stopped by then, and takes no more."""
