@@ -12,6 +12,7 @@ import pytest
 
 from confroute import (
     ConfigurationError,
+    ContextLengthError,
     Disagreement,
     Estimate,
     Estimator,
@@ -86,7 +87,7 @@ DECISIONS: dict[str, tuple[Any, dict[str, Any], Reason, float | None]] = {
         None,
     ),
     "empty samples": (("Paris", [""]), {"threshold": 0.0, "estimator": SemanticEntropy()}, "no_signal", None),
-    "the engine fails": (ModelError(SECRET), {"threshold": 0.0}, "edge_error", None),
+    "the engine fails": (ModelError("out of memory"), {"threshold": 0.0}, "edge_error", None),
     "the engine has a bug": (KeyError(SECRET), {"threshold": 0.0}, "edge_error", None),
     "the engine runs an iterator dry": (StopIteration(SECRET), {"threshold": 0.0}, "edge_error", None),
     "the estimator fails": (SURE, {"threshold": 0.0, "estimator": Broken()}, "no_signal", None),
@@ -185,13 +186,23 @@ def test_no_samples_without_need(scripted: Any, estimator: Estimator) -> None:
     assert [n for _, n, _ in edge.requests] == [1]
 
 
+def test_the_log_says_what_an_engine_says_of_its_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """In confroute's own words, which tell what to do and quote no prompt; of any other error the class alone."""
+    for error in (ContextLengthError(9, 5, 8), RuntimeError(SECRET)):
+        Router(engine(error), samples=2).decide(ASK)
+    assert "The prompt has 9 tokens" in caplog.text
+    assert "(RuntimeError)" in caplog.text
+    assert SECRET not in caplog.text
+
+
 def test_options_reach_the_edge() -> None:
-    """The caller's limits hold for the samples as for the answer; only the temperature differs."""
+    """The caller's limits hold for the samples as for the answer; temperature and top-p are the router's own, for the
+    caller's may leave nothing to chance."""
     edge = engine()
-    options = SamplingOptions(top_p=0.5, max_tokens=3, stop=("\n",), seed=7)
+    options = SamplingOptions(temperature=0.0, top_p=0.1, max_tokens=3, stop=("\n",), seed=7)
     Router(edge, samples=2).decide(ASK, options)
     assert edge.requests[0][2] == options
-    assert edge.requests[1][2] == SamplingOptions(temperature=0.7, top_p=0.5, max_tokens=3, stop=("\n",), seed=7)
+    assert edge.requests[1][2] == SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=3, stop=("\n",), seed=7)
 
 
 def test_a_drawn_answer_is_not_drawn_again_as_its_sample() -> None:

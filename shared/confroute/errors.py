@@ -76,6 +76,12 @@ class UnsupportedRequestError(ModelError):
     """The edge cannot do what the request asks for, such as hold its answer to this JSON schema."""
 
 
+def told_without_prompt(error: BaseException) -> str:
+    """What a log may say of an *error*: its class, and its words if it is confroute's: others' may quote prompts."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, ConfrouteError) else name
+
+
 def require(module: str, *, extra: str, wanted_by: str) -> None:
     """Raise `MissingExtraError` if *module* cannot be found. Imports at most the parents of a dotted name."""
     try:

@@ -174,7 +174,7 @@ class Inquiry:
         return replace(
             options,
             temperature=temperature,
-            top_p=min(options.top_p, top_p),
+            top_p=top_p,
             max_tokens=min(options.max_tokens, max_tokens),
             seed=None if options.seed is None else options.seed + len(self.samples) + (options.temperature > 0),
         )

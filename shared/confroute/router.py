@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from confroute.contract import Answer, Cloud, Decision, Native, Request, Tokens
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.edge.weights import weights_of
-from confroute.errors import ConfigurationError, InputError, UnsupportedRequestError
+from confroute.errors import ConfigurationError, InputError, UnsupportedRequestError, told_without_prompt
 from confroute.estimators import Disagreement, Estimator
 from confroute.inquiry import Inquiry
 from confroute.policies import Policy, Threshold
@@ -197,8 +197,7 @@ class Router:
         except UnsupportedRequestError:
             return _UNSUPPORTED
         except Exception as error:
-            # The error's text may quote the prompt; its class does not.
-            logger.warning("The edge model %s failed (%s); escalating.", self.edge.model, type(error).__name__)
+            logger.warning("The edge model %s failed (%s); escalating.", self.edge.model, told_without_prompt(error))
             record = ConfidenceRecord(
                 route="cloud", reason="edge_error", error=type(error).__name__, edge=inquiry.usage
             )
