@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, field_serializer, model_validator
 
 from confroute import __version__
 from confroute.arguments import options_of
@@ -97,6 +97,10 @@ class Settings(BaseChatModel):
         _ = self._cloud, self._router, self._of_the_edge
         self._add_version("confroute", __version__)
         return self
+
+    @field_serializer("edge")
+    def _edge_told(self, edge: Any) -> Any:
+        return without_secrets(edge) if isinstance(edge, str) else edge
 
     # No private attributes of pydantic's, which take 5 µs to read: a request reads these eight times.
     @cached_property

@@ -87,3 +87,10 @@ def test_it_pickles_and_copies() -> None:
 
     for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):  # noqa: S301
         assert twin._router.policy.threshold == 0.7
+
+
+def test_the_login_in_an_address_is_not_dumped() -> None:
+    """Nor by pydantic, whose dumps end in logs and traces."""
+    model = ConfidenceRoutedChatModel(edge="http://user:sk-secret@localhost:9/v1#m", cloud=ScriptedCloud())
+    assert model.model_dump()["edge"] == "http://localhost:9/v1#m"
+    assert "sk-secret" not in repr(model)
