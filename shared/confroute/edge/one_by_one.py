@@ -26,6 +26,9 @@ class CopiedBranches:
     """Continuations as a batch, each with its own copy of the prompt's cache."""
 
     def __init__(self, prompt: CopiedPrompt, n: int) -> None:
+        self.ids = prompt.ids
+        self.said: list[list[int]] = [[]]
+        """The tokens of each that were read after the prompt's *ids*."""
         self.cache = copy.deepcopy(prompt.cache)
         self.read = prompt.read
         self.hidden: Tensor | None = None
@@ -37,10 +40,12 @@ class CopiedBranches:
 
         # The one way to select that every kind of cache layer has; it moves the indices to the layer's device.
         self.cache.reorder_cache(torch.tensor(kept))
+        self.said = [[*self.said[i]] for i in kept]
 
 
 class CopiedPasses:
-    """A request at a time and a copy of the prompt's cache for each sample, as most models can."""
+    """A request at a time and a copy of the prompt's cache for each sample, as most models can. Where answers reach a
+    length at which all positions turn by other factors, they and the prompt are read again."""
 
     together = False  # nor parts of a prompt: not every state-space layer goes on from what it has read
     unbroken = 0
@@ -51,11 +56,10 @@ class CopiedPasses:
         # The argument's name since transformers 5.24, where a model has it; the old one is to go in 5.40.
         self._cache_name = "cache" if "cache" in known else "past_key_values"
         self._knows_positions = "position_ids" in known
+        self._switches = switches(model.config)
 
     def prompt(self, ids: tuple[int, ...], _known: Iterable[Any] = (), /) -> CopiedPrompt:
-        from transformers import DynamicCache
-
-        return CopiedPrompt(ids, DynamicCache(config=self._model.config))
+        return CopiedPrompt(ids, self._empty())
 
     def branches(self, prompt: CopiedPrompt, n: int) -> CopiedBranches:
         return CopiedBranches(prompt, n)
@@ -63,23 +67,50 @@ class CopiedPasses:
     def run(
         self, pieces: Sequence[Piece], _wanted: Callable[[], bool] = lambda: True, /, *, hidden: bool = False
     ) -> list[Tensor]:
+        (piece,) = pieces
+        of = piece.of
+        if isinstance(of, CopiedPrompt):
+            reply = self._read([piece.tokens], of.cache, of.read, hidden=hidden)
+            of.read += len(piece.tokens)
+            return [_last_of(reply, of, hidden=hidden)]
+        if of.read in self._switches:
+            # What was read turned by the factors of shorter texts. As in `generate` all is read in one pass.
+            texts = [[*of.ids, *said, token] for said, token in zip(of.said, piece.tokens, strict=True)]
+            cache = self._empty()
+            reply = self._read(texts, cache, 0, hidden=hidden)
+            of.cache = cache
+        else:
+            reply = self._read([[token] for token in piece.tokens], of.cache, of.read, hidden=hidden)
+        of.read += 1
+        for said, token in zip(of.said, piece.tokens, strict=True):
+            said.append(token)
+        return [_last_of(reply, of, hidden=hidden)]
+
+    def _empty(self) -> Any:
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self._model.config)
+
+    def _read(self, texts: Sequence[Sequence[int]], cache: Any, begin: int, *, hidden: bool) -> Any:
+        """What the model says of texts from the position *begin* on, what is before it being in the cache."""
         import torch
 
-        (piece,) = pieces
-        is_prompt = isinstance(piece.of, CopiedPrompt)
-        ids = torch.tensor([piece.tokens] if is_prompt else [[token] for token in piece.tokens])
-        told: dict[str, Any] = {self._cache_name: piece.of.cache}
-        if is_prompt:
+        ids = torch.tensor(texts, device=self._model.device)
+        told: dict[str, Any] = {self._cache_name: cache}
+        if ids.shape[1] > 1:
             told["logits_to_keep"] = 1
         if self._knows_positions:
             # Some models would count them from the beginning again.
-            begin = piece.of.read
-            told["position_ids"] = torch.arange(begin, begin + ids.shape[1], device=self._model.device).expand_as(ids)
-        reply: Any = self._model(
-            input_ids=ids.to(self._model.device), use_cache=True, output_hidden_states=hidden, **told
-        )
-        piece.of.read += ids.shape[1]
-        return [_last_of(reply, piece.of, hidden=hidden)]
+            told["position_ids"] = torch.arange(begin, begin + ids.shape[1], device=ids.device).expand_as(ids)
+        return self._model(input_ids=ids, use_cache=True, output_hidden_states=hidden, **told)
+
+
+def switches(config: Any) -> list[int]:
+    """The lengths up to which a text's positions turn by some factors, and by others, from the first, where it is
+    longer (LongRoPE)."""
+    told: Any = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    ropes: list[Any] = [told, *(each for each in told.values() if isinstance(each, dict))]  # or of each kind of layer
+    return [rope["original_max_position_embeddings"] for rope in ropes if rope.get("rope_type") == "longrope"]
 
 
 @dataclass(eq=False, slots=True)
