@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -145,6 +147,52 @@ def test_keys_that_turn_otherwise_in_longer_texts_are_read_again(
         assert (sample.token_logprobs or ()) == pytest.approx(step_by_step(engine, question, sample), abs=1e-4)
 
 
+def test_a_model_that_chooses_no_logits_is_run_with_its_cache(tmp_path: Path) -> None:
+    """Its forward takes no argument for which tokens it is to compute them, nor any other that it does not know."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(save_tiny(tmp_path)).eval()
+    forward = model.forward
+
+    def choosing_none(
+        input_ids: Any,
+        cache: Any = None,
+        position_ids: Any = None,
+        use_cache: Any = None,
+        output_hidden_states: Any = None,
+    ) -> Any:
+        return forward(
+            input_ids=input_ids,
+            cache=cache,
+            position_ids=position_ids,
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+        )
+
+    model.forward = choosing_none
+    _, _, passes = laid_out(lambda: (model, None), name="m", rounded=False)
+    assert isinstance(passes, CopiedPasses)
+
+
+@pytest.mark.filterwarnings("ignore:.*fast path is not available.*")
+def test_a_model_that_is_read_again_is_in_memory_once(built: Callable[[str], TransformersEngine]) -> None:
+    """The first is gone before the second is read, whatever holds it in a cycle."""
+    folder = built("mamba").path
+    models: list[weakref.ref[Any]] = []
+
+    def read() -> tuple[Any, None]:
+        assert all(each() is None for each in models)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        models.append(weakref.ref(model))
+        return model, None
+
+    gc.collect()
+    gc.disable()
+    try:
+        model, _, _ = laid_out(read, name="m", rounded=False)
+    finally:
+        gc.enable()
+    assert [each() for each in models] == [None, model]
+
+
 def test_a_model_that_says_something_else_token_by_token_is_refused(tmp_path: Path) -> None:
     """Whichever way it is run, and after it was read a second time, unchanged."""
     save_tiny(tmp_path)
@@ -163,6 +211,6 @@ def test_a_model_that_says_something_else_token_by_token_is_refused(tmp_path: Pa
         reads.append(1)
         return model, None
 
-    with pytest.raises(ModelError, match="says something else token by token"):
+    with pytest.raises(ModelError, match="says something else token by token than about whole texts, over ten tokens"):
         laid_out(read, name="a drifting one", rounded=False)
     assert len(reads) == 2

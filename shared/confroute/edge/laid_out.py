@@ -1,7 +1,8 @@
-"""A checkpoint's model as it is run: as fast as it goes without another answer, which is tried."""
+"""A checkpoint's model as it is run: as fast as it goes without another answer, which is tried over some ten tokens."""
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -26,11 +27,12 @@ Tokenizer = TypeVar("Tokenizer")
 def laid_out(read: Callable[[], tuple[Any, Tokenizer]], *, name: str, rounded: bool) -> tuple[Any, Tokenizer, Passes]:
     """The model and tokenizer that *read* gives, and how the model is run, its weights *rounded* if that helps. It is
     read again where it says something else once its layers are laid out for speed, as where it uses their weights
-    beside them.
+    beside them; the first is given up before.
 
     Raises:
-        ModelError: it says something else whichever way it is run.
+        ModelError: it says something else whichever way it is run, over some ten tokens already.
     """
+    kind = ""
     for layouts in (True, False):
         model, tokenizer = read()
         make = partial(_passes, model, layouts=layouts, rounded=rounded)
@@ -39,9 +41,13 @@ def laid_out(read: Callable[[], tuple[Any, Tokenizer]], *, name: str, rounded: b
             if not passes.together:
                 logger.info('"%s" cannot be run in ragged passes: requests wait for each other.', name)
             return model, tokenizer, passes
+        kind = type(model).__name__
+        # Two do not always fit into memory, and errors caught while it ran may hold the first in a cycle.
+        del model, make
+        gc.collect()
     raise ModelError(
-        f'"{name}" ({type(model).__name__}) says something else token by token than about whole texts, so the '
-        "transformers engine cannot run it. Take another checkpoint, or have a server run it and give its address."
+        f'"{name}" ({kind}) says something else token by token than about whole texts, over ten tokens already, so '
+        "the transformers engine cannot run it. Take another checkpoint, or have a server run it and give its address."
     )
 
 

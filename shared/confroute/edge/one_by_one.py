@@ -56,6 +56,7 @@ class CopiedPasses:
         # The argument's name since transformers 5.24, where a model has it; the old one is to go in 5.40.
         self._cache_name = "cache" if "cache" in known else "past_key_values"
         self._knows_positions = "position_ids" in known
+        self._chooses = "logits_to_keep" in known or any(each.kind is each.VAR_KEYWORD for each in known.values())
         self._switches = switches(model.config)
 
     def prompt(self, ids: tuple[int, ...], _known: Iterable[Any] = (), /) -> CopiedPrompt:
@@ -97,7 +98,7 @@ class CopiedPasses:
 
         ids = torch.tensor(texts, device=self._model.device)
         told: dict[str, Any] = {self._cache_name: cache}
-        if ids.shape[1] > 1:
+        if self._chooses and ids.shape[1] > 1:
             told["logits_to_keep"] = 1
         if self._knows_positions:
             # Some models would count them from the beginning again.

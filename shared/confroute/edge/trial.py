@@ -1,4 +1,9 @@
-"""Whether a model still says what it says by itself: a trial, when it is loaded and laid out to be run."""
+"""Whether a model still says what it says by itself: a trial, when it is loaded and laid out to be run.
+
+It shows this over some ten tokens. What a model does only in longer texts, as where a window, an index or a state that
+is rounded begins to matter, is not tried: there, token by token, it says what it does in transformers' own cached
+passes, which is not always what it says about whole texts.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ _EXACT, _ROUGH = 2e-3, 0.1
 
 
 class Texts:
-    """Two beginnings for a model's vocabulary, and the *whole* texts that branches make of them."""
+    """Two beginnings for a model's vocabulary, and the *whole* texts, of ten tokens, that branches make of them."""
 
     def __init__(self, model: Any) -> None:
         vocabulary = model.get_input_embeddings().weight.shape[0]
