@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import typer
 pytest.importorskip("langchain_openai")
 pytest.importorskip("xllamacpp")
 
-from confroute.cli import run_demo
+from confroute.demo.command import run_demo
 from confroute.demo.questions import load_questions
 from confroute.records import Generation
 from confroute.testing import ScriptedEngine, says
@@ -86,6 +87,67 @@ def test_bad_input_is_one_clear_line(arguments: list[str], message: str) -> None
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.real_model
+def test_what_the_edge_cannot_answer_is_told_in_the_error_s_words() -> None:
+    """Without a cloud there is no answer: the numbers and the fix on stderr, nothing that looks like an answer on
+    stdout, and exit code 2; JSON has the record."""
+    question = "Where is the fox? " * 3000
+    done = confroute("ask", question)
+    assert (done.returncode, done.stdout) == (2, "")
+    shown = " ".join(done.stderr.split())
+    assert "The prompt has" in shown
+    assert "Shorten the prompt" in shown
+    assert "escalating" not in shown
+    done = confroute("ask", question, "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["record"]["error"] == "ContextLengthError"
+
+
+@pytest.mark.real_model
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes streams")
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_error(closed: str) -> None:
+    """What a caller does not want to read is not written."""
+    command = f"{sys.executable} -m confroute.cli ask hi {closed}"
+    done = subprocess.run(  # noqa: S602
+        command, shell=True, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("module", ["typer", "rich.progress", "confroute.calibration.command"])
+def test_ctrl_c_while_it_is_imported_is_no_traceback(module: str) -> None:
+    """The first moments are like any other: it says that it was interrupted, once, and exits with 130."""
+    script = f"""
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from confroute.cli import main
+main()
+"""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+@pytest.mark.parametrize(("command", "width"), [("ask", "80"), ("calibrate", "60"), ("calibrate", "80")])
+def test_help_has_no_half_lines(command: str, width: str) -> None:
+    """A paragraph goes on where the terminal ends, not where the source's line did."""
+    shown = confroute(command, "--help", COLUMNS=width).stdout.split("╭─ Arguments")[0]
+    _, _, *paragraphs = shown.split("\n" + " " * int(width))  # without the usage
+    for paragraph in paragraphs:
+        for line, following in itertools.pairwise(each.rstrip() for each in paragraph.splitlines() if each.strip()):
+            assert len(line) + 1 + len(following.split()[0]) > int(width) - 2, line
+    assert len(paragraphs) >= 2
 
 
 def test_ctrl_c_shows_what_was_done(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 pytest.importorskip("langchain_openai")
 
 from confroute import ConfigurationError, Generation, InputError, ModelError, SamplingOptions, cli
+from confroute.demo import command
 from confroute.demo.questions import load_questions
 from confroute.demo.stand_in import stand_in_cloud
 from confroute.environment import has_openai_key, openai_access, openai_model
@@ -42,19 +43,19 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def demo(engine: Unsure | None = None, *, svg: Path | None = None) -> None:
-    cli.run_demo(engine or Unsure(), threshold=None, samples=2, as_json=True, svg=svg)
+    command.run_demo(engine or Unsure(), threshold=None, samples=2, as_json=True, svg=svg)
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, engine: Unsure) -> None:
     def resolved(*_: object, **__: object) -> Unsure:
         return engine
 
-    monkeypatch.setattr(cli, "resolve_edge", resolved)
+    monkeypatch.setattr(command, "resolve_edge", resolved)
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, *arguments: str, engine: Unsure | None = None) -> Result:
     resolving(monkeypatch, engine or Unsure())
-    return CliRunner().invoke(cli.app, ["ask", *arguments])
+    return CliRunner().invoke(cli.app(), ["ask", *arguments])
 
 
 def test_a_cloud_that_fails_does_not_lose_the_rows(
@@ -158,3 +159,39 @@ def test_a_threshold_is_from_0_to_1(monkeypatch: pytest.MonkeyPatch, threshold: 
     result = ask(monkeypatch, "Who?", "--threshold", threshold)
     assert result.exit_code == 2
     assert "--threshold" in result.output
+
+
+def test_ctrl_c_says_interrupted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it comes, and the exit code is that of an interrupt."""
+    engine = Unsure()
+    engine.load = lambda: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    result = ask(monkeypatch, "Who?", engine=engine)
+    assert (result.exit_code, result.stdout, result.stderr.count("Interrupted")) == (130, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(ModelError("Its tokens ran out."), "Its tokens ran out."), (KeyError("Who?"), "KeyError")]
+)
+def test_an_edge_that_fails_is_told_where_there_is_no_cloud(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    """In the words of our errors, but by the class of another's, which may quote the question."""
+    engine = Unsure()
+
+    def failing(*_: object, **__: object) -> Generation:
+        raise error
+
+    engine.generate = failing  # type: ignore[method-assign]
+    result = ask(monkeypatch, "Who?", engine=engine)
+    assert isinstance(result.exception, ModelError)
+    assert told in str(result.exception)
+    assert "OPENAI_API_KEY" in str(result.exception)
+    assert "Who?" not in str(result.exception)
+    assert "escalating" not in result.output
+
+
+def test_an_empty_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as that, not shown as an empty line."""
+    result = ask(monkeypatch, "Who?", engine=Unsure(" "))
+    assert isinstance(result.exception, ModelError)
+    assert "is empty" in str(result.exception)

@@ -61,7 +61,7 @@ def calibrate(tmp_path: Path, items: Sequence[dict[str, Any]], *arguments: str) 
     file = tmp_path / "prompts.jsonl"
     file.write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
     out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
-    return CliRunner().invoke(app, ["calibrate", str(file), "--samples", "4", *out, *arguments])
+    return CliRunner().invoke(app(), ["calibrate", str(file), "--samples", "4", *out, *arguments])
 
 
 TWO_SYSTEMS = [
