@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -65,12 +66,39 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
         model = type(native)
         return model._agenerate in of_langchain and model._astream is BaseChatModel._astream  # pyright: ignore[reportPrivateUsage]
 
+    def loop_clients(self) -> Mapping[str, Any]:
+        return _openai_clients(self._native) or _ollama_clients(self._native)
+
     def isolation(self) -> Mapping[str, Any]:
         return {"cache": False, "callbacks": None}
 
 
 # Said rather than left out, which would have those of the chain around it.
 _UNSEEN: RunnableConfig = {"callbacks": []}
+
+
+def _openai_clients(model: Any) -> dict[str, Any]:
+    """For ChatOpenAI and its kind. LangChain gives all of them one HTTP client, the cloud's among them."""
+    root: Any = getattr(model, "root_async_client", None)
+    proxy = getattr(model, "openai_proxy", None)
+    # With a proxy it is LangChain's, too, and no other can be given.
+    is_of_the_caller = not proxy and getattr(model, "http_async_client", None) is not None
+    if is_of_the_caller or getattr(model, "http_socket_options", None) or not hasattr(root, "with_options"):
+        return {}
+    from openai import DefaultAsyncHttpxClient
+
+    own = root.with_options(http_client=DefaultAsyncHttpxClient(**({"proxy": proxy} if proxy else {})))
+    return {"root_async_client": own, "async_client": own.chat.completions}
+
+
+def _ollama_clients(model: Any) -> dict[str, Any]:
+    """For ChatOllama, whose client is that of the model made again."""
+    langchain_ollama = sys.modules.get("langchain_ollama")
+    if langchain_ollama is None or not isinstance(model, langchain_ollama.ChatOllama):
+        return {}
+    settings = {name: getattr(model, name) for name in model.model_fields_set}
+    again: Any = type(model)(**{**settings, "validate_model_on_init": False})
+    return {"_async_client": again._async_client}
 
 
 def _written(messages: Sequence[Message]) -> list[BaseMessage]:

@@ -24,6 +24,7 @@ class ScriptedOllama(ThreadingHTTPServer):
         self.message = {"role": "assistant", "content": text, "tool_calls": list(tool_calls)}
         self.chats: list[dict[str, Any]] = []
         self.trials = itertools.count()
+        self.keeps_connections = False
 
     @property
     def url(self) -> str:
@@ -38,6 +39,11 @@ class ScriptedOllama(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: ScriptedOllama  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def setup(self) -> None:
+        super().setup()
+        if self.server.keeps_connections:
+            self.protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         asked: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -70,6 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def ollama(text: str = "Lima", *, tool_calls: Sequence[dict[str, Any]] = ()) -> Generator[ScriptedOllama]:
+def ollama(
+    text: str = "Lima", *, tool_calls: Sequence[dict[str, Any]] = (), keeps_connections: bool = False
+) -> Generator[ScriptedOllama]:
     with running(ScriptedOllama(text, tool_calls)) as server:
+        server.keeps_connections = keeps_connections
         yield server

@@ -155,7 +155,7 @@ class BorrowedModel(ABC, Generic[Model]):
     def _asked(
         self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
     ) -> list[Reply]:
-        with self._clients.shared_by([model for model, _ in copies]):
+        with self._clients.shared_by([model for model, _ in copies], self.loop_clients):
             return self._turns.take(
                 [
                     lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments)
@@ -166,7 +166,7 @@ class BorrowedModel(ABC, Generic[Model]):
     async def _aasked(
         self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
     ) -> list[Reply]:
-        with self._clients.shared_by([model for model, _ in copies]):
+        with self._clients.shared_by([model for model, _ in copies], self.loop_clients):
             replies = await together(
                 [
                     self._awaited(
@@ -304,6 +304,12 @@ class BorrowedModel(ABC, Generic[Model]):
     def is_synchronous(self, native: Model) -> bool:  # noqa: ARG002
         """Whether the asynchronous form of this model is known to be none, or to block the event loop."""
         return False
+
+    def loop_clients(self) -> Mapping[str, Any]:
+        """New asynchronous clients, by their names, for the copies that are asked on one event loop: for a model that
+        has its own from the beginning, whose connections one loop would leave to the next. None that the caller gave.
+        """
+        return {}
 
     def isolation(self) -> Mapping[str, Any]:
         """Fields that keep the framework from giving one sample for all, or showing each to the caller's callbacks."""

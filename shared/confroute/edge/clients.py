@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from inspect import isawaitable
 from typing import Any
@@ -27,9 +27,11 @@ class Clients:
         return Clients, ()  # connections can be neither copied nor pickled
 
     @contextmanager
-    def shared_by(self, copies: Sequence[Any]) -> Generator[None]:
-        """Give *copies* the clients that they would make, and remember those that they make all the same."""
+    def shared_by(self, copies: Sequence[Any], of_a_loop: Callable[[], Mapping[str, Any]]) -> Generator[None]:
+        """Give *copies* the clients that they would make, and remember those that they make all the same. On an event
+        loop they have those that *of_a_loop* makes, by their names, in place of the model's own."""
         made = self._here()
+        made.equip(copies, of_a_loop)
         given = [_clients(copied) for copied in copies]
         for copied in copies:
             made.lend(copied)
@@ -71,9 +73,20 @@ class _Made:
         self.lent: dict[str, Any] = {}
         self.lasting: list[Any] = []
         self.spare: list[Any] = []
+        self._own: Mapping[str, Any] | None = None
         if loop is not None:
             self._end = _at_the_end(self.lasting, self.spare)
             _without_waiting(self._end.__anext__())
+
+    def equip(self, copies: Sequence[Any], of_a_loop: Callable[[], Mapping[str, Any]]) -> None:
+        if self.loop is None:
+            return
+        if self._own is None:
+            self._own = of_a_loop()
+            self.lasting.extend(client for client in self._own.values() if _closing(client))
+        for copied in copies:
+            for name, client in self._own.items():
+                setattr(copied, name, client)
 
     def lend(self, copied: Any) -> None:
         for name in _names(copied):
