@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             status, body = self.server.reply(request)
             if status == 200 and self.server.draws and request["messages"] == list(PROBE):
-                for i, told in enumerate(body["choices"]):
+                for i, told in enumerate(body.get("choices", ())):
                     told["message"]["content"] += f" {len(self.server.asked)}.{i}"
             self._send(status, body)
         except Hang:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -205,6 +206,36 @@ def test_a_server_that_breaks_on_a_probe_can_do_the_rest(connect: Connect, word:
         engine = connect(server)
         assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
         assert engine.capabilities() == ALL
+
+
+ODD: dict[str, Any] = {
+    "an error": {"error": {"message": "Provider returned error", "code": 502}},
+    "an end by error": {"choices": [{"message": {"content": ""}, "finish_reason": "error"}]},
+    "another tool": {"choices": [{"message": {"content": "", "tool_calls": [{"type": "custom", "custom": {}}]}}]},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("word", ["tools", "response_format", "logprobs"])
+def test_what_is_answered_oddly_is_absent(connect: Connect, word: str, odd: str) -> None:
+    """As by OpenRouter, whose errors may have the status 200: the rest is used, and asked for once."""
+    with serving(lambda request: (200, deepcopy(ODD[odd])) if word in request else takes_all(request)) as server:
+        engine = connect(server)
+        assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
+        assert engine.capabilities() == (ALL if word != "logprobs" else replace(ALL, logprobs=False, alternatives=0))
+        before = len(server.asked)
+        engine.generate(ASK, n=2, options=OPTIONS)
+        assert len(server.asked) == before + 1
+
+
+def test_a_key_that_is_refused_in_between_is_no_lack_of_tools(connect: Connect) -> None:
+    """Nothing is remembered of a server that did not judge the request."""
+    with serving(lambda request: (401, {}) if "tools" in request else takes_all(request)) as server:
+        engine = connect(server)
+        with pytest.raises(ModelError, match="status 401"):
+            engine.capabilities()
+        server.reply = calls_tools
+        assert engine.capabilities().tools
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])

@@ -34,10 +34,21 @@ ABSENT: dict[str, tuple[Objection, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("status", [400, 500, 501])
-@pytest.mark.parametrize("name", ABSENT)
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 500, 501])
+@pytest.mark.parametrize("name", ["logprobs", "n"])
 def test_what_a_server_breaks_on_it_does_not_have(connect: Connect, name: str, status: int) -> None:
-    """As llama-cpp-python, which has an internal error for logprobs that it does not keep: the rest is used."""
+    """As llama-cpp-python, which has an internal error for logprobs that it does not keep, OpenAI, for which they are
+    forbidden with some models, and OpenRouter, which finds nobody who has them: the rest is used."""
+    check_absent(connect, name, status)
+
+
+@pytest.mark.parametrize("status", [400, 500, 501])
+def test_a_server_that_breaks_on_a_seed_is_given_none(connect: Connect, status: int) -> None:
+    """In the plainest request, too."""
+    check_absent(connect, "seed", status)
+
+
+def check_absent(connect: Connect, name: str, status: int) -> None:
     objection, lack = ABSENT[name]
     with serving(objects(objection, status)) as server:
         engine = connect(server)

@@ -73,7 +73,7 @@ def test_a_refusal_of_a_server_that_answered_before_escalates(
             for _ in range(2):
                 record = router.decide(ASK).record
                 assert (record.route, record.reason, record.error) == ("cloud", "edge_error", "DeniedError")
-            assert "failed (DeniedError)" in caplog.text
+            assert "failed (DeniedError: The server at" in caplog.text
         server.reply = takes_all
         assert engine.generate(ASK, n=1, options=OPTIONS).samples
 
@@ -86,6 +86,21 @@ def test_a_refusal_before_the_first_answer_is_a_wrong_setting(connect: Connect, 
     """Which is for the caller to mend, not for the cloud to pay."""
     with serving(always(status)) as server, pytest.raises(ConfigurationError, match=words):
         Router(connect(server)).decide(ASK)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_model_that_is_listed_is_not_said_to_be_absent(connect: Connect, before: bool) -> None:
+    """Where nothing is found for a request all the same, as by OpenRouter where no provider may have it."""
+    with serving() as server:
+        with_models(server, lambda: (200, {"data": [{"id": "m"}, {"id": "other"}]}))
+        engine = connect(server)
+        if before:
+            engine.capabilities()
+        server.reply = always(404)
+        with pytest.raises(ModelError if before else ConfigurationError, match='lists "m"') as caught:
+            engine.generate(ASK, n=1, options=OPTIONS)
+        assert "no model" not in str(caught.value)
+        assert "taken away" not in str(caught.value)
 
 
 def test_a_refusal_of_tools_alone_is_no_wrong_setting(connect: Connect) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 from confroute.edge.choices import response_format
 from confroute.edge.protocol import Capabilities, Connection, any_seed, read_samples, together
-from confroute.edge.refusals import BrokenError, DeniedError, OverdueError, RefusedError
+from confroute.edge.refusals import BrokenError, OverdueError, RefusedError, StrangeError
 from confroute.edge.replies import read_whole
 from confroute.errors import ModelError
 from confroute.records import Sample
 
+# Some servers refuse what they do not know, some break on it, and some answer it with the status 200 and an error.
+_UNTAKEN = (BrokenError, RefusedError, StrangeError)
 PROBE = ({"role": "user", "content": "Make up a name for a boat."},)
 _LIMITS = (8, 64, 512)
 """Tokens of a probe, and of those that follow while a reasoning model says nothing but thoughts, or all of them begin
@@ -116,8 +118,8 @@ async def probed(connection: Connection) -> Capabilities:
     again: _Told | None = None
     several: Mapping[str, Any] = {"n": 2, **_telling(_ALTERNATIVES[0])}
     try:
-        many = told = await prober.told(several)
-    except (BrokenError, RefusedError):
+        many = told = await prober.told(several, tentative=True)
+    except _UNTAKEN:
         manner, again = await _plainest(connection)
         many = told = _Told() if manner == prober.manner else await _Prober(connection, manner).told_if_taken(several)
         prober = _Prober(connection, manner)
@@ -160,7 +162,7 @@ async def _plainest(connection: Connection) -> tuple[_Manner, _Told]:
     while True:
         try:
             return manner, await _Prober(connection, manner).told({})
-        except (BrokenError, RefusedError) as error:
+        except _UNTAKEN as error:
             failure = failure or error
             named = manner.without(*(error.named if isinstance(error, RefusedError) else ()))
         if named == manner:
@@ -184,19 +186,25 @@ class _Prober:
     connection: Connection
     manner: _Manner
 
-    async def told(self, part: Mapping[str, Any], limit: int = _LIMITS[0]) -> _Told:
+    async def told(self, part: Mapping[str, Any], limit: int = _LIMITS[0], *, tentative: bool = False) -> _Told:
         """What comes of a probe of so many tokens, with this *part*."""
-        reply = await self.connection.create(self.manner.request(part, limit))
+        reply = await self.connection.create(self.manner.request(part, limit), tentative=tentative)
         most = _ALTERNATIVES[0]
-        samples, _ = self.connection.understood(lambda: read_samples(reply, alternatives=most))
-        whole = self.connection.understood(lambda: [read_whole(each, alternatives=most) for each in reply["choices"]])
+        try:
+            samples, _ = self.connection.understood(lambda: read_samples(reply, alternatives=most))
+            whole = self.connection.understood(
+                lambda: [read_whole(each, alternatives=most) for each in reply["choices"]]
+            )
+        except ModelError as error:
+            # An answer that was broken off, too.
+            raise StrangeError(str(error)) from None
         return _Told(samples, whole)
 
     async def told_if_taken(self, part: Mapping[str, Any], limit: int = _LIMITS[0]) -> _Told:
         """Nothing where the server refuses such requests, or breaks on them."""
         try:
-            return await self.told(part, limit)
-        except (BrokenError, DeniedError, RefusedError):
+            return await self.told(part, limit, tentative=True)
+        except _UNTAKEN:
             return _Told()
 
     async def most_telling(self) -> _Told:

@@ -88,28 +88,30 @@ class Connection:
         self._seconds = seconds
         self._retries = retries
 
-    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The raw reply to a chat completion *request*, which is made again where that may help.
+    async def create(self, request: Mapping[str, Any], *, tentative: bool = False) -> dict[str, Any]:
+        """The raw reply to a chat completion *request*, which is made again where that may help. Of a *tentative* one,
+        which a plainer one follows, a refusal says nothing about the server.
 
         Raises:
             ConfigurationError: a server that has answered nothing yet refused the key, does not have the model or
                 redirects to another address.
             DeniedError: one that has answered does so.
             ContextLengthError: the prompt does not fit.
-            RefusedError: it refused the request for another reason.
+            RefusedError: it refused the request for another reason, or a tentative one.
             BusyError: it has no time for it.
             BrokenError: it answered with an internal error.
             OverdueError: it was too slow.
             LostError: it was out of reach, or broke off.
             FullError: the samples do not fit together.
-            ModelError: it failed, or replied with something else; or the request is none that can be sent.
+            StrangeError: it replied with something else.
+            ModelError: it failed, or the request is none that can be sent.
         """
         seconds, retry = self._seconds, 0
         while True:
             # A request that pauses leaves its turn to others.
             async with self._turns:
                 begun = time.monotonic()
-                outcome = await self._once(request, seconds)
+                outcome = await self._once(request, seconds, tentative=tentative)
                 seconds -= time.monotonic() - begun
             if outcome.failure is None:
                 break
@@ -145,7 +147,7 @@ class Connection:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _once(self, request: Mapping[str, Any], seconds: float) -> _Outcome:
+    async def _once(self, request: Mapping[str, Any], seconds: float, *, tentative: bool) -> _Outcome:
         """What comes of *request* within so many *seconds*. Its failure is not raised here: what the SDK's errors hold,
         and show as a cause, quotes prompts and keys."""
         openai: Any = import_module("openai")
@@ -154,7 +156,8 @@ class Connection:
         try:
             raw = await asyncio.wait_for(asked(model=self._model, **request, extra_body=self._extra), seconds)
         except openai.APIStatusError as error:
-            return await self._told(error, request, seconds - (time.monotonic() - begun))
+            left = seconds - (time.monotonic() - begun)
+            return await self._told(error, request, left, tentative=tentative)
         except (openai.APITimeoutError, TimeoutError):
             return _Outcome(failure=self._refusals.overdue())
         except openai.APIConnectionError as error:
@@ -166,11 +169,13 @@ class Connection:
         except (RecursionError, ValueError):
             return _Outcome(failure=self._refusals.strange())
 
-    async def _told(self, error: Any, request: Mapping[str, Any], seconds: float) -> _Outcome:
+    async def _told(self, error: Any, request: Mapping[str, Any], seconds: float, *, tentative: bool) -> _Outcome:
         """The failure that an error status stands for. An internal error may be one of the moment; what the server says
         it cannot do, or has no place for, it will not do the next time."""
         max_tokens = int(request.get("max_tokens") or request["max_completion_tokens"])
-        failure = await self._refusals.told(error, max_tokens, seconds=seconds, answered=self._answered)
+        failure = await self._refusals.told(
+            error, max_tokens, seconds=seconds, answered=self._answered, tentative=tentative
+        )
         may_pass = isinstance(failure, (BusyError, BrokenError))
         pause = _pause(error.response.headers.get("retry-after", "")) if may_pass else None
         if pause is not None:

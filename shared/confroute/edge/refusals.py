@@ -14,6 +14,9 @@ _BUSY = (408, 409, 425, 429)
 """Statuses of a server that may do later what it does not now, as those above 501 are."""
 _LISTING_SECONDS = 2.0
 """Longest wait for the names of a server's models, which only complete an error's words."""
+_OF_PARAMETERS = (402, 403, 404, 405)
+"""Statuses that some have for what one model, or all they reach, does not do: they are of the request only where others
+are answered."""
 _PARAMETERS = ("max_completion_tokens", "seed", "temperature", "top_p")
 
 
@@ -35,6 +38,10 @@ class BusyError(ModelError):
 
 class BrokenError(ModelError):
     """The server broke on this request, as some do on what they do not know."""
+
+
+class StrangeError(ModelError):
+    """What the server replied with is no completion."""
 
 
 class OverdueError(ModelError):
@@ -65,9 +72,8 @@ class Refusals:
         self._host = host
         self._proxy = proxy
 
-    def strange(self) -> ModelError:
-        """What came is no completion."""
-        return ModelError(f"The server at {self._host} did not reply with a chat completion.")
+    def strange(self) -> StrangeError:
+        return StrangeError(f"The server at {self._host} did not reply with a chat completion.")
 
     def overdue(self) -> OverdueError:
         return OverdueError(f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.')
@@ -92,9 +98,11 @@ class Refusals:
             f'The messages for "{self._model}", or what goes with them, cannot be encoded and were not sent. {why}'
         )
 
-    async def told(self, error: Any, max_tokens: int, *, seconds: float, answered: bool) -> ConfrouteError:
+    async def told(
+        self, error: Any, max_tokens: int, *, seconds: float, answered: bool, tentative: bool = False
+    ) -> ConfrouteError:
         """What an error status means. To tell more of it takes at most *seconds*; a server that *answered* before is
-        the right one, whatever it says now."""
+        the right one, whatever it says now. A *tentative* request has a plainer one after it, which tells more."""
         status = int(error.status_code)
         what = f'a request to "{self._model}" (status {status})'
         body: Any = error.body
@@ -104,6 +112,8 @@ class Refusals:
         text = next((each for each in given if isinstance(each, str)), "")
         if status == 400 and not answered and await self._misnamed(text, seconds):
             return await self._astray(error, 404, what, seconds=seconds, answered=False)
+        if tentative and status in _OF_PARAMETERS:
+            return RefusedError(f"The server at {self._host} refused {what}.")
         if status < 400 or status in (401, 403, 404):
             return await self._astray(error, status, what, seconds=seconds, answered=answered)
         if status >= 500 and text.startswith("Context size has been exceeded"):
@@ -138,16 +148,8 @@ class Refusals:
                 f"The server at {self._host} redirects {what} to {place}. That is not followed, for the prompt would "
                 "go with it: if its API is there, that is to be the base_url."
             )
-        if status == 404 and answered:
-            return wrong(
-                f"The server at {self._host} answered before, and finds nothing for {what}: the model was renamed or "
-                f"taken away, or the API moved. {await self._served(seconds)}"
-            )
         if status == 404:
-            return wrong(
-                f'The server at {self._host} has no model "{self._model}", or its API begins at another base_url. '
-                f"{await self._served(seconds)}"
-            )
+            return wrong(await self._not_found(what, seconds=seconds, answered=answered))
         if answered:
             return wrong(
                 f"The server at {self._host} answered before and refused {what}: for its api_key, or for what it "
@@ -155,16 +157,30 @@ class Refusals:
             )
         return wrong(f"The server at {self._host} refused the api_key (status {status}).")
 
+    async def _not_found(self, what: str, *, seconds: float, answered: bool) -> str:
+        names = await self._names(seconds)
+        if self._model in names:
+            return (
+                f'The server at {self._host} lists "{self._model}", and finds nothing for {what}: chat completions may '
+                "be at another base_url, or nobody behind it takes such requests."
+            )
+        told = [name for name in names if name.isprintable() and len(name) <= 200][:20]
+        served = f"It has: {', '.join(told)}." if told else "It does not tell which models it has."
+        if answered:
+            return (
+                f"The server at {self._host} answered before, and finds nothing for {what}: the model was renamed or "
+                f"taken away, or the API moved. {served}"
+            )
+        return (
+            f'The server at {self._host} has no model "{self._model}", or its API begins at another base_url. {served}'
+        )
+
     async def _misnamed(self, text: str, seconds: float) -> bool:
         """Whether a refusal is one of the model's name. transformers serve, started for one model, has no status for
         it; llama-server goes by another name in its list, but takes any."""
         quoted = re.search(rf"""['"`]{re.escape(self._model)}['"`]""", text)
         names = await self._names(seconds) if quoted else []
         return bool(names) and self._model not in names
-
-    async def _served(self, seconds: float) -> str:
-        names = [name for name in await self._names(seconds) if name.isprintable() and len(name) <= 200]
-        return f"It has: {', '.join(names[:20])}." if names else "It does not tell which models it has."
 
     async def _names(self, seconds: float) -> list[str]:
         try:
