@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from confroute.edge.one_by_one import RereadPasses
 from confroute.edge.transformers import TransformersEngine
 from confroute.errors import ConfigurationError, ModelError
 from confroute.records import Generation, SamplingOptions
@@ -94,6 +96,36 @@ def test_memory_of_prompts_is_bounded(tiny: Tiny) -> None:
         engine.generate(user("a" * 10), n=1, options=SAMPLING)
     read = "aaaaaaaaaa;a:" if passes_of(engine)._replays is None else "u:aaaaaaaaaa;a:"
     assert [tokens for tokens in seen if tokens > 1] == [len(read)]
+
+
+@pytest.mark.parametrize("kind", ["full", "alibi"])
+def test_what_is_kept_of_a_prompt_beside_its_tokens_counts(tiny: Tiny, kind: str) -> None:
+    """Its logits and hidden states take memory, too: of many short prompts no more is kept than as many tokens take."""
+    engine = copy_of(tiny(kind), kept_tokens=60)
+    for i, letter in enumerate("abcdefghijkl"):
+        options = replace(SAMPLING, max_tokens=1, hidden_layer=0 if i % 2 else None)
+        engine.generate(user(letter), n=1, options=options)
+    until_idle()
+    assert engine._loaded is not None
+    prompts = list(engine._loaded.batcher._prompts.values())
+    assert prompts
+    if kind == "full":
+        held = [sum(piece.nbytes for piece in prompt.layers.pieces) for prompt in prompts]
+    else:
+        held = [sum(layer.keys.nbytes + layer.values.nbytes for layer in prompt.cache.layers) for prompt in prompts]
+    beside = sum(each.nbytes for prompt in prompts for each in (prompt.logits, prompt.hidden) if each is not None)
+    assert sum(held) + beside <= 60 * held[0] / len(prompts[0].ids)
+
+
+def test_what_keeps_nothing_of_its_prompts_keeps_none(tiny: Tiny) -> None:
+    """Where all is read anew for each token, the logits alone are not worth their memory."""
+    engine = copy_of(tiny())
+    assert engine._loaded is not None
+    engine._loaded.batcher._passes = RereadPasses(engine._loaded.model)
+    engine._loaded.model.set_attn_implementation("sdpa")
+    assert_own(engine, "abc", engine.generate(user("abc"), n=2, options=SAMPLING).samples)
+    until_idle()
+    assert not engine._loaded.batcher._prompts
 
 
 def test_parallel_is_a_limit(tiny: Tiny) -> None:

@@ -50,7 +50,8 @@ class Batcher:
             *alone_tokens*, as there are jobs that wait to begin for each that has.
         alone_tokens: how many it takes where nobody waits for the next token of an answer.
         parallel: how many samples are decoded together; more wait their turn.
-        kept_tokens: tokens of prompts whose keys and values are kept for being asked again.
+        kept_tokens: tokens of prompts whose keys and values are kept for being asked again. What else is kept of a
+            prompt counts as so many as take its memory.
         around: makes what the thread works in.
     """
 
@@ -143,11 +144,10 @@ class Batcher:
 
     def _forget(self, *needed: Any) -> None:
         """Drop the prompts not asked for longest, beyond what is to be kept and those *needed*."""
-        over = sum(map(len, self._prompts)) - self._kept_tokens
+        over = sum(prompt.size for prompt in self._prompts.values()) - self._kept_tokens
         for ids in self._unused(*needed) if over > 0 else ():
             if over > 0:
-                over -= len(ids)
-                del self._prompts[ids]
+                over -= self._prompts.pop(ids).size
 
     def _unused(self, *needed: Any) -> list[tuple[int, ...]]:
         used = {id(prompt) for prompt in (*needed, *(job.prompt for job in self._running))}

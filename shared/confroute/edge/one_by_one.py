@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confroute.edge.passes import Piece, Tensor
+from confroute.edge.passes import Piece, Tensor, size_of
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class CopiedPrompt:
     """A prompt in a cache of transformers' own."""
 
@@ -20,6 +21,7 @@ class CopiedPrompt:
     read: int = 0
     logits: Tensor | None = None
     hidden: Tensor | None = None
+    size: int = 0
 
 
 class CopiedBranches:
@@ -60,7 +62,7 @@ class CopiedPasses:
         self._switches = switches(model.config)
 
     def prompt(self, ids: tuple[int, ...], _known: Iterable[Any] = (), /) -> CopiedPrompt:
-        return CopiedPrompt(ids, self._empty())
+        return CopiedPrompt(ids, self._empty(), size=len(ids))
 
     def branches(self, prompt: CopiedPrompt, n: int) -> CopiedBranches:
         return CopiedBranches(prompt, n)
@@ -73,7 +75,9 @@ class CopiedPasses:
         if isinstance(of, CopiedPrompt):
             reply = self._read([piece.tokens], of.cache, of.read, hidden=hidden)
             of.read += len(piece.tokens)
-            return [_last_of(reply, of, hidden=hidden)]
+            logits = _last_of(reply, of, hidden=hidden)
+            of.size = size_of(of, _memory(of.cache))
+            return [logits]
         if of.read in self._switches:
             # What was read turned by the factors of shorter texts. As in `generate` all is read in one pass.
             texts = [[*of.ids, *said, token] for said, token in zip(of.said, piece.tokens, strict=True)]
@@ -106,6 +110,13 @@ class CopiedPasses:
         return self._model(input_ids=ids, use_cache=True, output_hidden_states=hidden, **told)
 
 
+def _memory(cache: Any) -> int:
+    """The bytes of all tensors in its layers, some of which name theirs."""
+    held: list[Any] = [each for layer in cache.layers for each in vars(layer).values()]
+    held += [named for each in held if isinstance(each, dict) for named in each.values()]
+    return sum(getattr(each, "nbytes", 0) for each in held)
+
+
 def switches(config: Any) -> list[int]:
     """The lengths up to which a text's positions turn by some factors, and by others, from the first, where it is
     longer (LongRoPE)."""
@@ -114,7 +125,7 @@ def switches(config: Any) -> list[int]:
     return [rope["original_max_position_embeddings"] for rope in ropes if rope.get("rope_type") == "longrope"]
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class RereadPrompt:
     """A prompt of which nothing but the tokens is kept."""
 
@@ -122,6 +133,7 @@ class RereadPrompt:
     read: int = 0
     logits: Tensor | None = None
     hidden: Tensor | None = None
+    size: int = sys.maxsize  # not worth to be kept for its logits alone
 
 
 class RereadBranches:

@@ -17,6 +17,13 @@ class Piece:
     tokens: Sequence[int]
 
 
+def size_of(prompt: Any, memory: int) -> int:
+    """How many tokens take as much memory as what is kept of a prompt, the keys and values of its own being so many
+    bytes."""
+    beside = sum(each.nbytes for each in (prompt.logits, prompt.hidden) if each is not None)
+    return len(prompt.ids) + -(-len(prompt.ids) * beside // max(memory, 1))
+
+
 class Unwanted(Exception):  # noqa: N818 - no error: nobody waits for the pass any more
     """A pass was given up."""
 
@@ -32,7 +39,7 @@ class Passes(Protocol):
     def prompt(self, ids: tuple[int, ...], known: Iterable[Any] = (), /) -> Any:
         """A prompt, whose beginning may be taken from one of those *known*. It tells its *ids*, how many of them were
         *read*, and once all were, the *logits* of the first new token and, where a pass was run with them, the *hidden*
-        states that they come from."""
+        states that they come from; and its *size*, see `size_of`."""
         ...
 
     def branches(self, prompt: Any, n: int) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confroute.edge.passes import Tensor
+from confroute.edge.passes import Tensor, size_of
 from confroute.edge.ragged_attention import attend, attend_to_earlier, hiding
 from confroute.edge.ragged_memory import KeysValues, Shapes
 
@@ -33,6 +33,7 @@ class RaggedPrompt:
     def __init__(self, ids: tuple[int, ...], shapes: Shapes, known: Iterable[RaggedPrompt] = ()) -> None:
         self.ids = ids
         self.shapes = shapes
+        self.size = len(ids)
         self.read = 0
         self.logits: Tensor | None = None
         self.hidden: Tensor | None = None
@@ -77,6 +78,7 @@ class RaggedPrompt:
             # Copies, as these are parts of what the pass computed for all.
             self.logits, self._masked = logits[-1].clone(), None
             self.hidden = None if hidden is None else hidden.clone()
+            self.size = size_of(self, sum(piece.nbytes for piece in self.layers.pieces))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int) -> Tensor:
         import torch

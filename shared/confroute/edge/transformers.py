@@ -69,7 +69,8 @@ class TransformersEngine:
             CPU with instructions for it (AVX512-BF16, AMX): faster once more, and logprobs change by .01 to .07.
         context_tokens: the most tokens of a prompt and its answer together; at most, and by default, the model's own.
         parallel: how many samples are decoded together; more wait their turn. A request for more gets them nonetheless.
-        kept_tokens: how many tokens of prompts, of all requests together, keep their keys and values for the next.
+        kept_tokens: how many tokens of prompts, of all requests together, keep their keys and values for the next. The
+            logits after a prompt are kept, too, and count as so many tokens as take their memory.
         chat_template: a Jinja template instead of the tokenizer's own. Tools are for models whose template shows them.
     """
 
