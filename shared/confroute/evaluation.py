@@ -44,6 +44,34 @@ def auroc(uncertainties: Sequence[float], wrong: Sequence[bool]) -> float:
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
+FEWEST = 5
+"""Wrong answers, and right ones, below which the AUROC's interval would be too narrow."""
+
+
+def auroc_interval(
+    uncertainties: Sequence[float], wrong: Sequence[bool], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """The interval of `auroc`, by `bootstrap_interval`; NaN with fewer than `FEWEST` answers of either kind.
+
+    Where every wrong answer is more uncertain than every right one, all resamples are alike. As many pairs as there are
+    answers of the rarer kind share no answer, so that the bound is then Clopper and Pearson's of so many successes.
+
+    >>> [round(bound, 2) for bound in auroc_interval([0.1] * 9 + [0.2] * 6, [False] * 9 + [True] * 6)]
+    [0.54, 1.0]
+    """
+    value, rarer = auroc(uncertainties, wrong), min(sum(wrong), len(wrong) - sum(wrong))
+    if rarer < FEWEST:
+        return math.nan, math.nan
+    if value in (0.0, 1.0):
+        bound = ((1 - level) / 2) ** (1 / rarer)
+        return (bound, 1.0) if value else (0.0, 1 - bound)
+
+    def drawn(indices: Sequence[int]) -> float:
+        return auroc([uncertainties[i] for i in indices], [wrong[i] for i in indices])
+
+    return bootstrap_interval(drawn, len(wrong), level=level, resamples=resamples, seed=seed)
+
+
 def bootstrap_interval(
     statistic: Callable[[Sequence[int]], float], n: int, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:

@@ -273,7 +273,7 @@ def test_template_hash_sees_system_messages_only() -> None:
         ((0.45, 0.6), "no signal"),
         ((0.5, 0.7), "no signal"),
         ((0.3, 0.45), "wrong way"),
-        ((math.nan, math.nan), "all right or all wrong"),
+        ((math.nan, math.nan), "Too few answers"),
     ],
 )
 def test_advice_where_there_is_no_signal(interval: tuple[float, float], words: str) -> None:

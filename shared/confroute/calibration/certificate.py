@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 from confroute.calibration.thresholds import CutMethod
 from confroute.errors import ConfigurationError
+from confroute.evaluation import FEWEST
 from confroute.records import Message, SamplingOptions
 
 FORMAT = 1
@@ -233,7 +234,8 @@ def auroc_advice(edge: str, auroc: float, interval: tuple[float, float]) -> str 
     low, high = interval
     if math.isnan(auroc) or math.isnan(low) or math.isnan(high):
         return (
-            f"The answers of {edge} are all right or all wrong: its uncertainty cannot be judged. Label more answers."
+            f"Too few answers of {edge} are right, or too few are wrong (under {FEWEST}), to judge its uncertainty. "
+            "Label more answers."
         )
     if low > 0.5:
         return None

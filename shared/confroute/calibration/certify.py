@@ -19,7 +19,7 @@ from confroute.calibration.thresholds import Cut, check_promise, cost_cut, error
 from confroute.edge.weights import weights_of
 from confroute.errors import CalibrationError, ConfigurationError, require
 from confroute.estimators import Estimator
-from confroute.evaluation import auroc, bootstrap_interval
+from confroute.evaluation import auroc, auroc_interval
 
 CalibratorKind: TypeAlias = Literal["none", "platt", "beta", "isotonic"]
 
@@ -207,16 +207,11 @@ def _cut(
 def _signal(
     edge: str, uncertainties: Sequence[float], acceptable: Sequence[bool] | None
 ) -> tuple[float | None, tuple[float, float] | None, str | None]:
-    """The AUROC for "the edge's answer is not acceptable", its 95 % interval, and what to do without a signal."""
+    """The AUROC for "the edge's answer is not acceptable", its 95 % interval, and what to do without a signal. None
+    where there are too few answers to tell."""
     if acceptable is None:
         return None, None, None
-    # No signal is the most uncertain there is.
-    ordered = [math.inf if math.isnan(uncertainty) else uncertainty for uncertainty in uncertainties]
-
-    def statistic(indices: Sequence[int]) -> float:
-        return auroc([ordered[i] for i in indices], [not acceptable[i] for i in indices])
-
-    n = len(ordered)
-    area, interval = statistic(range(n)), bootstrap_interval(statistic, n, resamples=1000)
+    wrong = [not good for good in acceptable]
+    area, interval = auroc(uncertainties, wrong), auroc_interval(uncertainties, wrong, resamples=1000)
     advice = auroc_advice(edge, area, interval)
-    return (None, None, advice) if math.isnan(area) else (area, interval, advice)
+    return (None, None, advice) if math.isnan(interval[0]) else (area, interval, advice)

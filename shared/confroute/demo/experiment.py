@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from confroute.demo.questions import SYSTEM, Question
 from confroute.edge import EdgeEngine
-from confroute.evaluation import auroc, bootstrap_interval
+from confroute.evaluation import auroc, auroc_interval
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
 if TYPE_CHECKING:
@@ -149,11 +149,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
     # No signal is the most uncertain there is.
     uncertainties = [math.inf if row.record["uncertainty"] is None else row.record["uncertainty"] for row in rows]
     wrong = [not row.edge_right for row in rows]
-
-    def auroc_of(indices: Sequence[int]) -> float:
-        return auroc([uncertainties[i] for i in indices], [wrong[i] for i in indices])
-
-    low, high = bootstrap_interval(auroc_of, n) if n else (math.nan, math.nan)
+    low, high = auroc_interval(uncertainties, wrong)
     edge = Tier(
         name="edge alone",
         right=sum(row.edge_right for row in rows),
@@ -184,7 +180,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
         escalated=n - len(kept),
         kept=len(kept),
         kept_right=sum(row.edge_right for row in kept),
-        auroc=auroc_of(range(n)),
+        auroc=auroc(uncertainties, wrong),
         auroc_low=low,
         auroc_high=high,
         tiers=(edge, routed, cloud),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,38 +12,56 @@ from rich.text import Text
 
 from confroute.demo.experiment import Row, Summary
 
+_COLUMNS = {
+    "#": 0,
+    "question": 0,
+    "edge answer": 100,
+    "confidence": 80,
+    "route": 0,
+    "final answer": 60,
+    "right?": 0,
+}
+"""Of the table of answers, each with the least width of a terminal that has room for it."""
+
+_LAYOUT: dict[str, Any] = {
+    "#": {"justify": "right", "style": "dim", "no_wrap": True},
+    "question": {"ratio": 5, "overflow": "fold"},
+    "edge answer": {"ratio": 4, "overflow": "ellipsis", "no_wrap": True},
+    "confidence": {"justify": "right", "no_wrap": True},
+    "route": {"no_wrap": True},
+    "final answer": {"ratio": 4, "overflow": "ellipsis", "no_wrap": True},
+    "right?": {"justify": "center", "no_wrap": True},
+}
+
 
 def show(console: Console, rows: Sequence[Row], summary: Summary, *, cloud_note: str, most: int | None = None) -> None:
     """Print a line for each question, or for the first *most* of them, then the summary of all."""
-    console.print(_answers(rows[:most]))
+    console.print(_answers(rows[:most], console.width))
     if most is not None and most < len(rows):
         console.print(f"… and {len(rows) - most} more", style="dim", highlight=False)
     console.print(_tiers(summary))
     console.print(cloud_note, style="yellow", markup=False)
 
 
-def _answers(rows: Sequence[Row]) -> Table:
+def _answers(rows: Sequence[Row], width: int) -> Table:
     table = Table(
         title="What was asked, and who answered", title_justify="left", expand=True, row_styles=["", "on grey11"]
     )
-    table.add_column("#", justify="right", style="dim", no_wrap=True)
-    table.add_column("question", ratio=5, overflow="fold")
-    table.add_column("edge answer", ratio=4, overflow="ellipsis", no_wrap=True)
-    table.add_column("confidence", justify="right", no_wrap=True)
-    table.add_column("route", no_wrap=True)
-    table.add_column("final answer", ratio=4, overflow="ellipsis", no_wrap=True)
-    table.add_column("right?", justify="center", no_wrap=True)
+    shown = [name for name, least in _COLUMNS.items() if width >= least]
+    for name in shown:
+        table.add_column(name, **_LAYOUT[name])
     for i, row in enumerate(rows, start=1):
         confidence = row.record["confidence"]
-        table.add_row(
-            str(i),
-            Text(row.question),
-            Text(" ".join(row.edge_answer.split()), style="" if row.edge_right else "red"),
-            "none" if confidence is None else f"{confidence:.2f}",
-            Text("cloud", style="cyan") if row.escalated else Text("edge", style="green"),
-            Text(" ".join(row.final_answer.split())),
-            Text("✓ right", style="green") if row.final_right else Text("✗ wrong", style="bold red"),
-        )
+        cells = {
+            "#": str(i),
+            "question": Text(row.question),
+            "edge answer": Text(" ".join(row.edge_answer.split()), style="" if row.edge_right else "red"),
+            "confidence": "none" if confidence is None else f"{confidence:.2f}",
+            "route": Text("cloud", style="cyan") if row.escalated else Text("edge", style="green"),
+            "final answer": Text(" ".join(row.final_answer.split())),
+            "right?": Text("✓ right", style="green") if row.final_right else Text("✗ wrong", style="bold red"),
+        }
+        table.add_row(*(cells[name] for name in shown))
     return table
 
 
@@ -76,9 +95,8 @@ def _caption(summary: Summary) -> str:
         f"The answers that the edge kept are right {kept:.0%} of the time ({summary.kept_right}/{summary.kept}), "
         f"{100 * (kept - edge):+.0f} points against all of the edge's answers."
     )
-    if math.isnan(summary.auroc):
-        return caption
-    return (
-        f'{caption}\nAUROC of the uncertainty for "the edge is wrong": {summary.auroc:.2f} '
-        f"(95 % interval {summary.auroc_low:.2f} to {summary.auroc_high:.2f}, n = {summary.n})."
-    )
+    told = "too few right or wrong answers to tell"
+    if not math.isnan(summary.auroc_low):
+        told = f"{summary.auroc:.2f} (95 % interval {summary.auroc_low:.2f} to {summary.auroc_high:.2f}, "
+        told += f"n = {summary.n})"
+    return f'{caption}\nAUROC of the uncertainty for "the edge is wrong": {told}.'
