@@ -59,10 +59,10 @@ class Watched(Disagreement):
         return super().bounds(evidence, remaining)
 
 
-def threads(equivalence: Equivalence, samples: Sequence[str]) -> set[bool]:
+def threads(equivalence: Equivalence, samples: Sequence[str], answer: str = "Paris") -> set[bool]:
     """Whether the estimator ran on the event loop's own thread, each time that it ran."""
     watched = Watched(equivalence)
-    router = Router(Awaited({ASK[0]["content"]: ("Paris", list(samples))}), estimator=watched, samples=len(samples))
+    router = Router(Awaited({ASK[0]["content"]: (answer, list(samples))}), estimator=watched, samples=len(samples))
     asyncio.run(router.adecide(ASK))
     assert len(watched.seen) >= 2
     return {thread is threading.current_thread() for thread in watched.seen}
@@ -81,6 +81,10 @@ def test_a_comparison_that_may_take_long_does_not_stop_the_event_loop(equivalenc
 def test_nor_does_a_quick_one_of_long_texts() -> None:
     # Before there are samples there is nothing long to read.
     assert threads(TextEquivalence(), ["word " * 3_000, "other " * 3_000]) == {True, False}
+
+
+def test_nor_where_it_is_the_answer_that_is_long() -> None:
+    assert threads(TextEquivalence(), UNSURE[1], answer="word " * 3_000) == {False}
 
 
 def test_a_request_is_judged_though_the_application_keeps_all_threads_of_its_loop() -> None:

@@ -205,6 +205,14 @@ def test_options_reach_the_edge() -> None:
     assert edge.requests[1][2] == SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=3, stop=("\n",), seed=7)
 
 
+@pytest.mark.parametrize(("told", "most"), [(1, 32), (100, 200), (0, 300)])
+def test_a_sample_may_be_twice_as_long_as_the_answer(told: int, most: int) -> None:
+    """And 32 tokens in any case. Where the engine does not tell how many the answer has, it may be very long."""
+    edge = engine((Sample(text="word " * 100, output_tokens=told), ["Paris"]))
+    Router(edge, samples=4).decide(ASK, options=SamplingOptions(max_tokens=300))
+    assert edge.requests[1][2].max_tokens == most
+
+
 def test_a_drawn_answer_is_not_drawn_again_as_its_sample() -> None:
     """With the seed of the answer, the first sample would be a copy of it."""
     edge = engine()

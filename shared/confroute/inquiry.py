@@ -115,7 +115,7 @@ class Inquiry:
             options=options,
             n=beside,
             sampling=self._sampling(temperature, top_p, options.max_tokens),
-            limit=_sample_tokens,
+            limit=self._sample_tokens,
         )
         self._count(served, 1)
         self._count(drawn, beside)
@@ -163,7 +163,7 @@ class Inquiry:
 
     def draw(self, n: int, *, temperature: float, top_p: float) -> Flow[None]:
         """Draw *n* more samples. Each may have twice the served answer's tokens, or 32, within the request's limit."""
-        most = self._options.max_tokens if self.answer is None else _sample_tokens(self.answer)
+        most = self._options.max_tokens if self.answer is None else self._sample_tokens(self.answer)
         options = self._sampling(temperature, top_p, most)
         # The prompt is that of the served answer, and evaluated once: its tokens are not counted again.
         generation = yield from self._ask(self._messages, n, options)
@@ -179,12 +179,21 @@ class Inquiry:
             seed=None if options.seed is None else options.seed + len(self.samples) + (options.temperature > 0),
         )
 
+    def _sample_tokens(self, served: Sample) -> int:
+        """How many tokens a sample beside this answer may have; no sample helps to judge an answer without a text."""
+        if served.is_empty:
+            return 0
+        if not served.output_tokens:
+            return self._options.max_tokens  # it is not told how many the answer has
+        return max(_LEAST_SAMPLE_TOKENS, 2 * served.output_tokens)
+
     def judged(self, estimator: Estimator, work: Callable[[Evidence], Any]) -> Call:
         """The step that gives what *work* of the estimator's makes of the evidence. An event loop does it in a thread,
         unless it is quick: that takes 60 µs, and the loop has few threads, which the application may need."""
 
         async def awaited() -> Any:
-            is_brief = sum(len(sample.text) for sample in self.samples) <= _BRIEF_CHARACTERS
+            told = [self.answer, *self.samples]
+            is_brief = sum(len(sample.text) for sample in told if sample is not None) <= _BRIEF_CHARACTERS
             return step.run() if is_brief and estimator.is_quick else await step.arun()
 
         step = Call(lambda: work(self.evidence))
@@ -220,8 +229,3 @@ class Inquiry:
 
 def _sum(tokens: int | None, more: int | None) -> int | None:
     return None if tokens is None or more is None else tokens + more
-
-
-def _sample_tokens(served: Sample) -> int:
-    """How many tokens a sample beside this answer may have; no sample helps to judge an answer without a text."""
-    return 0 if served.is_empty else max(_LEAST_SAMPLE_TOKENS, 2 * served.output_tokens)
