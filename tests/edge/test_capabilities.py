@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -132,6 +133,21 @@ def test_without_logprobs_there_is_no_signal_from_them(connect: Connect, reply: 
         assert Router(engine, threshold=0.0, samples=4, curtail=False).decide(ASK).record.samples == 4
 
 
+def test_logprobs_that_are_all_0_are_none(connect: Connect) -> None:
+    """As of servers that do not compute them: samples that differ cannot all be certain. Those that do not differ may
+    be."""
+
+    def certain(request: Request) -> Reply:
+        return completion(["Lima"] * request.get("n", 1), logprob=0.0)
+
+    with serving(certain) as server:
+        engine = connect(server)
+        assert engine.capabilities() == replace(ALL, logprobs=False, alternatives=0)
+        assert Router(engine, estimator=MeanLogprob()).decide(ASK).record.reason == "no_signal"
+    with serving(certain, draws=False) as server:
+        assert connect(server).capabilities().logprobs
+
+
 def thinks(tokens: int, *, shown: bool, draws: bool = True) -> Callable[[Request], Reply]:
     """As vLLM with a parser of thoughts, or Ollama: the first *tokens* of a reply are thoughts, for which there is
     no content. The rest answers as `holds_schema` and `calls_tools` do."""
@@ -172,12 +188,23 @@ def test_thoughts_that_are_always_the_same_are_found_out(connect: Connect) -> No
             assert not connect(server).capabilities().draws
 
 
-def test_a_model_that_never_says_anything_is_not_judged(connect: Connect) -> None:
-    """Nor is anything remembered of it: the router escalates, and asks again later."""
-    with serving(thinks(10**6, shown=False), draws=False) as server:
+def test_a_model_that_never_says_anything_is_not_judged(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it asked as much for each request: one sample is as good as any, and for several the router escalates,
+    until after a while it is asked again."""
+    silent = thinks(10**6, shown=False)
+    reply = lambda request: takes_all(request) if request["messages"] == ASK else silent(request)
+    with serving(reply, draws=False) as server:
         engine = connect(server)
+        assert engine.generate(ASK, n=1, options=OPTIONS).samples[0].text
+        before = len(server.asked)
+        for _ in range(2):
+            with pytest.raises(ModelError, match="said nothing in 512 tokens"):
+                engine.generate(ASK, n=2, options=replace(OPTIONS, temperature=0.7))
+        assert len(server.asked) == before
         assert Router(engine).decide(ASK).record.reason == "edge_error"
         server.reply, server.draws = takes_all, True
+        monkeypatch.setattr("confroute.edge.server._ANEW_SECONDS", 0.0)
+        assert len(engine.generate(ASK, n=2, options=replace(OPTIONS, temperature=0.7)).samples) == 2
         assert engine.capabilities() == ALL
 
 
@@ -284,30 +311,76 @@ def test_first_requests_that_come_together_share_the_probe(connect: Connect) -> 
             assert len(server.asked) == requests
 
 
-def test_who_leaves_during_the_probe_does_not_end_it_for_others(connect: Connect) -> None:
-    """But the last one does."""
-    held = threading.Event()
+async def leave(engine: ServerEngine, begun: threading.Event) -> None:
+    """Three requests that are cancelled once one has *begun*."""
+    tasks = [asyncio.create_task(engine.agenerate(ASK, n=1, options=OPTIONS)) for _ in range(3)]
+    await asyncio.to_thread(begun.wait, 5)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_probe_goes_on_without_those_who_left(connect: Connect) -> None:
+    """Callers that wait for less than it takes would never be answered, and have it made again each time."""
+    begun, held = threading.Event(), threading.Event()
 
     def reply(request: Request) -> Reply:
-        if not held.is_set():
-            raise Hang
+        begun.set()
+        held.wait(5)
         return takes_all(request)
 
-    async def leave(engine: ServerEngine, *, all_of_them: bool) -> None:
-        tasks = [asyncio.create_task(engine.agenerate(ASK, n=1, options=OPTIONS)) for _ in range(3)]
-        await asyncio.to_thread(server.hanging.wait, 5)
-        for task in tasks if all_of_them else tasks[1:]:
-            task.cancel()
-        await asyncio.sleep(0.2)
-        assert server.broken_off.is_set() == all_of_them
-        tasks[0].cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    with serving(reply) as server:
+        engine = connect(server)
+        asyncio.run(leave(engine, begun))
+        held.set()
+        assert engine.generate(ASK, n=1, options=OPTIONS).samples
+        assert engine.capabilities() == ALL
+        assert len(server.asked) == 4 + 1
 
-    for all_of_them in (False, True):
-        with serving(reply) as server:
-            engine = connect(server)
-            asyncio.run(leave(engine, all_of_them=all_of_them))
-            assert server.broken_off.wait(5)
-            held.set()
-            assert engine.capabilities() == ALL
-            held.clear()
+
+@pytest.mark.parametrize("how", ["in time", "closed", "interrupted"])
+def test_a_probe_that_nobody_waits_for_ends(connect: Connect, how: str) -> None:
+    """After as long as a request may take, with its engine, or when the program's user wants no more of it."""
+
+    def silent(request: Request) -> Reply:
+        raise Hang
+
+    def wait(engine: ServerEngine) -> None:
+        interrupted = threading.Thread(target=interrupt)
+        interrupted.start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.generate(ASK, n=1, options=OPTIONS)
+        interrupted.join()
+
+    def interrupt() -> None:
+        server.hanging.wait(5)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with serving(silent) as server:
+        engine = connect(server, timeout_seconds=0.5 if how == "in time" else 60)
+        if how == "interrupted":
+            wait(engine)
+        else:
+            asyncio.run(leave(engine, server.hanging))
+            assert not server.broken_off.is_set()
+        if how == "closed":
+            engine.close()
+        assert server.broken_off.wait(5)
+
+
+def test_a_probe_that_fails_when_nobody_waits_is_made_again(connect: Connect) -> None:
+    """Its failure is nobody's."""
+    begun, held = threading.Event(), threading.Event()
+
+    def busy(request: Request) -> Reply:
+        begun.set()
+        held.wait(5)
+        return 503, {}
+
+    with serving(busy) as server:
+        engine = connect(server)
+        asyncio.run(leave(engine, begun))
+        server.reply = takes_all
+        held.set()
+        time.sleep(0.2)
+        assert engine.capabilities() == ALL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -78,6 +79,23 @@ def test_a_server_that_takes_no_seeds_is_given_none(connect: Connect, slots: int
         can = engine.capabilities()
         assert (can.seeds, can.draws, can.n) == (False, True, slots > 1)
         assert all("seed" not in request for request in server.answered)
+
+
+def test_answers_of_a_cache_are_found_out(connect: Connect) -> None:
+    """A gateway may give again what it gave before: without a seed and an n, the requests for a prompt are all one."""
+    fresh = count()
+    given: dict[str, Reply] = {}
+
+    def reply(request: Request) -> Reply:
+        if "seed" in request:
+            return 400, {"error": {"message": "no"}}
+        return given.setdefault(json.dumps(request, sort_keys=True), completion([f"name {next(fresh)}"]))
+
+    with serving(reply, draws=False) as server:
+        engine = connect(server)
+        with pytest.raises(ConfigurationError, match="a cache before it"):
+            engine.generate(ASK, n=10, options=OPTIONS)
+        assert not engine.capabilities().draws
 
 
 def test_greedy_requests_have_no_seed(connect: Connect) -> None:

@@ -16,11 +16,14 @@ from confroute.records import Sample
 # Some servers refuse what they do not know, some break on it, and some answer it with the status 200 and an error.
 _UNTAKEN = (BrokenError, RefusedError, StrangeError)
 PROBE = ({"role": "user", "content": "Make up a name for a boat."},)
-_LIMITS = (8, 64, 512)
+LONGEST = 512
+_LIMITS = (8, 64, LONGEST)
 """Tokens of a probe, and of those that follow while a reasoning model says nothing but thoughts, or all of them begin
 in the same way."""
 _ALTERNATIVES = (20, 10, 5, 2)
 """How many alternatives of each token are tried for: no estimator of ours wants more."""
+_CERTAIN = -1e-6
+"""The logprob of a token that could have been no other, but for rounding."""
 # No model says that unless it is held to it; some servers take no schema but of an object with properties.
 _HELD: Mapping[str, Any] = {
     "response_format": response_format(
@@ -106,6 +109,11 @@ class _Told:
         return any(sample.token_logprobs for sample in self.whole)
 
     @property
+    def certain(self) -> bool:
+        """Whether no token could have been another, by its logprob."""
+        return all(logprob > _CERTAIN for sample in self.whole for logprob in sample.token_logprobs or ())
+
+    @property
     def alternatives(self) -> int:
         """The most that there are of a token."""
         return max((len(place) for sample in self.whole for place in sample.alternatives or ()), default=0)
@@ -127,20 +135,26 @@ async def probed(connection: Connection) -> Capabilities:
             several = {"n": 2}
             many, told = await prober.told_if_taken(several), await prober.most_telling()
     single: Mapping[str, Any] = _telling(told.alternatives or 1) if told.logprobs else {}
+    n = len(many.samples) > 1
+    # Without a seed and an n the requests for a prompt are all one, which a cache may answer: so are those compared.
+    alike = not n and not prober.manner.seed
     held, called, *plain = await together(
         [
             prober.enough(_HELD, _HELD_LIMITS),
             prober.enough(CALLED, _LIMITS[1:]),
-            *([prober.told({})] if again is None else []),
+            *([prober.told({})] if again is None or alike else []),
         ]
     )
-    n = len(many.samples) > 1
-    requests = [many, *([] if told is many else [told]), *plain, *([] if again is None else [again])]
-    within, apart = await prober.differ(requests, several if n else single, single)
+    plain += [] if again is None else [again]
+    telling = [many] if told is many else [many, told]
+    within, apart = await prober.differ(plain if alike else [*telling, *plain], several if n else single, single)
+    # Samples that differ cannot all be certain.
+    said = {each for one in (*telling, *plain) for each in one.said}
+    logprobs = told.logprobs and not (told.certain and len(said) > 1)
     return Capabilities(
         n=n and (within or not apart),
-        logprobs=told.logprobs,
-        alternatives=told.alternatives,
+        logprobs=logprobs,
+        alternatives=told.alternatives if logprobs else 0,
         draws=apart,
         json_schema=any('"zan' in sample.text for sample in held.samples),
         tools=any(sample.tool_calls for sample in called.samples),
@@ -238,9 +252,9 @@ class _Prober:
 
     async def differ(
         self, told: Sequence[_Told], pair: Mapping[str, Any], single: Mapping[str, Any]
-    ) -> tuple[bool, bool]:
-        """Whether the samples differ of the first request of *told*, and those of several requests. As long as they do
-        not, or say nothing, longer ones are drawn."""
+    ) -> tuple[bool, bool | None]:
+        """Whether the samples differ of the first request of *told*, and those of several requests, None where they say
+        nothing. As long as they do not, or say nothing, longer ones are drawn."""
         within, apart = len(told[0].samples) < 2, False
         firsts: list[str] = []
         for limit in (*_LIMITS[1:], 0):
@@ -250,10 +264,7 @@ class _Prober:
             apart = apart or len(set(firsts)) > 1
             if (within and apart) or not limit:
                 break
-            told = await together([self.told_if_taken(part, limit) for part in (pair, single)])
-        if not apart and len(firsts) < 2:
-            raise ModelError(
-                f"The edge model said nothing in {_LIMITS[-1]} tokens, so that it is not known whether its samples "
-                "differ. If it is a reasoning model, have its server show the thoughts, or turn them off."
-            )
-        return within, apart
+            parts = [self.told_if_taken(part, limit) for part in (pair, single)]
+            # A cache has only what was answered before.
+            told = await together(parts) if self.manner.seed else [await part for part in parts]
+        return within, (apart if apart or len(firsts) > 1 else None)

@@ -35,8 +35,9 @@ class Capabilities:
     """The logprobs of the sampled tokens."""
     alternatives: int
     """How many of the most probable tokens it tells at each place, with their logprobs, of at most 20 asked for."""
-    draws: bool
-    """Samples of several requests at a high temperature differ. Where they do not, their agreement says nothing."""
+    draws: bool | None
+    """Samples of several requests at a high temperature differ. Where they do not, their agreement says nothing. None
+    where the model said nothing, as one that thinks for long and does not show it."""
     json_schema: bool
     """Answers held to a JSON schema."""
     tools: bool
@@ -134,7 +135,9 @@ class Connection:
         """The samples in the reply to *request*, as many as the server gave, and the prompt's tokens."""
         reply = await self.create(request)
         stop: Sequence[str] = request.get("stop", ())
-        return self.understood(lambda: read_samples(reply, alternatives=alternatives, stop=stop))
+        # Logprobs that were not asked for are none that the probe found to be any.
+        telling = bool(request.get("logprobs") or request.get("top_logprobs"))
+        return self.understood(lambda: read_samples(reply, alternatives=alternatives, stop=stop, telling=telling))
 
     def understood(self, read: Callable[[], T]) -> T:
         """What *read* makes of a reply of the server, which may be JSON of any kind."""
@@ -211,23 +214,48 @@ def _pause(retry_after: str) -> float | None:
 
 class Shared(Generic[T]):
     """A coroutine that is run once for all who wait for its result at the same time, and ends when the last of them
-    leaves. Belongs to one event loop."""
+    leaves; where that one *lingers*, after *seconds* more, and the next has its result. Belongs to one event loop."""
 
-    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]], *, seconds: float) -> None:
         self._begin = begin
-        self._task: asyncio.Future[T] | None = None
+        self._seconds = seconds
+        self._task: asyncio.Task[T] | None = None
         self._waiting = 0
+        self._end: asyncio.TimerHandle | None = None
 
-    async def result(self) -> T:
-        task = self._task = self._task or asyncio.ensure_future(self._begin())
+    async def result(self, *, lingers: bool) -> T:
+        if self._end is not None:
+            self._end.cancel()
+        if self._task is None:
+            self._task = asyncio.create_task(self._begin())
+            self._task.add_done_callback(self._ended)
+        task = self._task
         self._waiting += 1
         try:
-            return await asyncio.shield(task)
+            # Awaited itself, it would be cancelled with who waits.
+            await asyncio.wait([task])
         finally:
             self._waiting -= 1
             if not self._waiting:
-                task.cancel()
-                self._task = None
+                self._leave(task, lingers=lingers)
+        return task.result()
+
+    def _leave(self, task: asyncio.Task[T], *, lingers: bool) -> None:
+        if lingers and not task.done():
+            self._end = asyncio.get_running_loop().call_later(self._seconds, lambda: self._leave(task, lingers=False))
+            return
+        task.cancel()
+        self._task = None
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        failed = task.cancelled() or task.exception() is not None
+        if self._waiting or self._task is not task:
+            return
+        if self._end is not None:
+            self._end.cancel()
+        if failed:
+            # The next would be told of it as if it were new.
+            self._task = None
 
 
 def any_seed() -> int:
@@ -235,9 +263,13 @@ def any_seed() -> int:
     return secrets.randbelow(2**30)
 
 
-def read_samples(reply: Mapping[str, Any], *, alternatives: int, stop: Sequence[str] = ()) -> tuple[list[Sample], int]:
-    """The samples in a raw *reply*, and the prompt's tokens."""
+def read_samples(
+    reply: Mapping[str, Any], *, alternatives: int, stop: Sequence[str] = (), telling: bool = True
+) -> tuple[list[Sample], int]:
+    """The samples in a raw *reply*, with what it is *telling* of their tokens, and the prompt's tokens."""
     choices: list[dict[str, Any]] = reply["choices"]
+    if not telling:
+        choices = [{**choice, "logprobs": None} for choice in choices]
     usage: dict[str, Any] = reply.get("usage") or {}
     # Without logprobs only the sum is known, which is shared out.
     total = int(usage.get("completion_tokens") or 0)

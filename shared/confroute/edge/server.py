@@ -9,7 +9,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -19,7 +19,7 @@ from confroute.edge.addresses import checked_name, is_here, keep_place, read_add
 from confroute.edge.background import BackgroundLoop
 from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.forks import RenewedLock
-from confroute.edge.probing import probed
+from confroute.edge.probing import LONGEST, probed
 from confroute.edge.protocol import (
     Capabilities,
     Connection,
@@ -29,7 +29,7 @@ from confroute.edge.protocol import (
 )
 from confroute.edge.proxies import proxy_variable, unusable_environment
 from confroute.edge.refusals import BrokenError, DeniedError, FullError, LostError, RefusedError
-from confroute.errors import ConfigurationError, ConfrouteError, UnsupportedRequestError, require
+from confroute.errors import ConfigurationError, ConfrouteError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import are_wanted
 
@@ -52,6 +52,8 @@ class _Line:
     connection: Connection
     probe: Shared[Capabilities]
     hang_up: Callable[[], Any]
+    lingers: bool = False
+    """Whether a probe goes on though who waits for it leaves."""
 
 
 class ServerEngine:
@@ -130,7 +132,8 @@ class ServerEngine:
         return line.loop.wait(self._generate(line, messages, n, options))
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        line = self._connected()
+        # A task is cancelled by a caller that has no more time, and comes again.
+        line = replace(self._connected(), lingers=True)
         return await line.loop.relay(self._generate(line, messages, n, options))
 
     def capabilities(self) -> Capabilities:
@@ -167,7 +170,8 @@ class ServerEngine:
                     proxy=proxy_variable(self._base_url) if by_environment else None,
                 )
                 hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
-                self._line = _Line(loop, connection, Shared(lambda: probed(connection)), hang_up)
+                probe = Shared(lambda: probed(connection), seconds=self._timeout_seconds)
+                self._line = _Line(loop, connection, probe, hang_up)
             return self._line
 
     def _client(self, by_environment: bool) -> Any:
@@ -291,11 +295,18 @@ class ServerEngine:
         self, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions
     ) -> ConfrouteError | None:
         """What the server cannot of what the request is for."""
-        if n > 1 and options.temperature > 0 and not can.draws:
+        several = n > 1 and options.temperature > 0
+        if several and can.draws is None:
+            return ModelError(
+                f'"{self.model}" on the server at {self._host} said nothing in {LONGEST} tokens, so that it is not '
+                "known whether its samples differ. If it is a reasoning model, have its server show the thoughts, or "
+                "turn them off."
+            )
+        if several and not can.draws:
             return ConfigurationError(
                 f'The server at {self._host} answers "{self.model}" with the same text however high the temperature: '
-                "samples would agree whatever the model knows. Have it draw, without a seed of its own; docs/scale.md "
-                "tells how for some servers."
+                "samples would agree whatever the model knows. Have it draw, without a seed of its own and a cache "
+                "before it; docs/scale.md tells how for some servers."
             )
         if options.json_schema is not None and not can.json_schema:
             return UnsupportedRequestError(f"The server at {self._host} does not hold answers to a JSON schema.")
@@ -305,7 +316,7 @@ class ServerEngine:
 
     async def _capabilities(self, line: _Line) -> Capabilities:
         if self._can is None:
-            self._can = await line.probe.result()
+            self._can = await line.probe.result(lingers=line.lingers)
             self._asked_at = time.monotonic()
         return self._can
 
