@@ -101,6 +101,82 @@ def test_tokens_that_do_not_spell_the_answer_are_not_its_own(message: dict[str, 
 
 
 @pytest.mark.parametrize(
+    ("content", "tokens", "kept"),
+    [
+        ("Lima", [*THOUGHT, "<|im_end|>"], ["\n\n", "Li", "ma"]),  # vLLM with include_reasoning=false
+        ("Lima", ["<think>", "Hm", "[/THINK]", "Lima"], ["Lima"]),
+        ("Lima", ["<|channel|>", "analysis", "<|message|>", "Hm", "<|end|>", "<|start|>", "assistant", "<|channel|>",
+                  "final", "<|message|>", "Lima", "<|return|>"], ["Lima"]),
+        ("Lima", ["Lima", "?", "</think>", "Li", "ma"], ["Li", "ma"]),
+        ("It ends with </think>.", ["Hm", "</think>", "It ends with ", "</think>", "."],
+         ["It ends with ", "</think>", "."]),
+        ("It ends with </think>.", ["It ends with ", "</think>", "."], ["It ends with ", "</think>", "."]),
+        ("Lima", ["Hm", " Cusco", "Lima"], None),
+        ("Lima", ["x", "y"], None),
+        ("Lima", ["", ""], None),
+        ("Lima", ["token_id:5", "token_id:7"], None),
+    ],
+)  # fmt: skip
+def test_hidden_thoughts_are_not_scored_as_the_answer(content: str, tokens: list[str], kept: list[str] | None) -> None:
+    """A server may list their tokens and show none of them. Where the rest does not spell the answer, it is unknown."""
+    choice = {"message": {"content": content}, "logprobs": told(tokens), "finish_reason": "stop"}
+    sample = read_reply(choice, alternatives=1, output_tokens=0)
+    assert (sample.text, sample.tokens) == (content, kept and tuple(kept))
+    if kept is None:
+        assert (sample.token_logprobs, sample.alternatives) == (None, None)
+    else:
+        first = next(i for i in range(len(tokens)) if tokens[i : i + len(kept)] == kept)
+        assert sample.token_logprobs == tuple(-float(i) for i in range(first, first + len(kept)))
+        assert len(sample.alternatives or ()) == len(kept)
+
+
+@pytest.mark.parametrize(
+    ("content", "tokens", "kept"),
+    [
+        ("Lima", ["Li", "ma", "\n\n", "Question", ":"], 2),  # vLLM and a stop string of several tokens
+        ("Lima", ["Li", "ma.", " Or", " Cusco"], 2),  # that begins in a token
+        ("Lima", ["Li", "ma", "\n", "<|im_end|>"], 3),  # a server that strips the text
+        ("Lima is it", ["Lima", " is"], 2),  # llama-server: as many tokens off as the stop string has
+        ("The capital", ["The", "capital", "</s>"], 2),  # tokens without their spaces
+        ("The capital", ["\u2581The", "\u2581capital"], 2),
+        ("The capital", ["The", "\u0120capital"], 2),
+        ("Hi \U0001f642!", ["Hi", " \ufffd", "\ufffd", "!", "<|im_end|>"], 4),  # a character of two tokens
+        ("Hi \U0001f642", ["Hi", " \ufffd", "\ufffd", "<|im_end|>"], 3),
+        ("\u65e5\u672c", ["\ufffd", "\ufffd", "\u672c", "</s>"], 3),
+        ("\U0001f642", ["", "", "\U0001f642"], 3),
+        ("Hi \ufffd", ["Hi", " \ufffd"], 2),
+        ("Lima", ["<s>", "Li", "<unused5>", "ma", "</s>"], 4),  # tokens that are not shown
+        ("<b>Lima</b>", ["<", "b", ">", "Lima", "</", "b", ">"], 7),
+    ],
+)
+def test_the_tokens_of_an_answer_are_those_that_it_shows(content: str, tokens: list[str], kept: int) -> None:
+    """In whatever form an honest server tells them, and none that lies wholly beyond the text."""
+    choice = {"message": {"content": content}, "logprobs": told(tokens), "finish_reason": "stop"}
+    sample = read_reply(choice, alternatives=1, output_tokens=0)
+    assert (sample.text, sample.tokens) == (content, tuple(tokens[:kept]))
+    assert sample.token_logprobs == tuple(-float(i) for i in range(kept))
+    assert len(sample.alternatives or ()) == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[THINK]hm[/THINK]Lima",
+        "<thinking>hm</thinking>\nLima",
+        "<seed:think>hm</seed:think>Lima",
+        "\u25c1think\u25b7hm\u25c1/think\u25b7Lima",
+        "<THINK>hm</THINK>Lima",
+        "hm</think>\n\nLima",
+        "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Lima",
+        "<|channel|>final<|message|>Lima",
+    ],
+)
+def test_thoughts_have_several_marks(text: str) -> None:
+    """Models have each their own, which servers do not always know."""
+    assert read_reply({"message": {"content": text}}, alternatives=0, output_tokens=0).text == "Lima"
+
+
+@pytest.mark.parametrize(
     "text", ["Write <think> first.", "It ends with </think>.", "Use `<think>` and\n</think>\nin it", "a\n</think> b"]
 )
 def test_an_answer_about_thoughts_is_left_whole(text: str) -> None:
@@ -211,6 +287,15 @@ def test_bytes_that_are_none_are_not_read(told: Any) -> None:
     """The token's text is there, too."""
     choice = {"message": {"content": "Lima"}, "logprobs": token(logprob=-0.1, bytes=told)}
     assert read_reply(choice, alternatives=0, output_tokens=1).tokens == ("Lima",)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[{"type": "output_text", "text": "Li"}, {"type": "refusal", "refusal": "No."}, {"text": "ma"}], ["Li", "ma"]],
+)
+def test_parts_of_text_have_several_forms(parts: list[Any]) -> None:
+    """That of the Responses API, without a type, or bare."""
+    assert read_reply({"message": {"content": parts}}, alternatives=0, output_tokens=0).text == "Lima"
 
 
 def test_a_content_of_parts_is_their_text() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from confroute.edge.finish_reasons import finish_reason_of
@@ -14,6 +16,12 @@ from confroute.tools import read_call
 _BROKEN_OFF = ("abort", "error", "content_filter")
 _ROUNDING = 1e-3
 """How far above 0 a logprob may be by the rounding of its server."""
+# Some servers strip the text, and some tell tokens without their spaces, or with the vocabulary's marks for them.
+_SPACE = re.compile(r"[\s\u2581\u0120\u010a\u0109]+")
+_NAMED = re.compile(r"<[^<>]+>|\[/?[A-Z_]+\]")
+"""The form of tokens that a server may list by their names, and not show."""
+_PART = "\ufffd"
+"""What a part of a character is shown as."""
 
 
 def read_choice(
@@ -36,7 +44,9 @@ def read_choice(
     hidden = output_tokens - len(tokens) - (reason != "length")
     # Beside calls the text is not all that was said: it cannot tell what is outside of it.
     shown = "" if calls or reason == "length" else text.rstrip()
-    if len(tokens) > 1 and (_is_nothing(tokens[-1]) or (shown and not _ends(shown, texts[-1]))):
+    # Thoughts that the text does not show may be before it.
+    ended = bool(shown) and not _ends(shown, texts[-1] if texts else "") and _within(shown, texts) < len(texts)
+    if len(tokens) > 1 and (_is_nothing(tokens[-1]) or ended):
         tokens, texts = tokens[:-1], texts[:-1]
     return Sample(
         text=text.strip(),
@@ -47,6 +57,53 @@ def read_choice(
         output_tokens=output_tokens if not tokens or (alone and hidden > 0) else len(tokens),
         finish_reason=reason,
     )
+
+
+def saying(sample: Sample, text: str) -> Sample:
+    """The *sample* with this *text*, which its tokens are to begin with, and without those that lie wholly beyond it:
+    a stop string's, or the end of the turn. Tokens that do not spell it are None."""
+    kept = _within(text, sample.tokens or ())
+    return replace(
+        sample,
+        text=text,
+        tokens=sample.tokens and (sample.tokens[:kept] or None),
+        token_logprobs=sample.token_logprobs and (sample.token_logprobs[:kept] or None),
+        alternatives=sample.alternatives and (sample.alternatives[:kept] or None),
+    )
+
+
+def _within(text: str, tokens: Sequence[str]) -> int:
+    """How many of the *tokens*, from the first on, the *text* has; 0 where they spell something else. They may end
+    before it does: llama.cpp takes as many away as its stop string has, however it was put together here."""
+    shown = _SPACE.sub("", text)
+    at = within = 0
+    is_open = False  # a part of a character came before
+    for number, token in enumerate(tokens, start=1):
+        begin = at
+        visible = _SPACE.sub("", token) if token else _PART
+        for i, part in enumerate(visible.split(_PART)):
+            is_open = is_open or i > 0
+            found = _place(part, shown, at, is_open) if part else None
+            if found == len(shown) and not i:
+                return within
+            if found is not None:
+                at, is_open = min(found + len(part), len(shown)), False
+            elif part and not _NAMED.fullmatch(visible):
+                return 0
+        if visible and begin < len(shown):
+            within = number
+    return len(tokens) if at or (is_open and not shown[:1].isascii()) else 0
+
+
+def _place(part: str, shown: str, at: int, is_open: bool) -> int | None:
+    """Where in *shown* this *part* of a token is, or its beginning at the end: *at* this place, or after the characters
+    that were begun before it, which are not ASCII."""
+    for begin in range(at, len(shown) + 1):
+        if shown.startswith(part, begin) or (len(part) > len(shown) - begin and part.startswith(shown[begin:])):
+            return begin
+        if not is_open or shown[begin : begin + 1].isascii():
+            return None
+    return None
 
 
 def _tokens(told: Any) -> Sequence[Mapping[str, Any]]:
