@@ -106,6 +106,18 @@ def test_what_cannot_be_sampled_by_is_told_at_once(wrong: dict[str, Any]) -> Non
         SamplingOptions(**wrong)
 
 
+def test_only_what_is_wrong_is_told() -> None:
+    """With its value and what it may be; all that is wrong at once."""
+    with pytest.raises(ConfigurationError) as caught:
+        SamplingOptions(temperature=-1, max_tokens=0)
+    told = str(caught.value)
+    assert told == (
+        "temperature must be a number of at least 0, not -1. max_tokens must be a whole number of at least 1, not 0."
+    )
+    with pytest.raises(ConfigurationError, match=r"^seed must be a whole number or None, not '7'\.$"):
+        SamplingOptions(seed="7")  # type: ignore[arg-type]
+
+
 def test_an_empty_stop_string_stops_nothing() -> None:
     """llama.cpp would end each answer at once."""
     assert SamplingOptions(stop=("", "end", "")).stop == ("end",)

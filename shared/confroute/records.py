@@ -7,7 +7,7 @@ Quantities carry their unit in their name. Token logprobs are natural logarithms
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -57,19 +57,13 @@ class SamplingOptions:
     hidden_layer: int | None = None
 
     def __post_init__(self) -> None:
-        try:
-            valid = 0 <= self.temperature < math.inf and 0 <= self.top_p <= 1
-            # A fraction of a token would never be used up.
-            valid = valid and index(self.max_tokens) >= 1 and index(self.alternatives) >= 0
-            index(self.seed or 0)
-        except TypeError:
-            valid = False
-        if not valid:
-            raise ConfigurationError(
-                "temperature must be a number of at least 0, top_p one from 0 to 1, max_tokens a whole number of at "
-                "least 1, alternatives one of at least 0 and seed a whole number or None, not "
-                f"{self.temperature!r}, {self.top_p!r}, {self.max_tokens!r}, {self.alternatives!r} and {self.seed!r}."
-            )
+        wrong = [
+            f"{name} must be {what}, not {getattr(self, name)!r}."
+            for name, (what, holds) in _HELD.items()
+            if not _is_held(holds, getattr(self, name))
+        ]
+        if wrong:
+            raise ConfigurationError(" ".join(wrong))
         if isinstance(self.stop, str):
             raise ConfigurationError('stop must be a tuple of strings, such as ("\\n",), not one string.')
         if "" in self.stop:
@@ -80,6 +74,23 @@ class SamplingOptions:
         """The temperature as float32 can divide by it: 0, or from 1e-6, where the likeliest token is as good as
         certain, to 1e6, where all are as likely."""
         return min(max(self.temperature, 1e-6), 1e6) if self.temperature else 0.0
+
+
+# A fraction of a token would never be used up.
+_HELD: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "temperature": ("a number of at least 0", lambda value: 0 <= value < math.inf),
+    "top_p": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
+    "max_tokens": ("a whole number of at least 1", lambda value: index(value) >= 1),
+    "alternatives": ("a whole number of at least 0", lambda value: index(value) >= 0),
+    "seed": ("a whole number or None", lambda value: value is None or index(value) == value),
+}
+
+
+def _is_held(holds: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return holds(value)
+    except TypeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

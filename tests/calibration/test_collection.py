@@ -136,7 +136,7 @@ def test_another_file_of_the_same_name_is_another_edge(tmp_path: Path) -> None:
     assert len(list(collection(edge=edge).gather(PROMPTS[:2], path))) == 2
     list(collection(edge=edge).gather(PROMPTS[:1], tmp_path / "new.jsonl"))
     (tmp_path / "model.gguf").write_bytes(b"GGUF two")
-    with pytest.raises(InputError, match=r"other settings \(weights\)"):
+    with pytest.raises(InputError, match="other settings: weights differs"):
         list(collection(edge=edge).gather(PROMPTS[:2], tmp_path / "new.jsonl"))
 
 

@@ -132,3 +132,25 @@ def test_brackets_in_names_are_no_markup(tmp_path: Path, edge: Lima, task: str) 
     assert result.exit_code == 0, result.exception
     assert task in result.stdout
     assert edge.model in result.stdout
+
+
+def test_a_folder_of_another_run_is_told_before_a_bar_is_drawn(tmp_path: Path, edge: Lima) -> None:
+    """By the option that differs, its values, the folder and the way out; the edge is not asked."""
+    calibrate(tmp_path, asked(20), "--target", "cost=0.5")
+    before = edge.asked
+    result = calibrate(tmp_path, asked(20), "--target", "cost=0.5", "--max-tokens", "16")
+    assert isinstance(result.exception, ConfrouteError)
+    for part in ("max_tokens was 256 and is now 16", str(tmp_path / "out"), "--out"):
+        assert part in str(result.exception)
+    assert (result.stdout, result.stderr, edge.asked) == ("", "", before)
+
+
+def test_a_certificate_that_keeps_nothing_is_not_recommended(tmp_path: Path, edge: Lima) -> None:
+    """What to do is told instead: more prompts, in the same file and folder."""
+    result = calibrate(tmp_path, asked(3), "--target", "harm=0.05")
+    told = " ".join(result.stdout.split())
+    assert "none: escalate everything" in told
+    assert "Use it" not in told
+    assert "Add prompts to" in told
+    more = " ".join(calibrate(tmp_path, asked(60), "--target", "harm=0.05").stdout.split())
+    assert "Use it: Router(certificate=" in more

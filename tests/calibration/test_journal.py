@@ -63,17 +63,31 @@ def test_cut_in_the_first_line(tmp_path: Path) -> None:
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
-    """Results of another model must not be mixed in; the error names what differs, not what is in the file."""
+    """Results of another model must not be mixed in; the error says what was and what is, where they lie and what to
+    do, and nothing of what is in the file."""
     path = tmp_path / "results.jsonl"
     write(path, "secret-key")
-    with (
-        pytest.raises(InputError, match=r"other settings \(edge, extra\)") as caught,
-        Journal(path, settings={**SETTINGS, "edge": "big", "extra": 1}),
-    ):
-        pass
-    assert "secret" not in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        Journal(path, settings={**SETTINGS, "edge": "big", "extra": 1})
+    told = str(caught.value)
+    for part in ("edge was 'tiny' and is now 'big'", "extra was None and is now 1", str(tmp_path), "--out"):
+        assert part in told
+    assert "secret" not in told
     with Journal(path, settings=SETTINGS) as journal:
         assert list(journal.results) == ["secret-key"]
+
+
+def test_of_options_the_one_that_differs_is_told(tmp_path: Path) -> None:
+    """Not all of them as one; texts, which may be a prompt's, are not quoted."""
+    path = tmp_path / "results.jsonl"
+    options = {"max_tokens": 256, "seed": None, "stop": ["end"], "tools": []}
+    with Journal(path, settings={"options": options}):
+        pass
+    with pytest.raises(InputError) as caught:
+        Journal(path, settings={"options": {**options, "max_tokens": 16, "seed": 0, "stop": ["my secret"]}})
+    assert "max_tokens was 256 and is now 16, seed was None and is now 0, stop differs" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "tools" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,14 @@ class Collection:
         own, so that another run asks the others again.
 
         Raises:
-            InputError: *path* was made with other settings, or is no such file.
+            InputError: *path* was made with other settings, or is no such file; before the first answer is wanted.
             ModelError: the edge answers nothing any more.
         """
         settings = {**self.settings, "weights": weights_of(self.edge)}
-        with Journal(path, settings=settings, later={"weights"}) as journal:
+        return self._gathered(prompts, Journal(path, settings=settings, later={"weights"}))
+
+    def _gathered(self, prompts: Sequence[Prompt], opened: Journal) -> Iterator[Collected]:
+        with opened as journal:
             failures = 0
             for prompt in prompts:
                 known = journal.results.get(prompt.key)

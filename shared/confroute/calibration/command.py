@@ -141,6 +141,11 @@ def calibrate(
     console = Console()
     console.print(f"Written: {escape(str(path))}" + "".join(f", {plot.name}" for plot in plots), highlight=False)
     use = f'Use it: Router(certificate="{path}"), or certificate= of the LangChain or LlamaIndex model.\n'
+    if made.certificate.threshold is None:
+        use = (
+            f'A router with it escalates everything. Add prompts to "{prompts}" and run the same command again, which '
+            "asks only the new ones; or choose another target, estimator or edge model.\n"
+        )
     console.print(escape(use))
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from confroute.errors import InputError
 
@@ -24,7 +24,7 @@ class Journal:
                 journal.add(key, {"text": ...})
 
     Raises:
-        InputError: the file was made with other settings, or is no such file.
+        InputError: the file was made with other settings, or is no such file; on construction.
     """
 
     def __init__(self, path: Path, *, settings: Mapping[str, Any], later: Collection[str] = ()) -> None:
@@ -33,9 +33,10 @@ class Journal:
         self.later = later
         self.results: dict[str, dict[str, Any]] = {}
         self._file: TextIO | None = None
+        # What cannot be gone on with is told before anything is asked, or a bar is drawn.
+        self._read()
 
     def __enter__(self) -> Journal:  # noqa: PYI034
-        self._read()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         # Half a character, which models may say, is written as the JSON escape that it is read from again.
@@ -75,11 +76,33 @@ class Journal:
                 f'"{self.path.name}" is not a file of results to go on from ({type(error).__name__}). Name another '
                 "place for them, or remove the file to begin anew."
             ) from None
-        changed = sorted(
-            name for name in self.settings.keys() | settings if settings.get(name) != self.settings.get(name)
-        )
-        if changed:
+        if changed := _differences(settings, self.settings):
             raise InputError(
-                f'"{self.path.name}" was made with other settings ({", ".join(changed)}). Use the same ones, name '
-                "another place, or remove the file to begin anew."
+                f'The folder "{self.path.parent}" holds "{self.path.name}", made with other settings: '
+                f"{', '.join(changed)}. Use the same ones, name another folder (--out), or remove the file to begin "
+                "anew."
             )
+
+
+_DIGESTS = ("url", "weights")
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs, setting by setting, those within a setting by their own names."""
+    before, now = _flat(before), _flat(now)
+    told: list[str] = []
+    for name in sorted(before.keys() | now.keys()):
+        values = before.get(name), now.get(name)
+        if values[0] == values[1]:
+            continue
+        # A list may hold texts of a prompt.
+        unquoted = name in _DIGESTS or any(isinstance(value, (list, dict)) for value in values)
+        told.append(f"{name} differs" if unquoted else "{} was {!r} and is now {!r}".format(name, *values))
+    return told
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat.update(cast("dict[str, Any]", value) if isinstance(value, dict) else {name: value})
+    return flat

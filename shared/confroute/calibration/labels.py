@@ -35,7 +35,10 @@ class CloudModel:
 
     def answers(self, prompts: Sequence[Prompt], path: Path) -> Iterator[str]:
         """What it answers to each prompt (a shadow call). Those that *path* holds are not asked, nor paid, again."""
-        with self._journal("answers", path) as journal:
+        return self._answered(prompts, self._journal("answers", path))
+
+    def _answered(self, prompts: Sequence[Prompt], opened: Journal) -> Iterator[str]:
+        with opened as journal:
             for prompt in prompts:
                 yield self._reply(prompt, journal)
 
@@ -47,7 +50,10 @@ class CloudModel:
         A judge that is wrong labels wrongly, and so does one that prefers answers of its own kind: check some of its
         verdicts by hand.
         """
-        with self._journal("verdicts", path) as journal:
+        return self._judged(collected, self._journal("verdicts", path))
+
+    def _judged(self, collected: Sequence[Collected], opened: Journal) -> Iterator[bool]:
+        with opened as journal:
             for item in collected:
                 if item.evidence is None:
                     yield False
