@@ -22,13 +22,23 @@ class GoogleText(StrEnum):
 CUT = (
     "length", "LENGTH", "max_tokens", "MAX_TOKENS", "max_output_tokens", "max_completion_tokens", "max_new_tokens",
     "max_length", "model_length", "model_context_window_exceeded", "token_limit", "incomplete", "Max Tokens",
-    "FinishReason.MAX_TOKENS", Google.MAX_TOKENS,
+    "FinishReason.MAX_TOKENS", Google.MAX_TOKENS, "max_tokens_reached", "truncated", "outputLimit",
 )  # fmt: skip
 FILTERED = (
     "content_filter", "SAFETY", "RECITATION", "refusal", "guardrail_intervened", "content_filtered", "BLOCKLIST",
     "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "sensitive", "ERROR_TOXIC", GoogleText.SAFETY,
+    "content_filter: RECITATION", "content_filter: SAFETY", "function_call_filter: MALFORMED_FUNCTION_CALL",
+    "LANGUAGE", "MODEL_ARMOR", "IMAGE_PROHIBITED_CONTENT", "FinishReason.IMAGE_RECITATION", "blocked_by_policy",
 )  # fmt: skip
-ENDED = ("stop", "STOP", "end_turn", "eos_token", "stop_sequence", "COMPLETE", None, "", 5, ["x"], {"a": 1})
+BROKEN = (
+    "error", "Cancelled", "timeout", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL",
+    "TOO_MANY_TOOL_CALLS", "FinishReason.OTHER", "repetition", "pause_turn", "MISSING_THOUGHT_SIGNATURE", "timed_out",
+    "in_progress", "server_error",
+)  # fmt: skip
+ENDED = (
+    "stop", "STOP", "end_turn", "eos_token", "stop_sequence", "COMPLETE", "eos", "done", "completed", "success",
+    None, "", 5, ["x"], {"a": 1},
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -37,12 +47,13 @@ ENDED = ("stop", "STOP", "end_turn", "eos_token", "stop_sequence", "COMPLETE", N
         *((told, "length") for told in CUT),
         *((told, "content_filter") for told in FILTERED),
         *((told, "stop") for told in ENDED),
-        *((told, "error") for told in ("error", "Cancelled", "timeout", "insufficient_system_resource")),
-        *((told, told) for told in ("tool_calls", "function_call", "abort", "Something else")),
+        *((told, "error") for told in BROKEN),
+        *((told, "abort") for told in ("abort", "request_aborted")),
+        *((told, told) for told in ("tool_calls", "function_call", "tool_use", "TOOL_CALL", "Something else")),
     ],
 )
 def test_a_reason_is_told_in_one_word(told: object, meant: str) -> None:
-    """Cut short, held back, broken off or ended, whoever says it; what nobody knows stays as it is."""
+    """Cut short, held back, broken off or ended, in new words, too; what says nothing of it stays as it is."""
     assert finish_reason_of(told) == meant
 
 
