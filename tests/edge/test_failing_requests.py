@@ -245,6 +245,27 @@ def test_an_error_of_no_request_is_told_to_those_that_run(tiny: Tiny, monkeypatc
     assert sorted(isinstance(each, ModelError) for each in outcomes) == [False, True]
 
 
+@pytest.mark.parametrize("at", ["_around", "_admit"])
+def test_a_thread_that_cannot_go_on_leaves_nobody_waiting(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Whoever runs and whoever waits gets the error, and the next request a thread that works."""
+    engine = copy_of(tiny(), parallel=1)
+    batcher = batcher_of(engine)
+
+    def fail() -> Any:
+        raise MemoryError
+
+    async def main() -> list[Any]:
+        asked = (engine.agenerate(user(text), n=1, options=LONG) for text in "ab")
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batcher, at, fail)
+        patched.setattr(threading, "excepthook", lambda _: None)
+        outcomes = asyncio.run(main())
+    assert [type(each) for each in outcomes] == [ModelError] * 2
+    assert engine.generate(user("c"), n=1, options=BRIEF).samples
+
+
 def test_a_schema_beyond_the_limits_is_an_error_not_an_answer() -> None:
     """Where the library that holds an answer to it gives up in the middle, the half is not passed off as JSON."""
     pytest.importorskip("llguidance")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -132,6 +134,23 @@ def test_a_limit_that_fails_is_the_caller_s_error(tiny: Tiny) -> None:
         together(engine, user("a"), options=GREEDY, n=3, sampling=LONG, limit=broken)
     assert "secret" not in str(caught.value)
     until_idle()
+
+
+def test_a_limit_that_ends_the_program_ends_its_own_request_only(tiny: Tiny) -> None:
+    """What is no `Exception`, as of `sys.exit`, is raised where that request waits; the others go on."""
+    engine = copy_of(tiny())
+
+    def ending(_: Sample) -> int:
+        raise SystemExit(3)
+
+    with passes_seen(engine, seconds=0.01) as seen, ThreadPoolExecutor(1) as pool:
+        other = pool.submit(engine.generate, user("other"), n=2, options=LONG)
+        while not seen:
+            time.sleep(0.001)
+        with pytest.raises(SystemExit):
+            engine.generate_with_samples(QUESTION, options=GREEDY, n=2, sampling=SAMPLING, limit=ending)
+        assert not other.done(), "The test is of one that goes on."
+        assert len(other.result().samples) == 2
 
 
 def test_an_answer_beside_which_its_samples_do_not_fit(tiny: Tiny) -> None:

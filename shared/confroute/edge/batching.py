@@ -93,14 +93,29 @@ class Batcher:
     def _work(self) -> None:
         import torch
 
-        with torch.inference_mode(), self._around():
-            while self._admit():
-                try:
-                    self._advance()
-                except BaseException as error:
-                    # Those who wait have nothing to do with it.
-                    for job in self._running:
-                        _settle(job, error)
+        try:
+            with torch.inference_mode(), self._around():
+                while self._admit():
+                    try:
+                        self._advance()
+                    except BaseException as error:
+                        # Those who wait have nothing to do with it.
+                        for job in self._running:
+                            _settle(job, error)
+        except BaseException as error:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        """Nobody waits for a thread that ends in the middle of its work."""
+        with self._lock:
+            if self._thread is not threading.current_thread():
+                return  # it had none left, and another may have begun
+            left = [*self._running, *self._waiting]
+            self._running, self._thread = [], None
+            self._waiting.clear()
+        for job in left:
+            job.leave()
+            _settle(job, error)
 
     def _admit(self) -> bool:
         """Take in what there is room for; False where nothing is left to do."""
@@ -313,10 +328,10 @@ def _likeliest(distribution: Tensor, count: int) -> list[list[tuple[int, float]]
 
 @contextmanager
 def failing(job: Job) -> Generator[None]:
-    """An error in here is that of this job alone."""
+    """An error in here is that of this job alone, whatever its callers or its tokenizer raise."""
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         _settle(job, error)
 
 
