@@ -46,6 +46,63 @@ TOLD: dict[str, tuple[Any, int, int]] = {
         5000,
         4096,
     ),
+    "LM Studio, in other words": (
+        {
+            "message": "Trying to keep the first 5453 tokens when context overflows. However, the model is loaded with "
+            "context length of only 4096 tokens, which is not enough."
+        },
+        5453,
+        4096,
+    ),
+    "LM Studio, newer": (
+        {
+            "message": "The number of tokens to keep from the initial prompt is greater than the context length "
+            "(n_keep: 5453>= n_ctx: 4096). Try to load the model with a larger context length, or provide a shorter "
+            "input."
+        },
+        5453,
+        4096,
+    ),
+    "llama-cpp-python": ({"message": "Requested tokens (1200) exceed context window of 512"}, 1200, 512),
+    "Anthropic": (
+        {"type": "invalid_request_error", "message": "prompt is too long: 210000 tokens > 200000 maximum"},
+        210000,
+        200000,
+    ),
+    "xAI": (
+        "This model's maximum prompt length is 131072 but the request contains 240000 tokens.",
+        240000,
+        131072,
+    ),
+    "Gemini": (
+        {"message": "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."},
+        1200000,
+        1048576,
+    ),
+    "Mistral": (
+        {
+            "message": "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum "
+            "context length"
+        },
+        40000,
+        32768,
+    ),
+    "OpenRouter": (
+        {
+            "message": "This endpoint's maximum context length is 4096 tokens. However, you requested about 5000 "
+            "tokens (4900 of text input, 100 in the output)."
+        },
+        4900,
+        4096,
+    ),
+    "with commas": (
+        {
+            "message": "This model's maximum context length is 131,072 tokens. However, you requested 140,100 tokens "
+            "(140,000 in the messages, 100 in the completion)."
+        },
+        140000,
+        131072,
+    ),
     "OpenAI": (
         {
             "message": "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 "
@@ -99,6 +156,10 @@ def test_it_is_told_with_its_numbers_and_asked_once(connect: Callable[..., Serve
     [
         {"message": "the request exceeds the available context size. try increasing the context size"},
         {"message": "Too long.", "code": "context_length_exceeded"},
+        {"message": "invalid params, context window exceeds limit"},
+        {"message": "The input token count exceeds the maximum number of tokens allowed 1048576."},
+        {"message": "prompt token count of 140000 exceeds the limit of 128000"},
+        "The number of tokens to keep from the initial prompt is greater than the context length.",
     ],
 )
 def test_without_numbers_it_is_an_error_all_the_same(connect: Callable[..., ServerEngine], error: Any) -> None:
@@ -118,6 +179,7 @@ def test_without_numbers_it_is_an_error_all_the_same(connect: Callable[..., Serv
         "n_cmpl cannot be greater than the number of slots, please increase -np",
         "logprobs is not supported with the maximum of 20 alternatives",
         "The model does not support tools.",
+        "Rate limit reached on tokens per min (TPM): Limit 30,000, Requested 31,000.",
         "",
     ],
 )
