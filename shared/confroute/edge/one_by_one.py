@@ -112,7 +112,7 @@ class CopiedPasses:
 
 def _memory(cache: Any) -> int:
     """The bytes of all tensors in its layers, some of which have theirs by number."""
-    held: list[Any] = [each for layer in cache.layers for each in vars(layer).values()]
+    held: list[Any] = [each for layer in cache.layers for each in layer.__dict__.values()]
     numbered: list[Any] = [each for each in held if isinstance(each, dict)]
     held += [each for some in numbered for each in some.values()]
     return sum(getattr(each, "nbytes", 0) for each in held)
