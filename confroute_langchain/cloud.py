@@ -81,7 +81,7 @@ class CloudCall:
         if not usage:
             return before
         # LangChain's chunks carry increments, which add up when chunks are added.
-        return (before[0] or 0) + usage["input_tokens"], (before[1] or 0) + usage["output_tokens"]
+        return _more(before[0], usage.get("input_tokens")), _more(before[1], usage.get("output_tokens"))
 
     def _input(self) -> list[BaseMessage]:
         return list(self.messages)
@@ -102,3 +102,7 @@ class CloudCall:
 
     def _config(self, manager_class: type[Manager]) -> RunnableConfig:
         return self.cloud.config(self.run.child("cloud", manager_class)) if self.run else {}
+
+
+def _more(before: int | None, told: int | None) -> int | None:
+    return before if told is None else (before or 0) + told

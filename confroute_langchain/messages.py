@@ -21,6 +21,7 @@ _READABLE = ("text", "reasoning", "thinking", "redacted_thinking")
 _PLAIN = {"human": "user", "system": "system"}
 # What a message's tool_calls say again.
 _CALL_BLOCKS = ("tool_use", "tool_call", "function_call")
+_TOKENS = {"input_tokens", "output_tokens", "total_tokens"}
 _OF_TOOLS = ("tool_calls", "tool_call_id")
 
 
@@ -113,11 +114,12 @@ def _as_chunk(message: BaseMessage) -> AIMessageChunk:
         return message
     whole = cast("AIMessage", message)
     calls: list[Any] = [*whole.tool_calls, *whole.invalid_tool_calls]
+    usage = whole.usage_metadata
     return AIMessageChunk(
         content=whole.content,
         additional_kwargs=whole.additional_kwargs,
         response_metadata=whole.response_metadata,
-        usage_metadata=whole.usage_metadata,
+        usage_metadata=usage if usage and _TOKENS.issubset(usage) else None,  # a cache's hit may tell its cost alone
         name=whole.name,
         id=whole.id,
         tool_call_chunks=[_call_chunk(call, i) for i, call in enumerate(calls)],

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 _INFO = ("finish_reason", "logprobs")
+_TOKENS = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
 
 
 def result_of(message: BaseMessage) -> ChatResult:
@@ -44,11 +45,7 @@ def _output(message: BaseMessage) -> dict[str, Any]:
     if metadata.get("token_usage"):
         output["token_usage"] = metadata["token_usage"]
     elif usage:
-        output["token_usage"] = {
-            "prompt_tokens": usage["input_tokens"],
-            "completion_tokens": usage["output_tokens"],
-            "total_tokens": usage["total_tokens"],
-        }
+        output["token_usage"] = {theirs: usage[ours] for theirs, ours in _TOKENS.items() if ours in usage}
     if name := metadata.get("model_name"):
         output["model_name"] = name
     return output

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -184,3 +185,22 @@ def test_a_record_is_told_of_an_answer_from_the_cache() -> None:
     """It is that of the request which was answered."""
     model = routed(cache=InMemoryCache())
     assert record_of(model.invoke(UNSURE)) == record_of(model.invoke(UNSURE))
+
+
+class Uncounted(BaseChatModel):
+    """Tells no tokens, and has a cache, whose hits tell what they cost."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "uncounted"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("The cloud knows it"))])
+
+
+def test_a_cloud_s_answer_from_its_cache_is_the_answer(ask: Any) -> None:
+    """Though it tells no tokens."""
+    model = routed(Uncounted(cache=InMemoryCache()))
+    for _ in range(2):
+        answer = ask(model, UNSURE)
+        assert (answer.text, record_of(answer)["cloud"]["input_tokens"]) == ("The cloud knows it", None)
