@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
 
-from confroute.edge.borrowed import CONNECTIONS, BorrowedModel
+from confroute.edge.borrowed import CONNECTIONS, BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
@@ -32,6 +32,10 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
             raise ConfigurationError(
                 f"edge must be a chat model, an engine, or a model's name, not {type(model).__name__}."
             )
+        from confroute_langchain.settings import Settings  # which imports this
+
+        if isinstance(bound.model, Settings):
+            raise ConfigurationError(routed_edge("ConfidenceRoutedChatModel"))
         super().__init__(bound.model, bound.name, bound.arguments, connections=connections)
         self.bound = bound
 
@@ -39,32 +43,42 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
         self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> Reply:
         with tracing_context(enabled=False), unheard(by_tracers=True):
-            answer = model.invoke(_written(messages), _UNSEEN, **{**arguments, **self._tools(model, options)})
-            return _read(answer)
+            calling, offered = self._calling(model, options)
+            return _read(calling.invoke(_written(messages), _UNSEEN, **{**arguments, **offered}))
 
     async def aask(
         self, model: BaseChatModel, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> Reply:
         with tracing_context(enabled=False), unheard(by_tracers=True):
-            answer = await model.ainvoke(_written(messages), _UNSEEN, **{**arguments, **self._tools(model, options)})
-            return _read(answer)
+            calling, offered = self._calling(model, options)
+            return _read(await calling.ainvoke(_written(messages), _UNSEEN, **{**arguments, **offered}))
 
-    def _tools(self, model: BaseChatModel, options: SamplingOptions) -> dict[str, Any]:
-        """The arguments that offer the tools in the form that the model takes them in."""
+    def _calling(
+        self, model: BaseChatModel, options: SamplingOptions
+    ) -> tuple[Runnable[Any, AIMessage], Mapping[str, Any]]:
+        """The model, and the arguments that offer the tools in the form that it takes them in. Some give another model
+        that knows them, or something around it."""
         if not options.tools:
-            return {}
+            return model, {}
         choice = {"tool_choice": "any"} if options.must_call else {}
         try:
-            bound = Bound.of(model.bind_tools([dict(tool) for tool in options.tools], **choice))
+            with_tools = model.bind_tools([dict(tool) for tool in options.tools], **choice)
         except NotImplementedError as error:
             raise UnsupportedRequestError(f'"{self.model}" calls no tools.') from error
-        return dict(bound.arguments) if bound else {}
+        bound = Bound.of(with_tools)
+        return (bound.model, bound.arguments) if bound else (with_tools, {})
+
+    def stop_arguments(self, stop: Sequence[str]) -> Mapping[str, Any]:
+        return {"stop": list(stop)}  # which all chat models take
 
     def is_synchronous(self, native: BaseChatModel) -> bool:
         # LangChain would run it in the event loop's few threads.
         of_langchain = (BaseChatModel._agenerate, SimpleChatModel._agenerate)  # pyright: ignore[reportPrivateUsage]
-        model = type(native)
-        return model._agenerate in of_langchain and model._astream is BaseChatModel._astream  # pyright: ignore[reportPrivateUsage]
+        kind = type(native)
+        if kind._agenerate not in of_langchain:  # pyright: ignore[reportPrivateUsage]
+            return False
+        streams = native._should_stream(async_api=True, **self._bound)  # pyright: ignore[reportPrivateUsage]
+        return not streams or kind._astream is BaseChatModel._astream  # pyright: ignore[reportPrivateUsage]
 
     def loop_clients(self) -> Mapping[str, Any]:
         return _openai_clients(self._native) or _ollama_clients(self._native)
@@ -122,7 +136,8 @@ def _read(message: AIMessage) -> Reply:
     }
     if not usage:
         return Reply(choice=choice)
-    return Reply(choice=choice, input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"])
+    # A cache's hit may tell of its cost alone.
+    return Reply(choice=choice, input_tokens=usage.get("input_tokens", 0), output_tokens=usage.get("output_tokens", 0))
 
 
 def _thoughts(message: AIMessage) -> str:

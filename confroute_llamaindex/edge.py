@@ -13,11 +13,13 @@ from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 
-from confroute.edge.borrowed import CONNECTIONS, BorrowedModel
+from confroute.edge.borrowed import CONNECTIONS, BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
-from confroute.errors import UnsupportedRequestError
+from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_llamaindex.cloud import field_of, model_name, token_counts
+
+_UNMEASURED = -1
 
 
 class LLMEdge(BorrowedModel[LLM]):
@@ -29,11 +31,17 @@ class LLMEdge(BorrowedModel[LLM]):
     tools = True
 
     def __init__(self, llm: LLM, *, connections: int = CONNECTIONS) -> None:
+        from confroute_llamaindex.llm import ConfidenceRoutedLLM  # which imports this
+
+        if isinstance(llm, ConfidenceRoutedLLM):
+            raise ConfigurationError(routed_edge("ConfidenceRoutedLLM"))
         super().__init__(llm, model_name(llm), connections=connections)
+        self._context_window: int | None = None
 
     def ask(
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> Reply:
+        self._measure(model)
         history = [_written(message) for message in messages]
         if not options.tools:
             return _read(model.chat(history, **arguments))
@@ -43,6 +51,8 @@ class LLMEdge(BorrowedModel[LLM]):
     async def aask(
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> Reply:
+        if self._has_to_measure(model):
+            await self._turns.in_thread(lambda: self._measure(model))
         history = [_written(message) for message in messages]
         if not options.tools:
             return _read(await model.achat(history, **arguments))
@@ -54,6 +64,15 @@ class LLMEdge(BorrowedModel[LLM]):
             return model
         raise UnsupportedRequestError(f'"{self.model}" calls no tools.')
 
+    def _has_to_measure(self, model: Any) -> bool:
+        return getattr(model, "context_window", None) == _UNMEASURED and hasattr(model, "get_context_window")
+
+    def _measure(self, model: Any) -> None:
+        """Have Ollama's ask its server for the size of the context, which takes a while, and remember it for the copies
+        to come."""
+        if self._has_to_measure(model):
+            model.context_window = self._context_window = model.get_context_window()
+
     def limit_name(self, native: LLM) -> str | None:
         return "num_predict" if native.class_name() == "Ollama_llm" else None
 
@@ -62,7 +81,8 @@ class LLMEdge(BorrowedModel[LLM]):
         return getattr_static(type(native), "achat") is getattr_static(CustomLLM, "achat")
 
     def isolation(self) -> Mapping[str, Any]:
-        return {"callback_manager": silent()}
+        measured = self._context_window is not None and self._has_to_measure(self._native)
+        return {"callback_manager": silent()} | ({"context_window": self._context_window} if measured else {})
 
 
 def silent() -> CallbackManager:

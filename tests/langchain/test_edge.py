@@ -14,12 +14,12 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.output_parsers import StrOutputParser
 
 from confroute import ConfigurationError, Generation, SamplingOptions
-from confroute.testing import check_engine
+from confroute.testing import ScriptedEngine, check_engine
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
 from tests.edge.scripted_ollama import ollama
 from tests.edge.scripted_server import Reply, Request, ScriptedServer, closing_client, completion, serving
-from tests.langchain.scripted import ScriptedCloud, record_of
+from tests.langchain.scripted import SURE, UNSURE, ScriptedCloud, record_of, scripted_edge
 
 openai = pytest.importorskip("langchain_openai")
 langchain_ollama = pytest.importorskip("langchain_ollama")
@@ -140,3 +140,22 @@ def test_it_obeys_the_laws(llama_server: tuple[str, str]) -> None:
     """ChatOpenAI on llama.cpp's own server is an edge engine like any other."""
     url, key = llama_server
     check_engine(ChatModelEdge(chat(url, api_key=key)))
+
+
+def test_a_routed_model_is_refused() -> None:
+    """The error says how to put three models in a row, and that way works."""
+    small, middle = scripted_edge(), ScriptedCloud(text="The middle knows it")
+    inner = ConfidenceRoutedChatModel(edge=small, cloud=middle)
+    with pytest.raises(ConfigurationError, match=r"Have it be the cloud: ConfidenceRoutedChatModel\(edge=small"):
+        ConfidenceRoutedChatModel(edge=inner.bind(user="me"), cloud=ScriptedCloud())
+
+
+@pytest.mark.parametrize(("sure", "said"), [("Mars", "Mars"), ("Rome", "The largest knows it")])
+def test_three_models_in_a_row(sure: str, said: str) -> None:
+    """The cloud of the first is a routed model; its record tells of the second's usage as the cloud's."""
+    middle = ScriptedEngine({UNSURE: ("Mars", [sure])})
+    inner = ConfidenceRoutedChatModel(edge=middle, cloud=ScriptedCloud(text="The largest knows it"))
+    outer = ConfidenceRoutedChatModel(edge=scripted_edge(), cloud=inner)
+    assert outer.invoke(SURE).text == "Paris"
+    answer = outer.invoke(UNSURE)
+    assert (answer.text, record_of(answer)["route"]) == (said, "cloud")

@@ -13,7 +13,7 @@ from confroute import ModelError, Sample
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
 from tests.langchain.scripted import ScriptedCloud, record_of
-from tests.langchain.test_edge_samples import DRAWN, GREEDY, asked
+from tests.langchain.test_edge_samples import DRAWN, GREEDY, asked, awaited
 
 
 def saying(content: Any, **said: Any) -> GenericFakeChatModel:
@@ -104,3 +104,12 @@ def test_thoughts_that_differ_show_that_a_model_draws(content: Any, said: dict[s
     thought = [AIMessage(content=content, **said), AIMessage(content=other, **as_said)]
     edge = ChatModelEdge(GenericFakeChatModel(messages=iter(thought)))
     assert [sample.text for sample in asked(edge, 2, DRAWN).samples] == ["Lima"] * 2
+
+
+@pytest.mark.parametrize("ask", [asked, awaited])
+def test_a_usage_without_tokens_tells_none(ask: Any) -> None:
+    """As that of an answer from LangChain's cache, which tells what it cost."""
+    model = saying("Lima")
+    model.messages = iter([AIMessage("Lima").model_copy(update={"usage_metadata": {"total_cost": 0}})])
+    generation = ask(ChatModelEdge(model), 1, GREEDY)
+    assert (generation.samples[0].text, generation.input_tokens, generation.output_tokens) == ("Lima", 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from json import JSONDecodeError
 from typing import Any
 
 import pytest
@@ -155,3 +156,33 @@ def test_the_responses_api_is_asked_without(ask: Ask, settings: dict[str, Any]) 
         assert [sample.text for sample in generation.samples] == ["Lima"] * 2
         assert (generation.input_tokens, generation.output_tokens) == (7, 4)
         assert [request["max_output_tokens"] for request in server.asked] == [8, 8]
+
+
+def test_one_reply_that_is_no_json_says_nothing_of_them() -> None:
+    """A proxy's page comes and goes."""
+
+    def failing(call: int) -> str:
+        raise JSONDecodeError("a page", "<html>", 0)
+
+    model = Telling(answer=failing)
+    edge = ChatModelEdge(model)
+    with pytest.raises(JSONDecodeError):
+        asked(edge, 1, GREEDY)
+    assert len(model.seen) == 1
+
+
+def test_a_server_that_refused_them_is_asked_for_them_again_some_time_later() -> None:
+    """Another may stand there by now."""
+    refusing = [True]
+
+    def reply(request: Request) -> Reply:
+        return refuses_logprobs(request) if refusing else completion(["Lima"])
+
+    with serving(reply) as server:
+        edge = ChatModelEdge(chat(server.url))
+        asked(edge, 1, GREEDY)
+        refusing.clear()
+        asked(edge, 1, GREEDY)
+        edge._logprobs_refused_at -= 120
+        assert asked(edge, 1, GREEDY).samples[0].token_logprobs == (-0.5,)
+        assert [request.get("logprobs") for request in server.asked] == [True, None, None, True]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -212,3 +214,41 @@ def test_it_waits_for_no_other_samples(last: Callable[[], None], error: type[Bas
     finally:
         signal.signal(signal.SIGINT, before)
         model.go.set()
+
+
+def of_seed(call: int) -> str:
+    return f"Lima {call}"
+
+
+class Seeded(Scripted):
+    seed: int | None = 42
+    seeds: list[int | None] = Field(default_factory=list[int | None])
+
+    def _call(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> str:
+        self.seeds.append(self.seed)
+        return super()._call(messages, stop, run_manager, **kwargs)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda edge: pickle.loads(pickle.dumps(edge))])  # noqa: S301 - made in the line itself
+def test_a_copied_edge_counts_on_from_the_seed(copied: Any) -> None:
+    """And holds no counter, of which Python 3.14 has no copies."""
+    edge = ChatModelEdge(Seeded(answer=of_seed))
+    edge.generate(ASK, n=2, options=DRAWN)
+    assert b"itertools" not in pickle.dumps(edge)
+    again = copied(edge)
+    again._native.seeds.clear()
+    again.generate(ASK, n=2, options=DRAWN)
+    first, second = sorted(again._native.seeds)
+    assert first > 44
+    assert second == first + 1
+
+
+@pytest.mark.parametrize(("bound", "stop"), [({}, ("END",)), ({"stop": ["\n"]}, ("END",)), ({}, ())])
+def test_stop_strings_reach_a_model_without_a_field_for_them(bound: dict[str, Any], stop: tuple[str, ...]) -> None:
+    """As LangChain's own argument, once."""
+    model = Scripted(answer=lambda call: f"Lima {call}")
+    options = SamplingOptions(temperature=0.7, stop=stop)
+    ChatModelEdge(model.bind(**bound)).generate(ASK, n=2, options=options)
+    assert model.seen == [{"stop": ["END"]} if stop else {}] * 2

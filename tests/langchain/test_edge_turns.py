@@ -6,20 +6,20 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 
 from confroute import ConfigurationError
 from confroute_langchain.edge import ChatModelEdge
 from tests.langchain.test_edge_drawing import TRIED
-from tests.langchain.test_edge_samples import ASK, DRAWN, GREEDY, Scripted
+from tests.langchain.test_edge_samples import ASK, DRAWN, GREEDY, Scripted, asked, awaited
 
 
 class Counting(Scripted):
@@ -202,3 +202,39 @@ def test_a_forked_process_waits_for_no_turn_of_its_parents() -> None:
         go.set()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
         assert len(waiting.result(20).samples) == 2
+
+
+class Streaming(Scripted):
+    """Has no asynchronous form but for its stream."""
+
+    streaming: bool | None = None
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        yield ChatGenerationChunk(message=AIMessageChunk(f"streamed {time.perf_counter_ns()}"))
+
+
+@pytest.mark.parametrize(("given", "bound"), [({}, {}), ({"streaming": False}, {}), ({}, {"stream": False})])
+def test_one_that_streams_only_leaves_the_loop_its_threads(given: dict[str, Any], bound: dict[str, Any]) -> None:
+    """LangChain awaits a stream where it is to stream, and else has threads of the loop's."""
+    model = Streaming(answer=lambda call: f"Lima {call} {threading.current_thread().name}", **given)
+    generation = asyncio.run(ChatModelEdge(model.bind(**bound)).agenerate(ASK, n=3, options=DRAWN))
+    assert all(sample.text.endswith("confroute sample") for sample in generation.samples)
+
+
+@pytest.mark.parametrize(("given", "bound"), [({"streaming": True}, {}), ({}, {"stream": True})])
+def test_one_that_is_to_stream_is_awaited(given: dict[str, Any], bound: dict[str, Any]) -> None:
+    model = Streaming(answer=str, **given)
+    generation = asyncio.run(ChatModelEdge(model.bind(**bound)).agenerate(ASK, n=3, options=DRAWN))
+    assert all(sample.text.startswith("streamed") for sample in generation.samples)
+
+
+@pytest.mark.parametrize("error", [StopIteration, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("ask", [asked, awaited])
+def test_a_model_that_breaks_off_by_itself_has_failed(ask: Any, error: type[BaseException]) -> None:
+    """With one of Python's own words for it, though nobody has cancelled the request."""
+
+    def breaking_off(call: int) -> str:
+        raise error
+
+    with pytest.raises(RuntimeError, match=error.__name__):
+        ask(ChatModelEdge(Scripted(answer=breaking_off)), 2, DRAWN)

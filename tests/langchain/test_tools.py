@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from confroute import SamplingOptions, UnsupportedRequestError
 from confroute.records import Generation, Message, Sample, ToolCall
@@ -20,6 +22,7 @@ from confroute_langchain.messages import read
 from tests.edge.scripted_server import Reply, Request, completion, serving
 from tests.langchain.scripted import ScriptedCloud, record_of
 from tests.langchain.test_edge import chat
+from tests.langchain.test_edge_samples import Scripted, asked, awaited
 
 QUESTION = "What is 1 + 2?"
 
@@ -176,3 +179,32 @@ def test_plain_messages_are_read_as_among_others(role: str) -> None:
     ]
     assert read(plain) == read([*plain, AIMessage("3")])[:2]
     assert read(plain)[0] == {"role": "system", "content": "Be brief."}
+
+
+class Around(Scripted):
+    """Gives, for tools, what *way* makes of a copy that knows them."""
+
+    way: Any
+    tools: list[Any] | None = None
+    knew: list[Any] = Field(default_factory=list[Any])
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self.way(self.model_copy(update={"tools": tools}))
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        self.knew.append((self.tools, kwargs))
+        call = {"name": "add", "args": {"a": 1, "b": 1}, "id": "1"}
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("", tool_calls=[call] if self.tools else []))])
+
+
+@pytest.mark.parametrize("ask", [asked, awaited])
+@pytest.mark.parametrize(
+    "way",
+    [lambda model: model, lambda model: model.bind(user="me"), lambda model: RunnableLambda(lambda said: said) | model],
+)
+def test_a_chat_model_may_give_another_for_tools(ask: Any, way: Any) -> None:
+    """Which is asked then: the tools are nowhere else."""
+    tools = ({"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}},)
+    model = Around(answer=str, way=way)
+    generation = ask(ChatModelEdge(model), 2, SamplingOptions(tools=tools))
+    assert [[call.name for call in sample.tool_calls] for sample in generation.samples] == [["add"]] * 2

@@ -9,15 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
-from llama_index.core.base.llms.types import ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata, MockLLM
+from llama_index.core.llms import LLM, CompletionResponse, CustomLLM, LLMMetadata, MockLLM
 from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai_like import OpenAILike
 from ollama import AsyncClient
 
-from confroute import Generation, SamplingOptions
+from confroute import ConfigurationError, Generation, SamplingOptions, UnsupportedRequestError
 from confroute.testing import check_engine
 from confroute_llamaindex import ConfidenceRoutedLLM
 from confroute_llamaindex.edge import LLMEdge
@@ -25,6 +25,7 @@ from tests.edge.scripted_ollama import ollama
 from tests.edge.scripted_server import Reply, Request, ScriptedServer, closing_client, completion, serving
 
 OPTIONS = SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=8, stop=("END",), seed=5, alternatives=2)
+PLAIN = SamplingOptions(temperature=0.7, max_tokens=8)
 NOT_KEPT = httpx.Limits(max_keepalive_connections=0)
 ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of Peru?"}]
 
@@ -130,7 +131,7 @@ class InTurn(CustomLLM):
 async def test_a_model_without_an_asynchronous_form_leaves_the_loop_free() -> None:
     """Its samples are drawn in threads, together as in the other form, while the loop serves others."""
     model = InTurn()
-    task = asyncio.create_task(LLMEdge(model).agenerate(ASK, n=3, options=OPTIONS))
+    task = asyncio.create_task(LLMEdge(model).agenerate(ASK, n=3, options=PLAIN))
     # The fourth party: on the loop, a model that waits would keep this from being reached.
     await asyncio.to_thread(model._waiting.wait, 20)
     assert len({sample.text for sample in (await task).samples}) == 3
@@ -147,7 +148,7 @@ async def test_a_model_that_has_no_asynchronous_form_is_asked_in_threads() -> No
     """Together, as one that would block the event loop is; that it has none is remembered."""
     model = Synchronous()
     edge = LLMEdge(model)
-    task = asyncio.create_task(edge.agenerate(ASK, n=3, options=OPTIONS))
+    task = asyncio.create_task(edge.agenerate(ASK, n=3, options=PLAIN))
     await asyncio.to_thread(model._waiting.wait, 20)
     assert len({sample.text for sample in (await task).samples}) == 3
     assert edge._is_synchronous
@@ -162,7 +163,7 @@ def test_what_a_model_cannot_in_either_form_is_its_error() -> None:
 
     edge = LLMEdge(Incapable())
     with pytest.raises(NotImplementedError):
-        awaited(edge, 1)
+        asyncio.run(edge.agenerate(ASK, n=1, options=PLAIN))
     assert not edge._is_synchronous
 
 
@@ -171,3 +172,51 @@ def test_it_obeys_the_laws(llama_server: tuple[str, str]) -> None:
     """OpenAILike on llama.cpp's own server is an edge engine like any other."""
     url, key = llama_server
     check_engine(LLMEdge(llm(url, api_key=key)))
+
+
+class Cancelling(InTurn):
+    """What it awaits is cancelled, and not by us."""
+
+    async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+        waiting = asyncio.ensure_future(asyncio.sleep(20))
+        asyncio.get_running_loop().call_soon(waiting.cancel)
+        await waiting
+        raise AssertionError
+
+
+async def test_an_llm_that_is_cancelled_by_itself_has_failed() -> None:
+    """Its caller goes on."""
+    with pytest.raises(RuntimeError, match="CancelledError"):
+        await LLMEdge(Cancelling()).agenerate(ASK, n=2, options=PLAIN)
+
+
+async def test_whoever_is_cancelled_is_cancelled() -> None:
+    class Waiting(InTurn):
+        async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            await asyncio.sleep(20)
+            raise AssertionError
+
+    task = asyncio.create_task(LLMEdge(Waiting()).agenerate(ASK, n=2, options=PLAIN))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("ask", [asked, awaited])
+def test_stop_strings_that_an_llm_takes_nowhere_are_not_overlooked(ask: Callable[..., Generation]) -> None:
+    """Such a request is not for this edge."""
+    with pytest.raises(UnsupportedRequestError, match='"in turn" takes no stop strings'):
+        ask(LLMEdge(InTurn()), 1)
+
+
+def test_a_routed_llm_is_refused(routed: Callable[..., ConfidenceRoutedLLM], cloud: LLM) -> None:
+    """The error says how to put three in a row."""
+    with pytest.raises(ConfigurationError, match=r"Have it be the cloud: ConfidenceRoutedLLM\(edge=small"):
+        ConfidenceRoutedLLM(edge=routed("edge"), cloud=cloud)
+
+
+@pytest.mark.parametrize(("inner", "said"), [("edge", "Paris"), ("cloud", "The capital is Paris")])
+def test_three_llms_in_a_row(routed: Callable[..., ConfidenceRoutedLLM], inner: str, said: str) -> None:
+    outer = routed("cloud", cloud=routed(inner))
+    assert outer.chat([ChatMessage(content="Capital of Peru?")]).message.content == said

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import gc
 import pickle
+import threading
 import time
 import weakref
 from typing import Any
@@ -19,6 +20,7 @@ from llama_index.llms.openai_like import OpenAILike
 
 from confroute import SamplingOptions
 from confroute_llamaindex.edge import LLMEdge
+from tests.edge.scripted_ollama import ollama as scripted_ollama
 from tests.edge.scripted_server import Reply, Request, ScriptedServer, closing_client, running, takes_all
 
 ASK = [{"role": "user", "content": "Capital of Peru?"}]
@@ -266,3 +268,23 @@ def test_what_was_made_on_no_loop_is_closed_with_the_engine() -> None:
     del edge
     gc.collect()
     assert llm.closed == [1]
+
+
+def test_the_size_of_the_context_is_asked_for_once() -> None:
+    """Ollama's server is asked in a thread, for it takes a while, and not by each of the samples."""
+    asking: list[bool] = []
+
+    class Measuring(Ollama):
+        def get_context_window(self) -> int:
+            if self.context_window == -1:
+                asking.append(threading.current_thread() is threading.main_thread())
+            return super().get_context_window()
+
+    with scripted_ollama() as server:
+        model = Measuring(model="small", base_url=server.url)
+        edge = LLMEdge(model)
+        for n in (1, 4):
+            asyncio.run(edge.agenerate(ASK, n=n, options=DRAWN))
+            edge.generate(ASK, n=n, options=DRAWN)
+        assert {chat["options"]["num_ctx"] for chat in server.chats} == {4096}
+    assert (asking, model.context_window) == ([False], -1)

@@ -50,7 +50,8 @@ _TRIALS = (SamplingOptions(temperature=1.0, max_tokens=64), SamplingOptions(temp
 """How it is found out whether a model draws: the first is enough for most, and not every service takes the second."""
 _TRIED_SAMPLES = 4
 _ANEW_SECONDS = 120.0
-"""How long a model that said the same each time is not asked again whether it does."""
+"""How long a model that said the same each time is not asked again whether it does, nor one for logprobs that seems to
+refuse them."""
 
 
 class BorrowedModel(ABC, Generic[Model]):
@@ -82,17 +83,22 @@ class BorrowedModel(ABC, Generic[Model]):
         self._native = native
         self._clients = Clients()
         self._turns, self._trials = Turns(connections), Turns(1)
-        self._is_synchronous = self.is_synchronous(native)
         self._bound: Mapping[str, Any] = bound or {}
+        self._is_synchronous = self.is_synchronous(native)
         own = next(_own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
-        self._logprobs_refused = False
         self._draws: bool | None = None  # as far as known
-        self._copied_at = -math.inf  # by the monotonic clock
+        # By the monotonic clock.
+        self._copied_at = self._logprobs_refused_at = -math.inf
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another machine has another clock.
-        return {**self.__dict__, "_copied_at": -math.inf}
+        # Another machine has another clock, and Python has no copies of counters any more.
+        seed = None if self._seeds is None else next(self._seeds)
+        return {**self.__dict__, "_seeds": seed, "_copied_at": -math.inf, "_logprobs_refused_at": -math.inf}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        seed = state["_seeds"]
+        vars(self).update(state, _seeds=None if seed is None else itertools.count(seed))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r})"
@@ -135,14 +141,14 @@ class BorrowedModel(ABC, Generic[Model]):
 
     def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
         """The model's answers, asked for with logprobs and, where that is refused, once more without."""
-        if not self._logprobs_refused and self._takes_logprobs():
+        if time.monotonic() - self._logprobs_refused_at >= _ANEW_SECONDS and self._takes_logprobs():
             try:
                 return (yield self._request(messages, n, options, logprobs=True))
             except Exception as error:
                 if not may_be_of_the_request(error):
                     raise
             replies = yield self._request(messages, n, options, logprobs=False)
-            self._logprobs_refused = True
+            self._logprobs_refused_at = time.monotonic()
             return replies
         return (yield self._request(messages, n, options, logprobs=False))
 
@@ -271,6 +277,8 @@ class BorrowedModel(ABC, Generic[Model]):
         if (rest_field := self._rest_name()) is not None:
             update[rest_field] = {**rest, **_replaced(getattr(native, rest_field), wanted)}
         arguments = self._arguments(wanted, fields)
+        if options.stop and not self._has_place_for("stop"):
+            arguments |= self.stop_arguments(options.stop)
         if logprobs:
             # Some leave out the sampled token's own where none of the others is asked for.
             asked = {"logprobs": True, "top_logprobs": max(1, options.alternatives)}
@@ -281,6 +289,10 @@ class BorrowedModel(ABC, Generic[Model]):
             update |= {name: False if default else default for name, default in usual.items()}
             arguments = {name: value for name, value in arguments.items() if name not in _LOGPROBS}
         return native.model_copy(update={**update, **fields, **self.isolation()}), arguments
+
+    def _has_place_for(self, meaning: str) -> bool:
+        named = {name for each in self._settings() for name in each}
+        return self._rest_name() is not None or not named.isdisjoint(_NAMES[meaning])
 
     def _takes_logprobs(self) -> bool:
         """Whether it has a place for them and the caller did not turn them off."""
@@ -301,6 +313,14 @@ class BorrowedModel(ABC, Generic[Model]):
         None where that is not known, for it has as many names as there are servers."""
         return None
 
+    def stop_arguments(self, stop: Sequence[str]) -> Mapping[str, Any]:  # noqa: ARG002
+        """What tells a model the stop strings that has no other place for them.
+
+        Raises:
+            UnsupportedRequestError: nothing does.
+        """
+        raise UnsupportedRequestError(f'"{self.model}" takes no stop strings.')
+
     def is_synchronous(self, native: Model) -> bool:  # noqa: ARG002
         """Whether the asynchronous form of this model is known to be none, or to block the event loop."""
         return False
@@ -314,6 +334,14 @@ class BorrowedModel(ABC, Generic[Model]):
     def isolation(self) -> Mapping[str, Any]:
         """Fields that keep the framework from giving one sample for all, or showing each to the caller's callbacks."""
         return {}
+
+
+def routed_edge(kind: str) -> str:
+    """Why a routed model of this *kind* is no edge."""
+    return (
+        "A routed model is no edge: some of its samples would be another model's than others. "
+        f"Have it be the cloud: {kind}(edge=small, cloud={kind}(edge=medium, cloud=large))."
+    )
 
 
 def _with_inner(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:

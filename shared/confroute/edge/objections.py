@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import JSONDecodeError
 from typing import Any
 
 from confroute.errors import ConfrouteError
@@ -11,6 +12,8 @@ from confroute.errors import ConfrouteError
 _STATUSES = (400, 403, 405, 413, 415, 422)
 # What clients raise on parameters that they do not know, or on a reply that lacks what it should have.
 _OF_THE_CLIENT = (TypeError, ValueError, AttributeError, LookupError, NotImplementedError)
+# A reply that is no JSON is a proxy's, or broken off.
+_OTHERS = (ConfrouteError, JSONDecodeError)
 
 
 def may_be_of_the_request(error: Exception) -> bool:
@@ -19,7 +22,7 @@ def may_be_of_the_request(error: Exception) -> bool:
     status = _status(error)
     if status is not None:
         return status in _STATUSES
-    return isinstance(error, _OF_THE_CLIENT) and not isinstance(error, ConfrouteError)
+    return isinstance(error, _OF_THE_CLIENT) and not isinstance(error, _OTHERS)
 
 
 def _status(error: Exception) -> int | None:

@@ -14,6 +14,9 @@ from confroute.edge.forks import renew_after_fork
 
 T = TypeVar("T")
 
+# An awaited future that has one of them as its error ends the caller, or is refused.
+_OF_PYTHONS_OWN = (StopIteration, GeneratorExit, asyncio.CancelledError)
+
 
 class Turns:
     """Has *most* things done at the same time in threads of its own, and as many on each event loop.
@@ -57,7 +60,13 @@ class Turns:
     async def on_loop(self, call: Callable[[], Awaitable[T]]) -> T:
         """What *call* gives, awaited on the running event loop."""
         async with self._of_the_loop():
-            return await call()
+            try:
+                return await call()
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                raise _told(error) from None
 
     def _of_the_loop(self) -> asyncio.Semaphore:
         loop = asyncio.get_running_loop()
@@ -76,9 +85,8 @@ class Turns:
                 return
             try:
                 result = context.run(call)
-            except StopIteration:
-                # No future that is awaited may have it as its error.
-                future.set_exception(RuntimeError("A model raised StopIteration."))
+            except _OF_PYTHONS_OWN as error:
+                future.set_exception(_told(error))
             except BaseException as error:
                 future.set_exception(error)
             else:
@@ -103,3 +111,7 @@ class Turns:
             with self._lock:
                 work = self._waiting.popleft() if self._waiting else None
                 self._threads -= work is None
+
+
+def _told(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"A model raised {type(error).__name__}.")
