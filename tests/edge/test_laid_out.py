@@ -50,6 +50,10 @@ LONGROPE = {
         "long_factor": [4.0] * 8,
     },
 }
+DYNAMIC = {
+    "max_position_embeddings": 120,
+    "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 8.0},
+}
 
 BUILT: dict[str, tuple[str, dict[str, Any], type[Any]]] = {
     # Uses a linear layer's weight beside the layer.
@@ -62,6 +66,8 @@ BUILT: dict[str, tuple[str, dict[str, Any], type[Any]]] = {
     "openai": ("OpenAIGPT", {"vocab_size": 66, "n_embd": 64, "n_layer": 2, "n_head": 4}, RereadPasses),
     # Turns all positions by other factors in texts of more than 20 tokens.
     "longrope": ("Phi3", {**ATTENDING, **LONGROPE}, CopiedPasses),
+    # Turns positions by other factors only in texts longer than it is ever asked about.
+    "dynamic": ("Llama", {**ATTENDING, **DYNAMIC}, RaggedPasses),
     # Views what its attention gives as rows.
     "afmoe": (
         "Afmoe",

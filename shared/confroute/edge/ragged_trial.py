@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from confroute.edge.one_by_one import switches
 from confroute.edge.passes import Piece, Tensor
 from confroute.edge.ragged import RaggedPasses
 from confroute.edge.ragged_memory import Shapes
@@ -92,13 +93,13 @@ class _NotingPrompt(RaggedPrompt):
 
 def _windows(config: Any) -> dict[int, bool] | None:
     """Which layers have a sliding window; None for a model with layers of another kind, or whose positions turn by as
-    much as the longest text of the pass says."""
+    much as the longest text of the pass says. A "dynamic" rope does so beyond `max_position_embeddings` only, where the
+    engine's texts end."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-    rope = str(getattr(config.get_text_config(), "rope_parameters", None))
     layers = DynamicCache(config=config).layers
     known = {type(layer) for layer in layers} <= {DynamicLayer, DynamicSlidingWindowLayer}
-    if not known or "dynamic" in rope or "longrope" in rope:
+    if not known or switches(config):
         return None
     return {i: isinstance(layer, DynamicSlidingWindowLayer) for i, layer in enumerate(layers)}
