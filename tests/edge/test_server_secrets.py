@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from confroute import ConfigurationError, ModelError, SamplingOptions
+from confroute.edge.addresses import is_here
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
 from tests.edge.scripted_server import BreakOff, Reply, Request, ScriptedServer, serving, takes_all
@@ -103,17 +106,55 @@ class _Login:
         self.url = server.url.replace("http://", f"http://{login}@")
 
 
+HERE = "127.0.0.1 127.1 2130706433 0.0.0.0 [::1] [::] [::ffff:127.0.0.1] localhost LOCALHOST localhost. a.localhost"
+ELSEWHERE = "10.0.0.1 [2001:db8::1] [::ffff:10.0.0.1] example.org localhost.example.org edge 1.2"
+
+
+@pytest.mark.parametrize(
+    ("host", "here"), [*((host, True) for host in HERE.split()), *((host, False) for host in ELSEWHERE.split())]
+)
+def test_this_machine_has_several_addresses(host: str, here: bool) -> None:
+    """By which no proxy of the environment would find it."""
+    assert is_here(f"https://{host}:8000/v1") is here
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A server by this address."""
+
+    url: str
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1"])
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
 def test_a_server_on_this_machine_is_asked_past_any_proxy(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str, host: str
 ) -> None:
-    """A company's proxy knows no localhost, and would be shown the prompts."""
+    """A company's proxy knows no localhost, by whatever name, and would be shown the prompts."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, proxy)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with serving() as server:
-        assert connect(server).generate(ASK, n=1, options=OPTIONS).samples
+        here = _Named(server.url.replace("127.0.0.1", host))
+        assert connect(here).generate(ASK, n=1, options=OPTIONS).samples
+
+
+def test_a_server_on_this_machine_is_asked_by_https_past_any_proxy(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by http."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy, serving() as server:
+        proxy.setblocking(False)
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        engine = connect(_Named(server.url.replace("http:", "https:")), timeout_seconds=2.0)
+        with pytest.raises(ModelError):  # this one speaks no https
+            engine.generate(ASK, n=1, options=OPTIONS)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
 
 
 def test_a_password_in_the_address_is_sent_and_not_logged(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:

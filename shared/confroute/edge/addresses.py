@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -66,11 +67,17 @@ def redirected(asked: str, location: str) -> str:
 
 def is_here(url: str) -> bool:
     """Whether it is an address of this machine."""
-    host = urlsplit(url).hostname or ""
+    host = (urlsplit(url).hostname or "").rstrip(".")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(host))  # the short forms of IPv4, such as 127.1
+        except OSError:
+            return host == "localhost" or host.endswith(".localhost")
+    mapped: ipaddress.IPv4Address | None = getattr(address, "ipv4_mapped", None)
+    # A connection to the unspecified address is one to this machine.
+    return (mapped or address).is_loopback or (mapped or address).is_unspecified
 
 
 def _named(hostname: str, port: int | None) -> str:

@@ -154,8 +154,7 @@ class ServerEngine:
     def _connected(self) -> _Line:
         with self._lock:
             if self._line is None or not self._line.loop.alive:
-                # A proxy of the environment would ask itself. Certificates of the environment are for https.
-                by_environment = not (self._base_url.startswith("http:") and is_here(self._base_url))
+                by_environment = not is_here(self._base_url)  # a proxy of the environment would ask itself
                 client = self._client(by_environment)
                 loop = BackgroundLoop("confroute-edge")
                 connection = Connection(
@@ -187,6 +186,8 @@ class ServerEngine:
             http_client = openai.DefaultAsyncHttpxClient(
                 auth=self._login if any(self._login) else None,
                 limits=httpx.Limits(max_connections=self._connections),
+                # Its certificates are the environment's in any case.
+                verify=httpx.create_ssl_context() if self._base_url.startswith("https:") else True,
                 trust_env=by_environment,
                 follow_redirects=False,  # the prompt would go with them
                 event_hooks={"response": [keep_place]},
