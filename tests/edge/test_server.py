@@ -101,14 +101,15 @@ def test_more_than_its_slots_is_split(connect: Connect) -> None:
         engine = connect(server)
         assert len(engine.generate(ASK, n=10, options=OPTIONS).samples) == 10
         asked = sorted(request["n"] for request in server.answered)
-        assert asked == [2, 2, 2, 2, 2, 5, 5, 10]
+        assert asked == [2, 2, 2, 2, 2, 5, 10]
         before = len(server.asked)
         engine.generate(ASK, n=10, options=OPTIONS)
         assert [request["n"] for request in server.asked[before:]] == [2] * 5
 
 
 def test_a_refused_prompt_does_not_change_how_others_are_asked(connect: Connect) -> None:
-    """What is refused at any size is refused for itself; the next prompt's samples are one request again."""
+    """What is refused at any size is refused for itself, and not sent as often as there are samples; the next prompt's
+    are one request again."""
 
     def picky(request: Request) -> Reply:
         return (400, {"error": {"message": "no"}}) if request["messages"] == ASK else takes_all(request)
@@ -117,6 +118,7 @@ def test_a_refused_prompt_does_not_change_how_others_are_asked(connect: Connect)
         engine = connect(server)
         with pytest.raises(ModelError, match="refused"):
             engine.generate(ASK, n=10, options=OPTIONS)
+        assert [request["n"] for request in server.answered] == [10, 5, 2, 1]
         other: list[Message] = [{"role": "user", "content": "Hello"}]
         assert len(engine.generate(other, n=10, options=OPTIONS).samples) == 10
         assert [request["n"] for request in server.answered if request["messages"] == other] == [10]
@@ -383,3 +385,24 @@ def test_tokens_without_logprobs_are_shared_out(connect: Connect) -> None:
     with serving(lambda request: reply if request["messages"] == ASK else takes_all(request)) as server:
         generation = connect(server).generate(ASK, n=3, options=OPTIONS)
         assert [sample.output_tokens for sample in generation.samples] == [3, 3, 2]
+
+
+def test_a_stop_string_that_is_left_is_none_of_the_answer(connect: Connect) -> None:
+    """As by transformers serve: neither in the text nor in its tokens."""
+    told = choice("Lima\n\nQuestion:")
+    pieces = ("Lima", "\n\n", "Question", ":")
+    told["logprobs"]["content"] = [{"token": piece, "logprob": -0.5, "top_logprobs": []} for piece in pieces]
+    reply = 200, {"choices": [told]}
+    with serving(lambda request: reply if request["messages"] == ASK else takes_all(request)) as server:
+        options = SamplingOptions(max_tokens=8, stop=("\n\nQuestion:",))
+        (sample,) = connect(server).generate(ASK, n=1, options=options).samples
+        assert (sample.text, sample.tokens, sample.token_logprobs) == ("Lima", ("Lima",), (-0.5,))
+
+
+def test_there_are_no_fewer_tokens_than_none(connect: Connect) -> None:
+    """Whatever the server counts."""
+    usage = {"prompt_tokens": -7, "completion_tokens": -8}
+    reply = 200, {"choices": [choice("a", logprob=None)] * 2, "usage": usage}
+    with serving(lambda request: reply if request["messages"] == ASK else takes_all(request)) as server:
+        generation = connect(server).generate(ASK, n=2, options=OPTIONS)
+        assert (generation.input_tokens, [sample.output_tokens for sample in generation.samples]) == (0, [0, 0])

@@ -96,8 +96,13 @@ def test_a_top_p_of_1_is_left_out_where_it_is_refused(connect: Connect, body: An
         assert server.answered[0]["top_p"] == 1
 
 
+# FastAPI may tell the whole request, whose other parameters it has nothing against.
+ECHO = {"detail": [{**MISTRAL["detail"][0], "input": {"temperature": 2.0, "seed": 1, "top_p": 1.0}}]}
+QUOTED = {"message": "[{'loc': ('body',), 'msg': 'temperature', 'input': {'seed': 1, 'top_p': 1.0}}]"}
+
+
 @pytest.mark.parametrize("most", [1.5, 1.0])
-@pytest.mark.parametrize("body", [MISTRAL, None])
+@pytest.mark.parametrize("body", [MISTRAL, ECHO, QUOTED, None])
 def test_a_server_of_lower_temperatures_is_probed_at_one(connect: Connect, most: float, body: Any) -> None:
     """And can all the same."""
     with serving(objects(lambda request: request["temperature"] > most, 422, body)) as server:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import ssl
+import subprocess
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from confroute import ConfigurationError, ModelError, Router, SamplingOptions
+from confroute import ConfigurationError, ContextLengthError, ModelError, Router, SamplingOptions
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
-from tests.edge.scripted_server import Reply, Request, ScriptedServer, serving, takes_all
+from tests.edge.scripted_server import BreakOff, Reply, Request, ScriptedServer, serving, takes_all
 
 pytest.importorskip("openai")
 
@@ -114,6 +118,23 @@ def test_a_refusal_of_tools_alone_is_no_wrong_setting(connect: Connect) -> None:
         assert (can.tools, can.logprobs, can.n) == (False, True, True)
 
 
+def test_a_server_that_answered_is_the_right_one_also_after_it_was_lost(connect: Connect) -> None:
+    """And the engine closed: what is before it now is no wrong setting."""
+
+    def away(_: Request) -> Reply:
+        raise BreakOff
+
+    with serving() as server:
+        engine = connect(server)
+        engine.generate(ASK, n=1, options=OPTIONS)
+        server.reply = away
+        with pytest.raises(ModelError, match="broke off"):
+            engine.generate(ASK, n=1, options=OPTIONS)
+        engine.close()
+        server.reply = always(404)
+        assert Router(engine).decide(ASK).record.error == "DeniedError"
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(connect: Connect, status: int) -> None:
     """The prompt stays with the server that it is for. Where the API is to be found instead is told without secrets."""
@@ -209,6 +230,74 @@ def test_a_server_that_is_not_ready_says_so(connect: Connect, message: str, word
         with pytest.raises(ModelError, match=rf"{words}.*status 503\)\. Try again later") as caught:
             connect(server).generate(ASK, n=1, options=OPTIONS)
         assert SECRET not in str(caught.value)
+
+
+def test_a_page_of_a_gateway_says_nothing_about_the_model(connect: Connect) -> None:
+    """Though it speaks of loading, as of itself."""
+    busy = pytest.raises(ModelError, match="is busy or starting")
+    with serving(always(503, "<html>This page is loading</html>")) as server, busy:
+        connect(server).generate(ASK, n=1, options=OPTIONS)
+
+
+def test_an_error_in_a_list_is_read(connect: Connect) -> None:
+    """As Gemini's."""
+    message = "This model's maximum context length is 2048 tokens. However, your request has 2100 input tokens."
+    with serving() as server:
+        engine = connect(server)
+        engine.capabilities()
+        server.reply = always(400, [{"error": {"code": 400, "message": message}}])
+        with pytest.raises(ContextLengthError, match="has 2100 tokens"):
+            engine.generate(ASK, n=1, options=OPTIONS)
+
+
+def test_what_a_filter_holds_back_is_asked_once(connect: Connect) -> None:
+    """As by Azure: fewer samples would not pass it either."""
+    with serving() as server:
+        engine = connect(server)
+        engine.capabilities()
+        server.reply = always(400, {"error": {"message": SECRET, "code": "content_filter", "param": "prompt"}})
+        with pytest.raises(ModelError, match="content filter") as caught:
+            engine.generate(ASK, n=8, options=OPTIONS)
+        assert SECRET not in str(caught.value)
+        assert len(server.answered) == 1
+
+
+def test_a_server_that_does_not_speak_https_is_told_as_such(environment: pytest.MonkeyPatch) -> None:
+    """It is running, and would be no other the next time."""
+    with serving() as server:
+        engine = ServerEngine("m", server.url.replace("http:", "https:"), retries=2)
+        try:
+            with pytest.raises(ModelError, match="speaks http, not https") as caught:
+                engine.generate(ASK, n=1, options=OPTIONS)
+        finally:
+            engine.close()
+        assert "running" not in str(caught.value)
+
+
+def test_a_certificate_that_is_not_trusted_is_told_as_such(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And what makes it so."""
+    made = shutil.which("openssl")
+    if made is None:
+        pytest.skip("makes a certificate")
+    key, certificate = str(tmp_path / "key"), str(tmp_path / "certificate")
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *names]
+    subprocess.run([made, *make], check=True, capture_output=True)  # noqa: S603 - of the test itself
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving() as server:
+        server.handle_error = lambda *_: None  # of the handshake
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        engine = ServerEngine("m", server.url.replace("http:", "https:"), retries=2)
+        try:
+            with pytest.raises(ModelError, match=r"not trusted \(self.signed.*SSL_CERT_FILE") as caught:
+                engine.generate(ASK, n=1, options=OPTIONS)
+            assert "running" not in str(caught.value)
+            engine.close()
+            environment.setenv("SSL_CERT_FILE", certificate)
+            assert engine.generate(ASK, n=1, options=OPTIONS).samples
+        finally:
+            engine.close()
 
 
 @pytest.mark.parametrize("extra", [{"x": object()}, {"x": float("nan")}, {"x": "\ud83d"}, {"x": {1, 2}}, {"x": b"x"}])

@@ -121,6 +121,14 @@ def test_copies_within_a_request_are_asked_for_apart(connect: Connect) -> None:
         assert (engine.capabilities().n, engine.capabilities().draws) == (False, True)
 
 
+def test_seeds_stay_within_32_bits(connect: Connect) -> None:
+    """Where those of the samples are counted from the caller's; the last of them is llama-server's word for any."""
+    with serving(seeded(1), draws=False) as server:
+        options = SamplingOptions(max_tokens=8, temperature=0.7, seed=2**32 - 3)
+        connect(server).generate(ASK, n=4, options=options)
+        assert sorted(request["seed"] for request in server.answered) == [0, 1, 2**32 - 3, 2**32 - 2]
+
+
 def test_no_seed_is_used_twice(connect: Connect) -> None:
     """Not after a reply that was short of what it was asked for, whose seeds may have been used all the same."""
 

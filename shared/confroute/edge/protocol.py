@@ -13,7 +13,8 @@ from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
-from confroute.edge.refusals import BrokenError, BusyError, Refusals
+from confroute.edge.choices import saying
+from confroute.edge.refusals import BrokenError, BusyError, Refusals, was_cut
 from confroute.edge.replies import read_reply
 from confroute.errors import ConfrouteError
 from confroute.records import Sample
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 """Seconds until a failed request is made again, doubled each time, where the server asks for no other wait."""
+
+_OVERDUE = (504, 524)
+"""Statuses of a gateway that did not wait for what the server answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +58,13 @@ class Capabilities:
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What came of a request that was made once: the *reply*, or the *failure*, which *may_pass* if the request is made
-    again, after *pause* seconds where the server asks for that many."""
+    again, after *pause* seconds where the server asks for that many; but *once* where the server may have answered it
+    all the same, and is paid for that."""
 
     reply: Any = None
     failure: ConfrouteError | None = None
     may_pass: bool = False
+    once: bool = False
     pause: float | None = None
 
 
@@ -119,7 +125,8 @@ class Connection:
             pause = outcome.pause
             if pause is None:
                 pause = min(_FIRST_PAUSE * 2**retry, _LONGEST_PAUSE) * random.uniform(0.75, 1.0)  # noqa: S311
-            if not outcome.may_pass or retry == self._retries or pause >= seconds:
+            most = min(1, self._retries) if outcome.once else self._retries
+            if not outcome.may_pass or retry >= most or pause >= seconds:
                 raise outcome.failure
             await asyncio.sleep(pause)
             seconds -= pause
@@ -164,7 +171,9 @@ class Connection:
         except (openai.APITimeoutError, TimeoutError):
             return _Outcome(failure=self._refusals.overdue())
         except openai.APIConnectionError as error:
-            return _Outcome(failure=self._refusals.lost(error), may_pass=True)
+            if (failure := self._refusals.unencrypted(error)) is not None:
+                return _Outcome(failure=failure)
+            return _Outcome(failure=self._refusals.lost(error), may_pass=True, once=was_cut(error))
         except (TypeError, ValueError) as error:
             return _Outcome(failure=self._refusals.unsent(error))
         try:
@@ -179,13 +188,15 @@ class Connection:
         failure = await self._refusals.told(
             error, max_tokens, seconds=seconds, answered=self._answered, tentative=tentative
         )
-        may_pass = isinstance(failure, (BusyError, BrokenError))
-        pause = _pause(error.response.headers.get("retry-after", "")) if may_pass else None
+        headers: Mapping[str, str] = error.response.headers
+        may_pass = isinstance(failure, (BusyError, BrokenError)) and headers.get("x-should-retry") != "false"
+        pause = _asked_pause(headers) if may_pass else None
         if pause is not None:
             failure = type(failure)(
                 f"{failure} It asks for {round(pause, 2):g} seconds until the next; see timeout_seconds."
             )
-        return _Outcome(failure=failure, may_pass=may_pass, pause=pause)
+        once = error.status_code in _OVERDUE
+        return _Outcome(failure=failure, may_pass=may_pass, once=once, pause=pause)
 
 
 async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -198,6 +209,12 @@ async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _asked_pause(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a server asks for; some tell them more exactly than HTTP's own header does."""
+    exact = _pause(headers.get("retry-after-ms", ""))
+    return _pause(headers.get("retry-after", "")) if exact is None else exact / 1000
 
 
 def _pause(retry_after: str) -> float | None:
@@ -272,14 +289,14 @@ def read_samples(
         choices = [{**choice, "logprobs": None} for choice in choices]
     usage: dict[str, Any] = reply.get("usage") or {}
     # Without logprobs only the sum is known, which is shared out.
-    total = int(usage.get("completion_tokens") or 0)
+    total = max(0, int(usage.get("completion_tokens") or 0))
     shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
     alone = len(choices) == 1
     samples = [
         _before(stop, read_reply(choice, alternatives=alternatives, output_tokens=share, alone=alone))
         for choice, share in zip(choices, shares, strict=True)
     ]
-    return samples, int(usage.get("prompt_tokens") or 0)
+    return samples, max(0, int(usage.get("prompt_tokens") or 0))
 
 
 def _before(stop: Sequence[str], sample: Sample) -> Sample:
@@ -287,4 +304,4 @@ def _before(stop: Sequence[str], sample: Sample) -> Sample:
     cut = min((at for at in (sample.text.find(string) for string in stop if string) if at >= 0), default=None)
     if cut is None:
         return sample
-    return replace(sample, text=sample.text[:cut].strip(), finish_reason="stop")
+    return replace(saying(sample, sample.text[:cut].strip()), finish_reason="stop")

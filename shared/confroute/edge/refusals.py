@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
+from collections.abc import Iterator
 from typing import Any, cast
 
 from confroute.edge.addresses import PLACE, redirected
@@ -17,7 +19,13 @@ _LISTING_SECONDS = 2.0
 _OF_PARAMETERS = (402, 403, 404, 405)
 """Statuses that some have for what one model, or all they reach, does not do: they are of the request only where others
 are answered."""
+_SAYING = ("code", "detail", "error", "loc", "message", "msg", "param", "type")
+"""Where an error's own words are; FastAPI tells the whole request beside them."""
+_ECHO = re.compile(r"""['"]input['"]:.*""", re.DOTALL)
 _PARAMETERS = ("max_completion_tokens", "seed", "temperature", "top_p")
+
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
 
 
 class RefusedError(ModelError):
@@ -78,6 +86,18 @@ class Refusals:
     def overdue(self) -> OverdueError:
         return OverdueError(f'The server at {self._host} did not answer "{self._model}" in time; see timeout_seconds.')
 
+    def unencrypted(self, error: BaseException) -> LostError | None:
+        """Where there is no https with this server, which will not pass."""
+        failure = next((link for link in _causes(error) if isinstance(link, ssl.SSLError)), None)
+        if isinstance(failure, ssl.SSLCertVerificationError):
+            return LostError(
+                f"The certificate of the server at {self._host} is not trusted ({failure.verify_message}). If it is of "
+                "an authority of your own, have SSL_CERT_FILE name the file of that one's certificate."
+            )
+        if failure is not None and failure.reason in _NO_TLS:
+            return LostError(f"The server at {self._host} speaks http, not https: have base_url begin with http://.")
+        return None
+
     def lost(self, error: BaseException) -> LostError:
         what = f"The server at {self._host} cannot be reached, or broke off ({type(error.__cause__ or error).__name__})"
         if self._proxy is None:
@@ -105,11 +125,8 @@ class Refusals:
         the right one, whatever it says now. A *tentative* request has a plainer one after it, which tells more."""
         status = int(error.status_code)
         what = f'a request to "{self._model}" (status {status})'
-        body: Any = error.body
-        details = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        # TGI and LM Studio have nothing but the text.
-        given: tuple[Any, ...] = error.body, *(details.get(key) for key in ("message", "detail", "error"))
-        text = next((each for each in given if isinstance(each, str)), "")
+        body: Any = _unwrapped(error.body)
+        text = _read(body)[1]
         if status == 400 and not answered and await self._misnamed(text, seconds):
             return await self._astray(error, 404, what, seconds=seconds, answered=False)
         if tentative and status in _OF_PARAMETERS:
@@ -121,20 +138,36 @@ class Refusals:
                 f'The context of "{self._model}" on the server at {self._host}, which requests under way together '
                 "share, is full. Give the server a larger one, or ask it fewer things at a time."
             )
-        short = shortage(details, text)
-        if short is not None and short.prompt and short.context:
-            return ContextLengthError(short.prompt, max_tokens, short.context, at_least=short.at_least)
-        if status in (400, 413, 422, 501):
-            if short is not None:
-                return ModelError(f"The server at {self._host} refused {what}: the prompt does not fit its context.")
-            named = frozenset(name for name in _PARAMETERS if name in str(cast("object", body)))
-            return RefusedError(f"The server at {self._host} refused {what}.", named)
+        refused = self._refused(status, what, body, max_tokens)
+        if refused is not None:
+            return refused
         if status == 500:
             return BrokenError(f"The server at {self._host} failed on {what}.")
         if status in _BUSY or status > 501:
-            state = "still loads its model" if "loading" in text.lower() else "is busy or starting"
+            # A page is a gateway's, and of itself.
+            is_loading = "loading" in text.lower() and not text.lstrip().startswith("<")
+            state = "still loads its model" if is_loading else "is busy or starting"
             return BusyError(f"The server at {self._host} {state}, and did not take {what}. Try again later.")
         return ModelError(f"The server at {self._host} failed on {what}.")
+
+    def _refused(self, status: int, what: str, body: Any, max_tokens: int) -> ConfrouteError | None:
+        """What a server will not do the next time either."""
+        details, text = _read(body)
+        short = shortage(details, text)
+        if short is not None and short.prompt and short.context:
+            return ContextLengthError(short.prompt, max_tokens, short.context, at_least=short.at_least)
+        refused = f"The server at {self._host} refused {what}"
+        kinds = (details.get("code"), details.get("type"))
+        if "insufficient_quota" in kinds:
+            return ModelError(f"{refused}: the quota of its api_key is used up.")
+        if "content_filter" in kinds:
+            return ModelError(f"{refused}: its content filter held the prompt back.")
+        if status not in (400, 413, 422, 501):
+            return None
+        if short is not None:
+            return ModelError(f"{refused}: the prompt does not fit its context.")
+        said = _said(body)
+        return RefusedError(f"{refused}.", frozenset(name for name in _PARAMETERS if name in said))
 
     async def _astray(
         self, error: Any, status: int, what: str, *, seconds: float, answered: bool
@@ -189,3 +222,46 @@ class Refusals:
         except Exception:
             # They complete an error, which says what is wrong without them.
             return []
+
+
+def was_cut(error: BaseException) -> bool:
+    """Whether a reply had begun that the *error* ended."""
+    return any("without sending complete message body" in str(link) for link in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _unwrapped(body: Any) -> Any:
+    """What an error says, which Gemini has in a list."""
+    if isinstance(body, list) and body and isinstance(body[0], dict):
+        first = cast("dict[str, Any]", body[0])
+        return first.get("error", first)
+    return cast("Any", body)
+
+
+def _read(body: Any) -> tuple[dict[str, Any], str]:
+    """What an error tells by name, and its text: TGI and LM Studio have nothing else."""
+    details = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+    given: list[Any] = [body, *(details.get(key) for key in ("message", "detail", "error"))]
+    return details, next((each for each in given if isinstance(each, str)), "")
+
+
+def _said(body: Any) -> str:
+    """The words of an error, without the request that it may repeat."""
+    said: list[str] = []
+    left: list[Any] = [body]
+    while left:
+        each: Any = left.pop()
+        if isinstance(each, dict):
+            told = cast("dict[str, Any]", each)
+            left += [told[name] for name in _SAYING if name in told]
+        elif isinstance(each, list):
+            left += cast("list[Any]", each)
+        elif isinstance(each, str):
+            said.append(_ECHO.sub("", each))
+    return " ".join(said)

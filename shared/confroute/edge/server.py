@@ -40,6 +40,8 @@ _OWN = frozenset(
     "response_format tools tool_choice".split()
 )
 """What the engine sets itself, or counts on not to be set."""
+_SEEDS = 2**32 - 1
+"""How many seeds there are: some servers refuse longer ones, and to llama-server the last of 32 bits is any."""
 _ANEW_SECONDS = 120.0
 """How long a server's "no" is taken for its last word, and how often at most one that fails on requests is probed."""
 
@@ -109,6 +111,7 @@ class ServerEngine:
         self._connections = connections
         self._extra = _checked_extra(extra or {})
         self._can: Capabilities | None = None
+        self._answered = False  # ever
         self._asked_at = self._doubted_at = -math.inf  # by the monotonic clock
         self._most = sys.maxsize  # samples that the server takes in one request, as far as known
         self._was_short = False  # whether it gave less than that the last time
@@ -165,7 +168,7 @@ class ServerEngine:
                     most=self._connections,
                     seconds=self._timeout_seconds,
                     retries=self._retries,
-                    answered=self._can is not None,
+                    answered=self._answered,
                     proxy=proxy_variable(self._base_url) if by_environment else None,
                 )
                 hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
@@ -213,11 +216,12 @@ class ServerEngine:
         input_tokens = 0
         issued = 0  # seeds, of which a server may have used more than it gave samples
         limit, short = self._most, False
+        refused = False  # what came last, which so many small ones may be, too
         room = sys.maxsize  # samples that this prompt's context has place for; those of other requests may be shorter
         while left := n - len(samples):
             most = min(left, limit, room) if can.n and not short else 1
             parts = _parts(request, left, most, None if seed is None else seed + issued)
-            if room < sys.maxsize:
+            if refused or room < sys.maxsize:
                 # Under way together, they would share the context, too.
                 parts = parts[:1]
             try:
@@ -232,8 +236,9 @@ class ServerEngine:
                     raise UnsupportedRequestError(f"{error} It may be the JSON schema.") from error
                 if most == 1:
                     raise
-                limit = most // 2  # llama-server takes no more than it has slots
+                limit, refused = most // 2, True  # llama-server takes no more than it has slots
                 continue
+            refused = False
             # Remembered only now: a request that is refused however small says nothing about the next.
             self._most = min(self._most, limit)
             for (given, tokens), part in zip(replies, parts, strict=True):
@@ -319,6 +324,7 @@ class ServerEngine:
         if self._can is None:
             self._can = await line.probe.result(lingers=line.lingers)
             self._asked_at = time.monotonic()
+            self._answered = True
         return self._can
 
 
@@ -354,7 +360,7 @@ def _seed(can: Capabilities, options: SamplingOptions) -> int | None:
 def _parts(request: Request, n: int, most: int, seed: int | None) -> list[Request]:
     """The requests for *n* samples that ask for at most *most* each, with the seeds from *seed* on."""
     return [
-        {**request, **({} if seed is None else {"seed": seed + begin}), "n": min(most, n - begin)}
+        {**request, **({} if seed is None else {"seed": (seed + begin) % _SEEDS}), "n": min(most, n - begin)}
         for begin in range(0, n, most)
     ]
 
