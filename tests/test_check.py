@@ -216,3 +216,17 @@ def test_without_an_engine_there_is_no_check(edge: str, error: type[Exception]) 
     pytest.importorskip("openai")
     with pytest.raises(error):
         check(edge)
+
+
+def test_lines_that_go_on_stay_in_their_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a narrow terminal a law, and why, begin below their first words; what is not tried is no defect."""
+    monkeypatch.setenv("COLUMNS", "40")
+    with pytest.raises(typer.Exit):
+        show_check(Copies(), context_tokens=None, as_json=False)
+    *lines, _ = capsys.readouterr().out.rstrip().splitlines()
+    assert all(line[:6].strip() in ("", "✓", "✗", "–") for line in lines if "breaks" not in line), lines
+    told = " ".join(" ".join(lines).split())
+    assert "Not tried: tell it the context, --context-tokens" in told
+    assert "Not applicable: it answers first" in told

@@ -11,6 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from confroute.conformance.engines import ENGINE_LAWS, FACTS, attempt
 from confroute.conformance.subject import Subject
@@ -107,6 +110,10 @@ def _tried(subject: Subject, status: Any) -> Iterator[Outcome]:
 def _show(console: Console, outcome: Outcome, *, known: bool) -> None:
     """One law and, where it is not *known* from an earlier one, why."""
     mark, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[outcome.kept]
-    console.print(f"{mark:>4}  {outcome.law}", style=style, markup=False, highlight=False)
+    # Text, which is no markup; lines that go on begin below the first.
+    line = Table.grid(padding=(0, 2, 0, 0))
+    line.add_row(f"{mark:>4}", Text(outcome.law, style=style), style=style)
+    console.print(line)
     if outcome.why:
-        console.print(f"      {'As above.' if known else outcome.why}", style="dim", markup=False, highlight=False)
+        why = "As above." if known else outcome.why
+        console.print(Padding(Text(why, style="dim"), (0, 0, 0, 6), expand=False))

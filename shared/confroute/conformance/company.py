@@ -31,7 +31,7 @@ def are_apart(subject: Subject) -> None:
 def is_awaited(subject: Subject) -> str | None:
     agenerate: Callable[..., Any] | None = getattr(subject.engine, "agenerate", None)
     if agenerate is None:
-        return "It has no agenerate."
+        return "Not applicable: it has no agenerate, so that it is asked in a thread."
     options = SamplingOptions(max_tokens=subject.enough)
 
     async def ask_all() -> list[Generation]:
@@ -54,7 +54,7 @@ def is_awaited(subject: Subject) -> str | None:
 def are_drawn_at_once(subject: Subject) -> str | None:
     both: _Both | None = getattr(subject.engine, "generate_with_samples", None)
     if both is None:
-        return "It has no generate_with_samples."
+        return "Not applicable: it answers first and draws the samples then, as engines may."
     _hold_at_once(subject, both)
     aboth: Callable[..., Any] | None = getattr(subject.engine, "agenerate_with_samples", None)
     if aboth is not None:
@@ -91,7 +91,7 @@ def _hold_at_once(subject: Subject, ask: _Both) -> None:
 def is_too_long(subject: Subject) -> str | None:
     context = subject.context_tokens
     if context is None:
-        return "Its context_tokens are not given."
+        return "Not tried: tell it the context, --context-tokens (context_tokens= of check_engine)."
     caught = refusal(lambda: subject.ask(user("zanzibarland " * context), n=2, max_tokens=4))
     if not isinstance(caught, ContextLengthError):
         raise AssertionError(f"A prompt longer than the context gives {named(caught)}.")
