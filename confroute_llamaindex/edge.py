@@ -15,6 +15,7 @@ from llama_index.core.tools.types import BaseTool, ToolMetadata
 
 from confroute.edge.borrowed import CONNECTIONS, BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
+from confroute.edge.turns import Turns
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_llamaindex.cloud import field_of, model_name, token_counts
@@ -36,12 +37,13 @@ class LLMEdge(BorrowedModel[LLM]):
         if isinstance(llm, ConfidenceRoutedLLM):
             raise ConfigurationError(routed_edge("ConfidenceRoutedLLM"))
         super().__init__(llm, model_name(llm), connections=connections)
-        self._context_window: int | None = None
+        self._measuring, self._context_window = Turns(1), None
 
     def ask(
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> Reply:
-        self._measure(model)
+        if self._has_to_measure(model):
+            self._measuring.take([lambda: self._measure(model)])
         history = [_written(message) for message in messages]
         if not options.tools:
             return _read(model.chat(history, **arguments))
@@ -52,7 +54,7 @@ class LLMEdge(BorrowedModel[LLM]):
         self, model: LLM, messages: Sequence[Message], options: SamplingOptions, arguments: Mapping[str, Any]
     ) -> Reply:
         if self._has_to_measure(model):
-            await self._turns.in_thread(lambda: self._measure(model))
+            await self._measuring.in_thread(lambda: self._measure(model))
         history = [_written(message) for message in messages]
         if not options.tools:
             return _read(await model.achat(history, **arguments))
@@ -70,8 +72,9 @@ class LLMEdge(BorrowedModel[LLM]):
     def _measure(self, model: Any) -> None:
         """Have Ollama's ask its server for the size of the context, which takes a while, and remember it for the copies
         to come."""
-        if self._has_to_measure(model):
-            model.context_window = self._context_window = model.get_context_window()
+        if self._context_window is None:
+            self._context_window = model.get_context_window()
+        model.context_window = self._context_window
 
     def limit_name(self, native: LLM) -> str | None:
         return "num_predict" if native.class_name() == "Ollama_llm" else None

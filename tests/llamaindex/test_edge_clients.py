@@ -283,8 +283,16 @@ def test_the_size_of_the_context_is_asked_for_once() -> None:
     with scripted_ollama() as server:
         model = Measuring(model="small", base_url=server.url)
         edge = LLMEdge(model)
-        for n in (1, 4):
+        for n in (4, 1):
             asyncio.run(edge.agenerate(ASK, n=n, options=DRAWN))
             edge.generate(ASK, n=n, options=DRAWN)
         assert {chat["options"]["num_ctx"] for chat in server.chats} == {4096}
     assert (asking, model.context_window) == ([False], -1)
+
+
+async def test_a_loop_that_goes_on_keeps_no_spare_clients_of_threads() -> None:
+    """As a notebook's does, in which one asks without awaiting."""
+    with running(Counting()) as server:
+        edge = LLMEdge(openai_like(server))
+        edge.generate(ASK, n=4, options=GREEDY)
+        assert await asyncio.to_thread(server.comes_to, 1)

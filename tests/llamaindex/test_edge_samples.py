@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from llama_index.core.bridge.pydantic import Field
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata, MockLLM
 from llama_index.llms.ollama import Ollama
 
@@ -144,3 +144,30 @@ def test_what_is_set_for_transformers_is_replaced_there() -> None:
         {"do_sample": False, "temperature": 0.0, "top_k": 9},
         {"do_sample": True, "temperature": 0.7, "top_k": 9},
     ]
+
+
+class PutTogether(Mine):
+    """As GoogleGenAI, whose fields are looked at once."""
+
+    temperature: float = 0.1
+    drawn: list[Any] = Field(default_factory=list[Any])
+    _config: dict[str, Any] = PrivateAttr()
+    _counts: dict[str, int] = PrivateAttr(default={"n": 7})
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._config = {"temperature": self.temperature, "max_output_tokens": None, "stop_sequences": None, "top_k": 9}
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        self.drawn.append((self._config, self._counts))
+        return super().complete(prompt, formatted, **kwargs)
+
+
+def test_what_an_llm_put_together_at_the_beginning_is_replaced() -> None:
+    """In the copies that are asked, where it is how to sample."""
+    model = PutTogether(answer=lambda call: f"Lima {call}")
+    options = SamplingOptions(temperature=0.7, max_tokens=8, stop=("END",))
+    LLMEdge(model).generate(ASK, n=2, options=options)
+    config = {"temperature": 0.7, "max_output_tokens": 8, "stop_sequences": ["END"], "top_k": 9}
+    assert model.drawn == [(config, {"n": 7})] * 2
+    assert model._config["temperature"] == 0.1

@@ -58,10 +58,12 @@ class BorrowedModel(ABC, Generic[Model]):
     """An edge engine that asks a chat model of a framework once for each sample, all of them together.
 
     Its settings are not touched: each call has a copy with the sampling options in those of the model's fields that are
-    named like them (``num_predict`` for the tokens, for one), and in place of those among the arguments *bound* to it.
-    What the model has no field for stays as the caller set it. A model with a ``logprobs`` field is asked for them
-    unless the caller turned it off, or such a request was refused and one without was not. A seed of the model's own is
-    that of its greedy answers; samples count on from it, for they would be copies of each other.
+    named like them (``num_predict`` for the tokens, for one), and in place of those among the arguments *bound* to it
+    or in a private mapping that has the temperature. What the model has no field for stays as the caller set it, but
+    for stop strings, which are told as the framework tells them, or such a request is refused. A model with a
+    ``logprobs`` field is asked for them unless the caller turned it off, or such a request was refused a while ago and
+    one without was not. A seed of the model's own is that of its greedy answers; samples count on from it, for they
+    would be copies of each other.
 
     That a model draws is seen where its samples of a request differ. As long as they never did, and where they do not,
     four short ones of a prompt that has no one answer are drawn; a model that says the same then, too, is no edge: its
@@ -241,7 +243,7 @@ class BorrowedModel(ABC, Generic[Model]):
     def _settings(self) -> list[Mapping[str, Any]]:
         """What the caller set of sampling, that which prevails first."""
         fields = {name: getattr(self._native, name) for name in self._fields() if name in _MEANING or name in _WITHIN}
-        return [*_with_inner(self._bound), *_with_inner(fields)]
+        return [*_with_inner(self._bound), *_with_inner(fields), *_private_settings(self._native).values()]
 
     def _models(self, n: int, options: SamplingOptions, *, logprobs: bool) -> list[_Configured[Model]]:
         seeds: Iterable[int | None] = itertools.repeat(None)
@@ -288,7 +290,10 @@ class BorrowedModel(ABC, Generic[Model]):
             usual = {name: known[name].default for name in _LOGPROBS if name in known}
             update |= {name: False if default else default for name, default in usual.items()}
             arguments = {name: value for name, value in arguments.items() if name not in _LOGPROBS}
-        return native.model_copy(update={**update, **fields, **self.isolation()}), arguments
+        copied = native.model_copy(update={**update, **fields, **self.isolation()})
+        for name, settings in _private_settings(native).items():
+            setattr(copied, name, _replaced(settings, wanted))
+        return copied, arguments
 
     def _has_place_for(self, meaning: str) -> bool:
         named = {name for each in self._settings() for name in each}
@@ -347,6 +352,13 @@ def routed_edge(kind: str) -> str:
 def _with_inner(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     inner = [settings[name] for name in _WITHIN if isinstance(settings.get(name), Mapping)]
     return [*itertools.chain.from_iterable(map(_with_inner, inner)), settings]
+
+
+def _private_settings(model: Any) -> dict[str, Mapping[str, Any]]:
+    """Its private attributes that say how it samples, as of Gemini's integrations, which put them together at the
+    beginning."""
+    private: dict[str, Any] = getattr(model, "__pydantic_private__", None) or {}
+    return {name: value for name, value in private.items() if isinstance(value, dict) and "temperature" in value}
 
 
 def _own_seeds(settings: Sequence[Mapping[str, Any]]) -> Iterator[int]:

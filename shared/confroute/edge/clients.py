@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
 
@@ -40,8 +40,7 @@ class Clients:
         finally:
             for copied, own in zip(copies, given, strict=True):
                 made.keep(copied, own)
-            if made.loop is None:
-                _without_waiting(_close(made.spare))
+            made.close_spare_of_threads()
 
     async def close_spare(self) -> None:
         """Copies that are asked at once make a client each, of which one is lent from then on."""
@@ -87,6 +86,12 @@ class _Made:
         for copied in copies:
             for name, client in self._own.items():
                 setattr(copied, name, client)
+
+    def close_spare_of_threads(self) -> None:
+        """Those that need no event loop, though there may be one that goes on for long, as a notebook's does."""
+        done = [client for client in self.spare if self.loop is None or not iscoroutinefunction(_closing(client))]
+        self.spare[:] = [client for client in self.spare if not _among(client, done)]
+        _without_waiting(_close(done))
 
     def lend(self, copied: Any) -> None:
         for name in _names(copied):
