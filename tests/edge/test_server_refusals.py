@@ -250,18 +250,6 @@ def test_an_error_in_a_list_is_read(connect: Connect) -> None:
             engine.generate(ASK, n=1, options=OPTIONS)
 
 
-def test_what_a_filter_holds_back_is_asked_once(connect: Connect) -> None:
-    """As by Azure: fewer samples would not pass it either."""
-    with serving() as server:
-        engine = connect(server)
-        engine.capabilities()
-        server.reply = always(400, {"error": {"message": SECRET, "code": "content_filter", "param": "prompt"}})
-        with pytest.raises(ModelError, match="content filter") as caught:
-            engine.generate(ASK, n=8, options=OPTIONS)
-        assert SECRET not in str(caught.value)
-        assert len(server.answered) == 1
-
-
 def test_a_server_that_does_not_speak_https_is_told_as_such(environment: pytest.MonkeyPatch) -> None:
     """It is running, and would be no other the next time."""
     with serving() as server:

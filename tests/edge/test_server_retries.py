@@ -147,6 +147,16 @@ def test_what_the_server_says_is_in_vain_is_not_tried_again(connect: Connect) ->
             assert len(server.answered) == 1
 
 
+def test_what_a_filter_holds_back_is_asked_once(connect: Connect) -> None:
+    """As by Azure: fewer samples would not pass it either."""
+    filtered = {"error": {"message": "Capital of Peru", "code": "content_filter", "param": "prompt"}}
+    with serving(fails(400, filtered)) as server:
+        with pytest.raises(ModelError, match="content filter") as caught:
+            connect(server).generate(ASK, n=8, options=OPTIONS)
+        assert "Peru" not in str(caught.value)
+        assert len(server.answered) == 1
+
+
 def test_a_wait_may_be_told_in_milliseconds(connect: Connect) -> None:
     """As by OpenAI and Azure."""
     with serving(fails(429, {})) as server:
