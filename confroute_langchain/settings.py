@@ -17,8 +17,9 @@ from confroute.credentials import without_secrets
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.errors import ConfigurationError, unknown_setting, wrong_settings
 from confroute.estimators import Estimator
+from confroute.hooks import Hook
 from confroute.records import Price, SamplingOptions
-from confroute.router import Hook, Router
+from confroute.router import Router
 from confroute_langchain.bound import Bound
 from confroute_langchain.cloud import resolve_cloud
 from confroute_langchain.edge import ChatModelEdge

@@ -32,9 +32,10 @@ from confroute.credentials import without_secrets
 from confroute.edge import EdgeEngine
 from confroute.errors import ConfigurationError, wrong_settings
 from confroute.estimators import Estimator
+from confroute.hooks import Hook
 from confroute.policies import Policy
 from confroute.records import Price, SamplingOptions
-from confroute.router import Hook, Router
+from confroute.router import Router
 from confroute_llamaindex.cloud import LlamaIndexCloud, model_name
 from confroute_llamaindex.edge import LLMEdge
 from confroute_llamaindex.exchange import Exchange

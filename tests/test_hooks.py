@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -86,3 +87,10 @@ def test_a_hook_that_would_have_to_be_awaited_is_refused() -> None:
     for each in (hook, Hook()):
         with pytest.raises(ConfigurationError, match="not awaited"):
             Router(engine(SURE), hooks=[each])
+
+
+@pytest.mark.parametrize("hooks", [3, print, ["print"], [print, None]])
+def test_what_is_no_list_of_functions_is_refused(hooks: Any) -> None:
+    """When the router is made, in words that show the right form."""
+    with pytest.raises(ConfigurationError, match=r"hooks=\[function\]"):
+        Router(engine(SURE), hooks=hooks)

@@ -306,3 +306,10 @@ def test_decision_is_a_flow_anyone_can_drive() -> None:
     with pytest.raises(StopIteration) as stop:
         flow.send(estimate)
     assert stop.value.value.record.reason == "confident"
+
+
+@pytest.mark.parametrize("estimator", ["semantic_entropy", Disagreement, 3])
+def test_what_is_no_estimator_is_refused(estimator: Any) -> None:
+    """When the router is made, not at its first request, where it would escalate."""
+    with pytest.raises(ConfigurationError, match="estimator must be an Estimator"):
+        Router(engine(), estimator=estimator)

@@ -6,20 +6,20 @@ run these lines.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from confroute.contract import Answer, Cloud, Decision, Native, Request, Tokens
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.edge.weights import weights_of
 from confroute.errors import ConfigurationError, InputError, UnsupportedRequestError, told_without_prompt
 from confroute.estimators import Disagreement, Estimator
+from confroute.hooks import Hook, checked_hooks, tell
 from confroute.inquiry import Inquiry
 from confroute.policies import Policy, Threshold
 from confroute.records import (
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from confroute.calibration import Calibrator, Certificate
 
 logger = logging.getLogger("confroute")
-
-Hook = Callable[[ConfidenceRecord], object]
 
 
 class Router:
@@ -110,6 +108,11 @@ class Router:
             raise ConfigurationError(f"sampling_top_p must be above 0 and at most 1, not {sampling_top_p}.")
         if on_cloud_error not in ("raise", "edge"):
             raise ConfigurationError(f'on_cloud_error must be "raise" or "edge", not {on_cloud_error!r}.')
+        if not isinstance(cast("object", estimator), Estimator | None):
+            raise ConfigurationError(
+                f"estimator must be an Estimator, such as confroute.SemanticEntropy(), not of type "
+                f"{type(estimator).__name__}; see confroute.estimators."
+            )
         self.edge = resolve_edge(edge)
         self.estimator = estimator or Disagreement()
         self._identified: tuple[Estimator, str] | None = None
@@ -126,10 +129,7 @@ class Router:
         self.on_cloud_error = on_cloud_error
         self.edge_price = edge_price
         self.cloud_price = cloud_price
-        self.hooks = tuple(hooks)
-        called = [getattr(hook, "__call__", None) for hook in self.hooks]  # noqa: B004 - it is looked at, not called
-        if any(map(inspect.iscoroutinefunction, (*self.hooks, *called))):
-            raise ConfigurationError("A hook is called, not awaited: give a plain function, which may start a task.")
+        self.hooks = checked_hooks(hooks)
 
     def _adopted(self, certificate: Certificate | str | Path, task: str | None) -> Certificate:
         """The certificate, its threshold taken over, if this is the setup that it is for."""
@@ -380,12 +380,7 @@ class Router:
 
     def _tell(self, record: ConfidenceRecord, error: BaseException | None = None) -> None:
         """Have the hooks see the record, with the class of the *error* that ended the request."""
-        record = record if error is None else replace(record, error=type(error).__name__)
-        for hook in self.hooks:
-            try:
-                hook(record)
-            except Exception:
-                logger.exception("A confroute hook failed; the answer is not affected.")
+        tell(self.hooks, record if error is None else replace(record, error=type(error).__name__))
 
 
 DEFAULT_THRESHOLD = 0.3
