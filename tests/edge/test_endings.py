@@ -73,6 +73,82 @@ def test_a_forked_process_ends(work: str) -> None:
     assert ended(FORKED.format(work=work)) == (3, "")
 
 
+OWN = """
+    from confroute.edge.llamacpp import LlamaCppEngine
+    import gc
+    engine = LlamaCppEngine(engine.path, context_tokens=256, parallel=1, threads=1)
+    ask(4)
+"""
+
+
+@pytest.mark.parametrize("then", ["", "    del engine; gc.collect()"], ids=["kept", "dropped"])
+def test_a_forked_process_ends_with_a_server_of_its_own(then: str) -> None:
+    """Some of llama.cpp's threads are the whole process's: the parent's, which are not there."""
+    assert ended(FORKED.format(work=OWN.strip() + "\n" + then)) == (3, "")
+
+
+ORPHANED = """
+from confroute.errors import ModelError
+end, ends = os.pipe()
+if os.fork():
+    os.close(end)
+    os.kill(os.getpid(), 9)
+os.close(ends)
+os.read(end, 1)  # until the parent is gone
+try:
+    ask(4)
+except ModelError:
+    print("refused", flush=True)
+"""
+
+
+def test_an_orphan_is_not_answered() -> None:
+    """It has a copy of the socket that its parent listened on, where nobody would ever answer."""
+    command = [sys.executable, "-c", LOADED + ORPHANED]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False)  # noqa: S603
+    assert done.stdout == "to load\nrefused\n"
+
+
+ABANDONED = """
+import asyncio, contextlib, signal
+from confroute.errors import ModelError
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.excepthook = lambda _: None
+asked = [{"role": "user", "content": "Write a story of a thousand words."}]
+numbers = {"type": "array", "items": {"type": "integer"}, "minItems": 1000}
+options = SamplingOptions(max_tokens=1500, json_schema=numbers)
+threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.new_event_loop().run_until_complete(engine.agenerate(asked, n=1, options=options))
+sys.exit(3)
+"""
+
+
+def test_an_abandoned_loops_request_is_broken_off_at_the_end() -> None:
+    """An event loop that ends without cancelling its tasks leaves their threads at work."""
+    status, said = ended(ABANDONED)
+    assert (status, "Fatal" in said) == (3, False)
+
+
+WHILE_A_CHILD_ASKS = """
+begun, begins = os.pipe()
+if os.fork() == 0:
+    os.write(begins, b".")
+    with open(os.devnull, "w") as sys.stderr:
+        ask(1500)
+    os._exit(0)
+os.read(begun, 1)
+time.sleep(0.7)
+sys.exit(3)
+"""
+
+
+def test_a_process_ends_while_a_forked_one_asks_it() -> None:
+    """It does not stay until the other's answer is written."""
+    assert ended(WHILE_A_CHILD_ASKS)[0] == 3
+
+
 WHILE_ASKED = """
 said = []
 thread = threading.Thread(target=lambda: said.append(ask(300)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -15,11 +17,13 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from confroute import ConfigurationError, MeanLogprob, ModelError, Router, SamplingOptions
 from confroute.edge.llamacpp import LlamaCppEngine
+from confroute.errors import UnsupportedRequestError
 from confroute.records import Message
 
 pytest.importorskip("xllamacpp")
@@ -173,6 +177,103 @@ def test_cut_file_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match='could not load "cut"') as caught:
         LlamaCppEngine(path).generate(FRANCE, n=1, options=GREEDY)
     assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"context_tokens": 0},
+        {"context_tokens": 1},
+        {"context_tokens": 10**9},
+        {"parallel": 0},
+        {"parallel": 300},
+        {"parallel": "4"},
+        {"threads": 0},
+        {"threads": 10_000},
+    ],
+    ids=str,
+)
+def test_a_setting_that_llama_cpp_cannot_have(setting: dict[str, Any]) -> None:
+    """Some would end the process, or keep it busy for ever."""
+    ((name, value),) = setting.items()
+    with pytest.raises(ConfigurationError, match=f"{name} must be a whole number from .* not {value!r}"):
+        LlamaCppEngine("none.gguf", **setting)
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/none.gguf", "/tmp/a\0b.gguf", "/tmp/\udcff.gguf", "~nobody-/x.gguf"])  # noqa: S108
+def test_a_path_of_no_file(path: str) -> None:
+    """It is the setting that is wrong."""
+    with pytest.raises(ConfigurationError, match="path "):
+        LlamaCppEngine(path).load()
+
+
+def test_a_template_that_is_none(engine: LlamaCppEngine) -> None:
+    """The setting is named."""
+    with pytest.raises(ConfigurationError, match="with this chat_template"):
+        LlamaCppEngine(engine.path, context_tokens=256, threads=1, chat_template="{{ bad").load()
+
+
+def test_a_template_that_writes_nothing(engine: LlamaCppEngine) -> None:
+    """All but the first of several samples of an empty prompt never came."""
+    template = "{{ messages[0].content }}"
+    other = LlamaCppEngine(engine.path, context_tokens=256, parallel=2, threads=1, chat_template=template)
+    for n in (1, 2):
+        with pytest.raises(ModelError, match="empty prompt"):
+            other.generate([{"role": "user", "content": ""}], n=n, options=GREEDY)
+    assert other.generate(FRANCE, n=2, options=GREEDY).samples
+
+
+@pytest.mark.real_model
+def test_parts_of_characters_are_counted(engine: LlamaCppEngine) -> None:
+    """llama.cpp tells the last one's logprob only."""
+    options = SamplingOptions(max_tokens=30, temperature=0.0)
+    emoji = engine.generate([{"role": "user", "content": "Write five emoji of animals."}], n=2, options=options).samples
+    for sample in emoji:
+        assert sample.output_tokens == 30
+        assert len(sample.token_logprobs or ()) == len(sample.tokens or ()) < 30
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "^(?=x)x$"},
+        {"type": "string", "pattern": r"^\p{L}$"},
+        {"type": "string", "pattern": "^a{5,3}$"},
+        {"type": "string", "minLength": 5, "maxLength": 3},
+        {"type": "array", "items": {"type": "integer"}, "minItems": 5, "maxItems": 3},
+        {"type": "string", "minLength": 100_000},
+        {"type": "integer", "minimum": 5, "maximum": 3},
+    ],
+    ids=str,
+)
+def test_a_schema_that_is_not_held(engine: LlamaCppEngine, schema: dict[str, Any], capfd: Any) -> None:
+    """llama.cpp overlooks some, works on others for ever, and writes to stderr what is too much for it."""
+    within: dict[str, Any] = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    with pytest.raises(UnsupportedRequestError, match="cannot hold"):
+        engine.generate(FRANCE, n=1, options=replace(GREEDY, json_schema=within))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("pattern", [r"^\(?a\)?$", "^(?:ab){2,3}$"])
+def test_a_pattern_that_is_held(engine: LlamaCppEngine, pattern: str) -> None:
+    """A bracket that is meant as such begins no group."""
+    options = replace(GREEDY, json_schema={"type": "string", "pattern": pattern})
+    (sample,) = engine.generate(FRANCE, n=1, options=options).samples
+    assert re.fullmatch(pattern, json.loads(sample.text))
+
+
+def test_what_is_no_json_is_a_model_error(engine: LlamaCppEngine) -> None:
+    """The router escalates."""
+    with pytest.raises(ModelError, match="TypeError"):
+        engine.generate([{"role": "user", "content": {"a"}}], n=1, options=GREEDY)
+
+
+def test_as_many_alternatives_as_there_are(engine: LlamaCppEngine) -> None:
+    """However many are asked for."""
+    options = SamplingOptions(max_tokens=1, alternatives=10**12)
+    (sample,) = engine.generate(FRANCE, n=1, options=options).samples
+    assert sample.alternatives is not None
+    assert len(sample.alternatives[0]) > 1000
 
 
 LONG = SamplingOptions(max_tokens=400, temperature=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -49,6 +50,14 @@ def test_pieces_find_their_answer(answers: list[list[str]]) -> None:
     assert reply["usage"] == {"prompt_tokens": 7}
 
 
+def test_usage_after_its_end_is_a_choices_own() -> None:
+    """llama.cpp tells it of each choice, in the order that they end in."""
+    first: dict[str, Any] = {"choices": [], "usage": {"completion_tokens": 3}}
+    last: dict[str, Any] = {"choices": [], "usage": {"completion_tokens": 5}}
+    reply = gathered(events(part(0, "Li"), part(1, "Lo", "stop"), first, part(0, None, "stop"), last))
+    assert [choice["usage"] for choice in reply["choices"]] == [last["usage"], first["usage"]]
+
+
 def test_an_error_in_the_stream_is_the_reply() -> None:
     """What went wrong after the first tokens is not taken for an answer."""
     error = {"error": {"type": "server_error", "message": "Context size has been exceeded."}}
@@ -84,7 +93,9 @@ def test_streamed_is_as_in_one_piece(
         return send(exchange, path, request and request | {"stream": False, "stream_options": None})
 
     def samples() -> tuple[Sample, ...]:
-        return small_llamacpp.generate(ask, n=3, options=options).samples
+        # In one piece, parts of characters are not counted.
+        drawn = small_llamacpp.generate(ask, n=3, options=options).samples
+        return tuple(replace(sample, output_tokens=len(sample.tokens or ())) for sample in drawn)
 
     samples()  # a prompt in the cache is computed a little differently
     in_chunks = samples()

@@ -22,11 +22,23 @@ class Ending(Protocol):
 
 
 _living: weakref.WeakSet[Ending] = weakref.WeakSet()
+_lacks_threads = False  # as this process was forked from one that had engines
 
 
 def end_before_exit(engine: Ending) -> None:
     """Have ``engine.end()`` called when the interpreter exits, after all threads but daemons have ended."""
     _living.add(engine)
+
+
+def hold(of_cpp: object) -> None:
+    """Have an object of C++ live as long as the process. Its end would wait for threads that are not there."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(of_cpp))
+
+
+def hold_where_forked(of_cpp: object) -> None:
+    """The same in a process forked from one that had engines: of llama.cpp's threads, some are the whole process's."""
+    if _lacks_threads:
+        hold(of_cpp)
 
 
 def leave_at_once() -> None:
@@ -43,6 +55,13 @@ def _end() -> None:
         engine.end()
 
 
+def _forked() -> None:
+    global _lacks_threads
+    if _living and not _lacks_threads:
+        _lacks_threads = True
+        leave_at_once()
+
+
 atexit.register(_end)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: leave_at_once() if _living else None)
+    os.register_at_fork(after_in_child=_forked)

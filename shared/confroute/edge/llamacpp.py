@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
+import re
 import secrets
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from confroute.edge.choices import read_choice, request_for_tools, response_format
-from confroute.edge.endings import end_before_exit
+from confroute.edge.endings import end_before_exit, hold, hold_where_forked, leave_at_once
 from confroute.edge.forks import RenewedLock, renew_after_fork
-from confroute.edge.loopback import Exchange
-from confroute.edge.own_thread import begun, in_own_thread
+from confroute.edge.loopback import Exchange, close_copies
+from confroute.edge.own_thread import begun, in_daemon, in_own_thread
 from confroute.edge.waiting import Waiting
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
@@ -28,7 +29,9 @@ class LlamaCppEngine:
     """Runs a GGUF file. The fastest engine on a CPU: one prompt evaluation serves all *n* samples, and a prompt
     asked again is read from the cache.
 
-    Token logprobs are those of the full softmax before temperature and top-p. Weights are loaded at the first
+    Token logprobs are those of the full softmax before temperature and top-p. Of a character that is several tokens, as
+    many emoji are, llama.cpp tells the last one's only; ``output_tokens`` counts them all, but those of stop strings'
+    requests and of several samples with tools. Weights are loaded at the first
     request. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked there: a
     request that is cancelled, or ended by Ctrl-C, then stops being worked on after the tokens under way (on a CPU at
     most 64 of a prompt), or within two seconds where it has tools or stop strings.
@@ -62,7 +65,11 @@ class LlamaCppEngine:
         chat_template: str | None = None,
     ) -> None:
         require("xllamacpp", extra="llamacpp", wanted_by="The llama.cpp engine")
-        self.path = Path(path)
+        self.path = _expanded(path)
+        _check(context_tokens, "context_tokens", least=2, most=1 << 24)
+        _check(parallel, "parallel", most=256)
+        if threads is not None:
+            _check(threads, "threads", most=512)
         self.model = name or self.path.stem
         self._context_tokens = context_tokens
         self._parallel = parallel
@@ -94,8 +101,10 @@ class LlamaCppEngine:
         renew_after_fork(self._hold)
 
     def _hold(self) -> None:
-        # The parent answers. To end its server here would wait for threads that are not there.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
+        # The parent answers.
+        if self._server is not None:
+            hold(self._server)
+            close_copies(self._server.listening_address)
         self._is_own = self._server is None
         # To break off the parent's requests at the end of this process would break them off there, too.
         self._exchanges = weakref.WeakSet()
@@ -108,11 +117,17 @@ class LlamaCppEngine:
         latest = time.monotonic() + _SECONDS_TO_STOP
         while self._server is not None and self._is_own and self._is_busy() and time.monotonic() < latest:
             time.sleep(0.01)
+        if self._is_own and self._server is not None and time.monotonic() >= latest:
+            # A forked process asks, who would have to be waited for.
+            hold(self._server)
+            leave_at_once()
 
     def _is_busy(self) -> bool:
         try:
-            slots = Exchange(self._server.listening_address, self._key).send("/slots")
+            slots = Exchange(self._server.listening_address, self._key, seconds=1).send("/slots")
             return any(slot["is_processing"] for slot in slots)
+        except TimeoutError:
+            return True
         except (OSError, HTTPException, ValueError):
             return False
 
@@ -129,6 +144,7 @@ class LlamaCppEngine:
             import xllamacpp as _xllamacpp  # pyright: ignore[reportMissingTypeStubs]
 
             xllamacpp: Any = _xllamacpp
+            self._check_file()
             params = xllamacpp.CommonParams()
             params.model.path = str(self.path)
             params.n_ctx = self._context_tokens
@@ -151,14 +167,30 @@ class LlamaCppEngine:
             threads = self._threads or _default_threads()
             params.cpuparams.n_threads = threads
             self._waiting = Waiting(lambda: threads)
+            end_before_exit(self)
             try:
                 server = xllamacpp.Server(params)
+                hold_where_forked(server)
+                # One that is told to end before its loop runs loops for ever. The loop is what answers this.
+                Exchange(server.listening_address, self._key).send("/slots")
             except Exception as error:
+                if self._chat_template is not None:
+                    raise ConfigurationError(
+                        f'llama.cpp could not load "{self.model}" with this chat_template. It must be a Jinja template '
+                        "that any messages can be written with; or the GGUF file is not complete."
+                    ) from error
                 raise ModelError(f'llama.cpp could not load "{self.model}"; is the GGUF file complete?') from error
-            # One that is told to end before its loop runs loops for ever. The loop is what answers this.
-            Exchange(server.listening_address, self._key).send("/slots")
             self._server = server
-            end_before_exit(self)
+
+    def _check_file(self) -> None:
+        try:
+            str(self.path).encode()
+            self.path.open("rb").close()
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no path of UTF-8 characters"
+            raise ConfigurationError(
+                f"The model file {self.path.name!a} cannot be read ({why}). path must be that of a .gguf file."
+            ) from error
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         self.load()
@@ -169,7 +201,7 @@ class LlamaCppEngine:
             await in_own_thread(self._load)
         exchange = self._exchange()
         try:
-            return await in_own_thread(self._generate, exchange, messages, n, options)
+            return await in_daemon(self._generate, exchange, messages, n, options)
         except asyncio.CancelledError:
             exchange.break_off()
             raise
@@ -186,10 +218,7 @@ class LlamaCppEngine:
     ) -> Generation:
         if n < 1:
             raise ConfigurationError(f"n must be at least 1, not {n}.")
-        if are_wanted(messages, options) and not self._knows(exchange):
-            raise UnsupportedRequestError(f'The chat template of "{self.model}" does not show tools.')
-        request = _request(messages, options)
-        request["max_tokens"] = min(options.max_tokens, self._context_tokens)
+        request = self._checked_request(exchange, messages, options)
         samples: list[Sample] = []
         input_tokens = 0
         # llama.cpp refuses an n above its number of slots.
@@ -207,11 +236,26 @@ class LlamaCppEngine:
                     raise
                 together = request["n"] // 2
                 continue
-            # usage.completion_tokens counts the first choice only; the logprobs count them all.
-            given = [read_choice(choice, alternatives=options.alternatives) for choice in reply["choices"]]
+            given = [_read(choice, options) for choice in reply["choices"]]
+            if not given:
+                raise ModelError(f'llama.cpp answered a request to "{self.model}" with no choice.')
             samples += map(as_call, given) if options.must_call else given
             input_tokens = int(reply["usage"]["prompt_tokens"])
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
+
+    def _checked_request(
+        self, exchange: Exchange, messages: Sequence[Message], options: SamplingOptions
+    ) -> dict[str, Any]:
+        if are_wanted(messages, options) and not self._knows(exchange):
+            raise UnsupportedRequestError(f'The chat template of "{self.model}" does not show tools.')
+        if not _is_held((answer_schema(options), options.tools)):
+            raise UnsupportedRequestError(_NOT_HELD)
+        request = _request(messages, options)
+        request["max_tokens"] = min(options.max_tokens, self._context_tokens)
+        if not self._send(exchange, "/apply-template", request).get("prompt", "?"):
+            # Of several samples, all but the first would never come.
+            raise ModelError(f'The chat template of "{self.model}" made an empty prompt of the messages.')
+        return request
 
     def _knows(self, exchange: Exchange) -> bool:
         """Whether the chat template shows the tools and their calls; llama.cpp tried it when it was loaded."""
@@ -238,7 +282,7 @@ class LlamaCppEngine:
             )
         kind = failure.get("type", "unknown error")
         if kind == "invalid_request_error" and request.get("response_format"):
-            raise UnsupportedRequestError("llama.cpp cannot hold an answer to this JSON schema.")
+            raise UnsupportedRequestError(_NOT_HELD)
         raise ModelError(f'llama.cpp refused a request to "{self.model}": {kind}.')
 
     def _send(self, exchange: Exchange, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -246,7 +290,7 @@ class LlamaCppEngine:
         try:
             with self._waiting.watched():
                 return exchange.send(path, request)
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException, TypeError, ValueError, RecursionError) as error:
             raise ModelError(f'llama.cpp failed on a request to "{self.model}" ({type(error).__name__}).') from error
 
 
@@ -262,7 +306,7 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
         "samplers": ["temperature", "top_p"],
         "logprobs": True,
         # With 0 alternatives llama.cpp leaves the sampled token's own logprob out, too.
-        "top_logprobs": max(1, options.alternatives),
+        "top_logprobs": min(max(1, options.alternatives), _MOST_ALTERNATIVES),
         "cache_prompt": True,
     }
     if options.stop:
@@ -282,6 +326,66 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
     return request
 
 
+def _is_held(schema: Any, depth: int = 0) -> bool:
+    """Whether llama.cpp neither overlooks a part of it nor works on it for ever, nor writes to stderr that it is too
+    much. The value of a constant is taken for a schema, too."""
+    if isinstance(schema, list | tuple):
+        return all(_is_held(part, depth + 1) for part in cast("Sequence[Any]", schema))
+    if not isinstance(schema, Mapping):
+        return True
+    parts = cast("Mapping[str, Any]", schema)
+    bounds = [(parts.get(f"min{of}", 0), parts.get(f"max{of}")) for of in ("Length", "Items")]
+    if isinstance(pattern := parts.get("pattern"), str):
+        if _BEYOND_GRAMMARS.search(pattern):
+            return False
+        bounds += [(int(least), int(most) if most else None) for least, most in _REPEATED.findall(pattern)]
+    return (
+        depth < _DEEPEST
+        and _in_order(parts.get("minimum"), parts.get("maximum"))
+        and all(_can_repeat(least, most) for least, most in bounds)
+        and all(_is_held(part, depth + 1) for part in parts.values())
+    )
+
+
+def _can_repeat(least: Any, most: Any) -> bool:
+    return _in_order(least, _MOST_REPETITIONS) and _in_order(least, most)
+
+
+def _in_order(least: Any, most: Any) -> bool:
+    try:
+        return least <= most
+    except TypeError:
+        return True  # one is not given, or no number, which llama.cpp objects to
+
+
+def _read(choice: dict[str, Any], options: SamplingOptions) -> Sample:
+    """The sample, with the parts of characters counted that no logprobs are told of."""
+    sample = read_choice(choice, alternatives=options.alternatives)
+    if "usage" not in choice:
+        return sample
+    # The token that ends the turn is counted.
+    generated = int(choice["usage"]["completion_tokens"]) - (sample.finish_reason == "stop")
+    return replace(sample, output_tokens=max(sample.output_tokens, generated))
+
+
+def _expanded(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError('path begins with "~" and a user who has no home.') from error
+
+
+def _check(value: int, name: str, *, most: int, least: int = 1) -> None:
+    if not isinstance(value, int) or not least <= value <= most:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {value!r:.40}.")
+
+
+_NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
+_BEYOND_GRAMMARS = re.compile(r"(?:^|[^\\])(?:\\\\)*(?:\(\?(?!:)|\\[pP])")  # (?=, \p and such, unescaped
+_REPEATED = re.compile(r"\{(\d{1,9}),?(\d{1,9})?\}")
+_MOST_REPETITIONS = 2000
+_DEEPEST = 200
+_MOST_ALTERNATIVES = 1 << 20
 _NO_SEED = 0xFFFFFFFF
 _SECONDS_TO_STOP = 4.0
 """At the end of a process: twice what llama.cpp takes at the most to notice that nobody waits for an answer."""

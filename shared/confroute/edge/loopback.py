@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ class Exchange:
     by `break_off` or by Ctrl-C, the server stops working on it.
     """
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, *, seconds: float | None = None) -> None:
         self._address = urlsplit(url).netloc
+        self._seconds = seconds  # that it waits at the most
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         self._connection: HTTPConnection | None = None
         self._broken_off = False
@@ -30,7 +32,7 @@ class Exchange:
     def send(self, path: str, request: Mapping[str, Any] | None = None) -> Any:
         """The reply to a POST of *request*, or to a GET, whatever its status. Raises OSError, HTTPException or
         ValueError where there is none."""
-        connection = HTTPConnection(self._address)
+        connection = HTTPConnection(self._address, timeout=self._seconds)
         with self._lock:
             if self._broken_off:
                 raise ModelError("The request was broken off.")
@@ -58,3 +60,19 @@ class Exchange:
                 # Closing alone would leave the other thread waiting. The server may have closed it first.
                 with suppress(OSError):
                     self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def close_copies(url: str) -> None:
+    """Close the server's sockets in a process just forked, which has copies of them. When the server is gone, who asks
+    it from here would be connected to a copy, and wait for ever."""
+    address = urlsplit(url)
+    with suppress(OSError):
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208 - the names are the numbers
+            with suppress(OSError):
+                copy = socket.socket(fileno=int(name))
+                try:
+                    is_its = copy.getsockname()[:2] == (address.hostname, address.port)
+                finally:
+                    copy.detach()
+                if is_its:
+                    os.close(int(name))

@@ -22,8 +22,17 @@ async def in_own_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     return await asyncio.wrap_future(begun(work, *args, **kwargs))
 
 
+async def in_daemon(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same in a thread that the process does not wait for at its end. Who uses it has to break the work off."""
+    return await asyncio.wrap_future(_begun(True, work, *args, **kwargs))
+
+
 def begun(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
     """*work* under way in a thread of its own, in the caller's context."""
+    return _begun(False, work, *args, **kwargs)
+
+
+def _begun(daemon: bool, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
     outcome: Future[T] = Future()
     outcome.set_running_or_notify_cancel()  # nor can it be cancelled any more
     context = copy_context()
@@ -36,5 +45,5 @@ def begun(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         else:
             outcome.set_result(result)
 
-    threading.Thread(target=do, name="confroute-request").start()
+    threading.Thread(target=do, name="confroute-request", daemon=daemon).start()
     return outcome
