@@ -54,6 +54,15 @@ def test_an_answer_of_the_schema_is_served() -> None:
     assert {options.json_schema == SCHEMA for _, _, options in engine.requests} == {True}
 
 
+def test_a_schema_nested_too_deeply_escalates() -> None:
+    """No answer can be checked by it."""
+    deep: dict[str, Any] = {"type": "integer"}
+    for _ in range(400):
+        deep = {"type": "array", "items": deep}
+    record = Router(edge("[" * 400 + "1" + "]" * 400)).decide(ASK, SamplingOptions(json_schema=deep)).record
+    assert (record.route, record.reason) == ("cloud", "unsupported")
+
+
 def test_samples_of_other_values_escalate() -> None:
     """Two objects with the same keys are not the same answer, however many words they share."""
     engine = edge(LIMA, '{"city": "Cusco", "rank": 1}')

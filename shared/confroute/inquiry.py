@@ -134,7 +134,7 @@ class Inquiry:
         self._input_tokens = _sum(self._input_tokens, generation.input_tokens or None)
         answer = generation.samples[0]
         problem = objection(answer, options)
-        if options.json_schema is not None and not is_valid(answer.text, options.json_schema):
+        if options.json_schema is not None and not _is_of(answer.text, options.json_schema):
             problem = "is not of the JSON schema that was asked for"
         if self._whole and answer.finish_reason == "length":
             tokens = answer.output_tokens
@@ -225,6 +225,13 @@ class Inquiry:
         self._output_tokens = _sum(self._output_tokens, generation.output_tokens if told else None)
         if len(generation.samples) != n:
             raise RuntimeError(f"The engine was asked for {n} samples and returned {len(generation.samples)}.")
+
+
+def _is_of(text: str, schema: Mapping[str, Any]) -> bool:
+    try:
+        return is_valid(text, schema)
+    except RecursionError:
+        raise UnsupportedRequestError("The JSON schema is nested too deeply for answers to be checked by it.") from None
 
 
 def _sum(tokens: int | None, more: int | None) -> int | None:
