@@ -114,7 +114,8 @@ class Sample:
     """What it says, without white space around it; beside *tool_calls* mostly empty."""
     tool_calls: tuple[ToolCall, ...] = ()
     token_logprobs: tuple[float, ...] | None = None
-    """log p of each generated token, end-of-turn token excluded, before temperature; None if unknown."""
+    """log p of each generated token, end-of-turn token excluded, before temperature; None if unknown. llama.cpp tells
+    of a character that is several tokens the last one's only."""
     tokens: tuple[str, ...] | None = None
     """The text of each of these tokens; None if unknown."""
     alternatives: tuple[Alternatives, ...] | None = None
