@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, field_serializer, model_validator
+from pydantic import ConfigDict, ModelWrapValidatorHandler, field_serializer, model_validator
 
 from confroute import __version__
 from confroute.arguments import options_of
 from confroute.credentials import without_secrets
 from confroute.edge import EdgeEngine, resolve_edge
-from confroute.errors import ConfigurationError, unknown_setting, wrong_settings
+from confroute.errors import ConfigurationError
 from confroute.estimators import Estimator
 from confroute.hooks import Hook
 from confroute.records import Price, SamplingOptions
 from confroute.router import Router
+from confroute.settings import checked_settings, unknown_setting
 from confroute_langchain.bound import Bound
 from confroute_langchain.cloud import resolve_cloud
 from confroute_langchain.edge import ChatModelEdge
@@ -92,11 +93,8 @@ class Settings(BaseChatModel):
     @model_validator(mode="wrap")
     @classmethod
     def _tell_in_our_words(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        try:
+        with checked_settings("ConfidenceRoutedChatModel", cls.model_fields):
             return handler(values)
-        except ValidationError as error:
-            problems = error.errors(include_url=False)
-            raise wrong_settings("ConfidenceRoutedChatModel", problems, cls.model_fields) from None
 
     @model_validator(mode="after")
     def _build(self) -> Settings:

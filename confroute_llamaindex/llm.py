@@ -25,17 +25,18 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools import BaseTool
-from pydantic import ModelWrapValidatorHandler, SkipValidation, ValidationError, model_validator
+from pydantic import ModelWrapValidatorHandler, SkipValidation, model_validator
 
 from confroute.calibration import Calibrator, Certificate
 from confroute.credentials import without_secrets
 from confroute.edge import EdgeEngine
-from confroute.errors import ConfigurationError, wrong_settings
+from confroute.errors import ConfigurationError
 from confroute.estimators import Estimator
 from confroute.hooks import Hook
 from confroute.policies import Policy
 from confroute.records import Price, SamplingOptions
 from confroute.router import Router
+from confroute.settings import checked_settings
 from confroute_llamaindex.cloud import LlamaIndexCloud, model_name
 from confroute_llamaindex.edge import LLMEdge
 from confroute_llamaindex.exchange import Exchange
@@ -128,11 +129,8 @@ class ConfidenceRoutedLLM(StructuredPrediction):
     @model_validator(mode="wrap")
     @classmethod
     def _tell_in_our_words(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        try:
+        with checked_settings(cls.class_name(), cls.model_fields):
             return handler(values)
-        except ValidationError as error:
-            problems = error.errors(include_url=False)
-            raise wrong_settings(cls.class_name(), problems, cls.model_fields) from None
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
