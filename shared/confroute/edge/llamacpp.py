@@ -31,10 +31,10 @@ class LlamaCppEngine:
 
     Token logprobs are those of the full softmax before temperature and top-p. Of a character that is several tokens, as
     many emoji are, llama.cpp tells the last one's only; ``output_tokens`` counts them all where there are neither stop
-    strings nor tools. Weights are loaded at the first
-    request. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked there: a
-    request that is cancelled, or ended by Ctrl-C, then stops being worked on after the tokens under way (on a CPU at
-    most 64 of a prompt), or within two seconds where it has tools or stop strings.
+    strings nor tools. Weights are loaded at the first request. llama.cpp listens on a free loopback port, with a key
+    that only this object has, and is asked there: a request that is cancelled, or ended by Ctrl-C, then stops being
+    worked on after the tokens under way (on a CPU at most 64 of a prompt), or within two seconds where it has tools or
+    stop strings.
 
     Args:
         path: the ``.gguf`` file.
