@@ -70,7 +70,7 @@ $(VENV)/.demo: $(PROJECT) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: $(PROJECT) | $(VENV)/bin/python
-	@echo "Installing all extras and the test tools, about 5.7 GB with torch: some minutes …"
+	@echo "Installing all extras and the test tools, torch among them: 2 GB or more, some minutes …"
 	$(RENEW_PIP)
 	$(PIP) install --quiet -c constraints.txt -e '.[all]' --group test
 	$(MODEL)

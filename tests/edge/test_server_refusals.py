@@ -266,7 +266,7 @@ def test_a_certificate_that_is_not_trusted_is_told_as_such(environment: pytest.M
     """And what makes it so."""
     made = shutil.which("openssl")
     if made is None:
-        pytest.skip("makes a certificate")
+        pytest.skip("openssl, which makes the certificate, is not installed")
     key, certificate = str(tmp_path / "key"), str(tmp_path / "certificate")
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *names]

@@ -18,6 +18,7 @@ from confroute.edge.choices import read_choice, request_for_tools, response_form
 from confroute.edge.endings import end_before_exit, hold, hold_where_forked, leave_at_once
 from confroute.edge.forks import RenewedLock, renew_after_fork
 from confroute.edge.loopback import Exchange, close_copies
+from confroute.edge.naming import expanded
 from confroute.edge.own_thread import begun, in_daemon, in_own_thread
 from confroute.edge.waiting import Waiting
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError, require
@@ -65,7 +66,7 @@ class LlamaCppEngine:
         chat_template: str | None = None,
     ) -> None:
         require("xllamacpp", extra="llamacpp", wanted_by="The llama.cpp engine")
-        self.path = _expanded(path)
+        self.path = expanded(path)
         _check(context_tokens, "context_tokens", least=2, most=1 << 24)
         _check(parallel, "parallel", most=256)
         if threads is not None:
@@ -366,13 +367,6 @@ def _read(choice: dict[str, Any], options: SamplingOptions) -> Sample:
     # The token that ends the turn is counted.
     generated = int(choice["usage"]["completion_tokens"]) - (sample.finish_reason == "stop")
     return replace(sample, output_tokens=max(sample.output_tokens, generated))
-
-
-def _expanded(path: str | Path) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise ConfigurationError('path begins with "~" and a user who has no home.') from error
 
 
 def _check(value: int, name: str, *, most: int, least: int = 1) -> None:

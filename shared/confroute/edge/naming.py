@@ -57,7 +57,7 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
         return _server_engine(edge, engine)
     if name in _PACKAGED:
         return _gguf_engine(_packaged_file(name), name, engine)
-    path = _path(edge)
+    path = expanded(edge)
     if name.endswith(".gguf"):
         return _gguf_engine(_checked_gguf(path, _shown(path, name)), path.stem, engine)
     if _is_folder(path):
@@ -83,7 +83,8 @@ def _unknown(name: str) -> ConfigurationError:
     return ConfigurationError(f"Unknown edge model{shown}. {_FORMS}")
 
 
-def _path(edge: str | Path) -> Path:
+def expanded(edge: str | Path) -> Path:
+    """The path that an edge model is named by, with the home that a "~" stands for."""
     if isinstance(edge, str) and not edge.strip():
         raise ConfigurationError(f"The name of the edge model is empty. {_FORMS}")
     try:
