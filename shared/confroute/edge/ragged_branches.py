@@ -182,7 +182,7 @@ class Stack:
         prompts = [each.prompt.layers for each, _, _ in self._new]
         if len(prompts) == 1:
             return prompts[0].as_one_of_several()
-        together = self._shapes.empty(len(prompts), self._prompt_tokens, rounded=True)
+        together = self._shapes.empty(len(prompts), self._prompt_tokens)
         for i, (prompt, padding) in enumerate(zip(prompts, self._padding, strict=True)):
             for to, each in zip(together.pieces, prompt.pieces, strict=True):
                 to[:, :, :, i, :padding] = 0
@@ -191,7 +191,7 @@ class Stack:
 
     def _take_over(self) -> KeysValues:
         """What the members have written so far, wherever they stood, with room for more."""
-        own = self._shapes.empty(len(self._index), self._rows, self._room, rounded=True)
+        own = self._shapes.empty(len(self._index), self._rows, self._room)
         for i, ((each, stack, places), begin) in enumerate(zip(self._new, self._begins, strict=True)):
             for at, to in enumerate(own.pieces):
                 mine = to[:, :, :, i, :, : self._columns]
@@ -210,7 +210,7 @@ class Stack:
         return rows_of(self._held[1].pieces[piece][:, :, :, stood], by.places)[:, :, :, :, begin : begin + by.length]
 
     def _grow(self, own: KeysValues) -> KeysValues:
-        larger = self._shapes.empty(len(self._index), self._rows, 2 * self._room, rounded=True)
+        larger = self._shapes.empty(len(self._index), self._rows, 2 * self._room)
         for to, had in zip(larger.pieces, own.pieces, strict=True):
             to[..., : self._room, :] = had
         return larger

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from confroute.edge.memory import mapped
 from confroute.edge.passes import Tensor
 
 
@@ -27,16 +28,16 @@ class Shapes:
             self.layers.append(indices)
             self._like.append(layers[indices[0]])
 
-    def empty(self, *shape: int, zeros: bool = False, rounded: bool = False) -> KeysValues:
-        """Room for *shape* tokens. Where it is *rounded*, up to a power of two, pieces of many sizes leave no holes in
-        the process's memory."""
+    def empty(self, *shape: int, zeros: bool = False) -> KeysValues:
+        """Room for *shape* tokens."""
         pieces: list[Tensor] = []
         for like, layers in zip(self._like, self.layers, strict=True):
             heads, _, dimensions = like.shape
             wanted = len(layers), 2, heads, *shape, dimensions
-            numbers = math.prod(wanted)
-            make: Any = like.new_zeros if zeros else like.new_empty
-            pieces.append(make(power_of_two(numbers) if rounded else numbers)[:numbers].view(wanted))
+            if like.device.type == "cpu":
+                pieces.append(mapped(math.prod(wanted), like.dtype).view(wanted))
+            else:
+                pieces.append(like.new_zeros(wanted) if zeros else like.new_empty(wanted))
         return KeysValues(self, pieces)
 
 

@@ -20,6 +20,7 @@ from confroute.edge.checkpoints import from_gguf, from_pretrained
 from confroute.edge.failures import is_out_of_memory, let_go
 from confroute.edge.forks import RenewedLock
 from confroute.edge.laid_out import laid_out
+from confroute.edge.memory import give_back
 from confroute.edge.own_thread import in_own_thread
 from confroute.edge.schema import Schemas
 from confroute.edge.waiting import Waiting
@@ -228,7 +229,9 @@ class TransformersEngine:
     def _read(self) -> _Loaded:
         try:
             with _loading:
-                return self._read_alone()
+                loaded = self._read_alone()
+            give_back()
+            return loaded
         except ModelError:
             raise
         except Exception as error:
