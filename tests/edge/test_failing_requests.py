@@ -134,6 +134,67 @@ def test_drawing_that_fails_is_done_again_for_each(tiny: Tiny, monkeypatch: pyte
                 assert "not enough memory" in str(outcome)
 
 
+@pytest.mark.parametrize("kind", ["full", "alibi"])
+@pytest.mark.parametrize("call", ["prompt", "branches", "run"])
+def test_memory_kept_for_later_is_given_up_where_one_needs_it_now(tiny: Tiny, kind: str, call: str) -> None:
+    """Whatever it is needed for: prompts that only wait to be asked again make way, and the answer is the same."""
+    engine = copy_of(tiny(kind))
+    alone = engine.generate(user("zz"), n=3, options=SAMPLING)
+    engine = copy_of(tiny(kind))
+    for text in "abc":
+        engine.generate(user(text), n=1, options=BRIEF)
+    until_idle()
+    batcher, passes = batcher_of(engine), passes_of(engine)
+    does = getattr(passes, call)
+
+    def scarce(*args: Any, **options: Any) -> Any:
+        if len(batcher._prompts) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return does(*args, **options)
+
+    setattr(passes, call, scarce)
+    generation = engine.generate(user("zz"), n=3, options=SAMPLING)
+    assert [each.text for each in generation.samples] == [each.text for each in alone.samples]
+    assert len(batcher._prompts) == 1
+
+
+@pytest.mark.parametrize("kind", ["full", "alibi"])
+@pytest.mark.parametrize("call", ["prompt", "branches", "run"])
+def test_memory_that_is_not_there_at_all_is_an_error(tiny: Tiny, kind: str, call: str) -> None:
+    """Of the request that needs it; the thread that runs the model goes on, and ends."""
+    engine = copy_of(tiny(kind))
+    passes = passes_of(engine)
+    does, seen = getattr(passes, call), list[int]()
+
+    def scarce(*args: Any, **options: Any) -> Any:
+        seen.append(1)
+        raise torch.OutOfMemoryError("out of memory")
+
+    setattr(passes, call, scarce)
+    with pytest.raises(ModelError, match="not enough memory"):
+        engine.generate(user("zz"), n=3, options=SAMPLING)
+    until_idle()
+    assert len(seen) == 1
+    setattr(passes, call, does)
+    assert engine.generate(user("zz"), n=3, options=SAMPLING).samples
+
+
+@pytest.mark.parametrize("error", [StopIteration(), GeneratorExit(), asyncio.CancelledError()])
+def test_what_python_ends_its_own_loops_with_is_an_error_like_others(tiny: Tiny, error: BaseException) -> None:
+    """asyncio passes on neither, so that who awaits the answer would wait for ever, or be cancelled by nobody."""
+    engine = copy_of(tiny())
+
+    def limit(_: Sample) -> int:
+        raise error
+
+    async def main() -> None:
+        asked = engine.agenerate_with_samples(user("a"), options=BRIEF, n=2, sampling=SAMPLING, limit=limit)
+        await asyncio.wait_for(asked, 10)
+
+    with pytest.raises(ModelError, match="failed on a request"):
+        asyncio.run(main())
+
+
 def test_more_alternatives_than_tokens_are_all_of_them(tiny: Tiny) -> None:
     """Whoever asks for more than the vocabulary has gets it whole."""
     (sample,) = tiny().generate(QUESTION, n=1, options=replace(BRIEF, alternatives=10_000)).samples

@@ -11,12 +11,22 @@ from typing import Any
 
 import pytest
 
-from confroute import ModelError, SamplingOptions
+from confroute import ContextLengthError, ModelError, SamplingOptions
 from confroute.edge.laid_out import laid_out
 from confroute.edge.one_by_one import CopiedPasses, RereadPasses
 from confroute.edge.ragged import RaggedPasses
 from confroute.edge.transformers import TransformersEngine
-from tests.edge.tiny_models import CHARACTERS, EOS, ids_of, model_of, passes_of, save_tiny, teacher_forced, user
+from tests.edge.tiny_models import (
+    CHARACTERS,
+    EOS,
+    copy_of,
+    ids_of,
+    model_of,
+    passes_of,
+    save_tiny,
+    teacher_forced,
+    user,
+)
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -68,6 +78,12 @@ BUILT: dict[str, tuple[str, dict[str, Any], type[Any]]] = {
     "longrope": ("Phi3", {**ATTENDING, **LONGROPE}, CopiedPasses),
     # Turns positions by other factors only in texts longer than it is ever asked about.
     "dynamic": ("Llama", {**ATTENDING, **DYNAMIC}, RaggedPasses),
+    # Has no place for what is beyond its limit, which others call max_position_embeddings.
+    "mpt": (
+        "Mpt",
+        {**SHAPE, "d_model": 64, "n_layers": 2, "n_heads": 4, "max_seq_len": 124},
+        CopiedPasses,
+    ),
     # Views what its attention gives as rows.
     "afmoe": (
         "Afmoe",
@@ -151,6 +167,25 @@ def test_keys_that_turn_otherwise_in_longer_texts_are_read_again(
     assert len({sample.output_tokens for sample in samples}) > 1
     for sample in samples:
         assert (sample.token_logprobs or ()) == pytest.approx(step_by_step(engine, question, sample), abs=1e-4)
+
+
+def test_a_limit_by_another_name_is_kept_to(built: Callable[[str], TransformersEngine]) -> None:
+    """The answer ends where the model's positions do, and a longer prompt is refused before it is read."""
+    engine = built("mpt")
+    options = SamplingOptions(temperature=1.0, max_tokens=40, seed=1)
+    for sample in engine.generate(user("y" * 120), n=4, options=options).samples:
+        assert sample.output_tokens is not None
+        assert sample.output_tokens <= 4
+    with pytest.raises(ContextLengthError):
+        engine.generate(user("y" * 124), n=1, options=options)
+
+
+def test_a_caller_in_inference_mode_loads_the_same_model(built: Callable[[str], TransformersEngine]) -> None:
+    """Tensors made in it may not be written to outside, as some models write to theirs in each pass."""
+    options = SamplingOptions(max_tokens=16)
+    with torch.inference_mode():
+        within = copy_of(built("longrope")).generate(user("whatisit"), n=1, options=options)
+    assert within == built("longrope").generate(user("whatisit"), n=1, options=options)
 
 
 def test_a_model_that_chooses_no_logits_is_run_with_its_cache(tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from confroute.edge.answers import Answers, draw
-from confroute.edge.failures import let_go
+from confroute.edge.failures import let_go, passed_on
 from confroute.edge.forks import renew_after_fork
 from confroute.edge.passes import Passes, Piece, Tensor, Unwanted
 from confroute.records import Sample
+
+T = TypeVar("T")
 
 # A prompt waits for another's beginning of so many tokens, where all that wait are spared so many. On two cores a pass
 # takes as long as reading some 50 tokens more.
@@ -141,9 +144,10 @@ class Batcher:
         for job in self._running:
             with failing(job):
                 if job.prompt is None:
-                    job.prompt = self._prompt(job.ids, hidden=job.answers.options.hidden_layer is not None)
+                    hidden = job.answers.options.hidden_layer is not None
+                    job.prompt = self._with_room(partial(self._prompt, job.ids, hidden=hidden))
                 elif id(job.prompt) in ahead:
-                    job.prompt.take_over(ahead[id(job.prompt)])
+                    self._with_room(partial(job.prompt.take_over, ahead[id(job.prompt)]))
         self._running = [job for job in self._running if job.prompt is not None]
         return True
 
@@ -174,8 +178,8 @@ class Batcher:
         if begun:
             self._draw([(job, job.prompt.logits.expand(len(job.answers.all), -1)) for job in begun])
             return
-        pieces = self._pieces()
-        for batch in [pieces] if self._passes.together else [[piece] for piece in pieces]:
+        pieces = self._pieces()  # none where all that were admitted failed
+        for batch in [pieces] if self._passes.together and pieces else [[piece] for piece in pieces]:
             self._draw(self._run(batch))
 
     def _pieces(self) -> list[Piece]:
@@ -237,8 +241,27 @@ class Batcher:
         if self._passes.together and (len(pieces) > 1 or freed):
             # It may be the fault of one of them, or of all together.
             return [drawn for piece in pieces for drawn in self._run([piece])]
-        self._fail(pieces[0], failure)
+        if not (freed and self._begin_again(pieces[0])):
+            self._fail(pieces[0], failure)
         return []
+
+    def _begin_again(self, piece: Piece) -> bool:
+        """Have a prompt read anew, as what a pass that failed has written of it stays; False where it is no prompt."""
+        readers = [job for job in self._running if job.prompt is piece.of and job.branches is None]
+        for job in readers:
+            self._prompts.pop(job.ids, None)
+            job.prompt = None
+        return bool(readers)
+
+    def _with_room(self, make: Callable[[], T]) -> T:
+        """What *make* gives, tried again where memory could be made room in."""
+        try:
+            return make()
+        except Exception as error:
+            failure = error
+        if not self._make_room(failure):
+            raise failure
+        return make()
 
     def _make_room(self, failure: Exception) -> bool:
         """Give up what may have taken the memory that was wanted: what the failure holds, and prompts that only wait to
@@ -304,7 +327,7 @@ class Batcher:
             _settle(job, job.answers.samples())
             return
         if job.branches is None:
-            job.branches = self._passes.branches(job.prompt, len(tokens))
+            job.branches = self._with_room(partial(self._passes.branches, job.prompt, len(tokens)))
         if len(going) < len(tokens):
             job.branches.keep(going)
         job.tokens = [tokens[i] for i in going]
@@ -338,6 +361,7 @@ def failing(job: Job) -> Generator[None]:
 def _settle(job: Job, outcome: tuple[Sample, ...] | BaseException) -> None:
     if isinstance(outcome, BaseException):
         let_go(outcome)
+        outcome = passed_on(outcome)
     # It may have been cancelled meanwhile.
     with suppress(InvalidStateError):
         if isinstance(outcome, BaseException):

@@ -1,7 +1,8 @@
-"""What is to be known, and done, about an error from within torch."""
+"""What is to be known, and done, about an error from within a model."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import traceback
 
@@ -22,3 +23,11 @@ def let_go(error: BaseException) -> None:
         seen.add(id(link))
         traceback.clear_frames(link.__traceback__)
         link = link.__cause__ or link.__context__
+
+
+def passed_on(error: BaseException) -> BaseException:
+    """What a future is given for *error*. One that is awaited would refuse those that Python ends generators and tasks
+    with, or end whoever awaits it."""
+    if isinstance(error, (StopIteration, GeneratorExit, asyncio.CancelledError)):
+        return RuntimeError(f"A model raised {type(error).__name__}.")
+    return error

@@ -34,6 +34,7 @@ logger = logging.getLogger("confroute")
 # meanwhile waits for the pass, and who is cancelled for a layer of it: on a CPU small models alone take more than 512.
 _PROMPT_TOKENS_ON_CPU, _FEWEST_ALONE, _MOST_ALONE, _PRODUCTS_ALONE = 128, 512, 1280, 2**29
 _PROMPT_TOKENS, _ALONE = 2048, 8192
+_LIMITS = "max_position_embeddings", "max_seq_len"  # the latter is what MPT calls it
 _loading = RenewedLock()  # held by one engine at a time: transformers sets torch's default type for all meanwhile
 
 Limit: TypeAlias = Callable[[Sample], int]
@@ -250,15 +251,18 @@ class TransformersEngine:
         dtype = self._dtype or ("float32" if device.type == "cpu" else "float16" if self._gguf_file else "auto")
 
         def read() -> tuple[Any, Any]:
-            if self._gguf_file is None:
-                model, tokenizer = from_pretrained(self._checkpoint, dtype=dtype)
-            else:
-                model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
-            return model.eval().to(device), tokenizer
+            # In a caller's inference mode, tensors would be made that no other thread may write to.
+            with torch.inference_mode(False):
+                if self._gguf_file is None:
+                    model, tokenizer = from_pretrained(self._checkpoint, dtype=dtype)
+                else:
+                    model, tokenizer = from_gguf(Path(self._checkpoint) / self._gguf_file, dtype)
+                return model.eval().to(device), tokenizer
 
         model, tokenizer, passes = laid_out(read, name=self.model, rounded=self._dtype is None)
         vocabulary: int = model.get_output_embeddings().weight.shape[0]
-        limits = [self._context_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)]
+        config: Any = model.config.get_text_config()
+        limits = [self._context_tokens, *(getattr(config, name, None) for name in _LIMITS)]
         eos: int | list[int] | None = getattr(model.generation_config, "eos_token_id", None)
         eos = tokenizer.eos_token_id if eos is None else eos
         ends = frozenset([eos] if isinstance(eos, int) else eos or [])
@@ -269,7 +273,7 @@ class TransformersEngine:
             format=ChatFormat(tokenizer, self.model),
             eos=ends,
             schemas=Schemas(tokenizer, vocabulary=vocabulary, eos=sorted(ends)),
-            layers=model.config.get_text_config().num_hidden_layers + 1,
+            layers=config.num_hidden_layers + 1,
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
             batcher=Batcher(
                 passes,

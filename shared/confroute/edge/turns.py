@@ -10,12 +10,10 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextvars import copy_context
 from typing import TypeVar
 
+from confroute.edge.failures import passed_on
 from confroute.edge.forks import renew_after_fork
 
 T = TypeVar("T")
-
-# An awaited future that has one of them as its error ends the caller, or is refused.
-_OF_PYTHONS_OWN = (StopIteration, GeneratorExit, asyncio.CancelledError)
 
 
 class Turns:
@@ -66,7 +64,7 @@ class Turns:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                raise _told(error) from None
+                raise passed_on(error) from None
 
     def _of_the_loop(self) -> asyncio.Semaphore:
         loop = asyncio.get_running_loop()
@@ -85,10 +83,8 @@ class Turns:
                 return
             try:
                 result = context.run(call)
-            except _OF_PYTHONS_OWN as error:
-                future.set_exception(_told(error))
             except BaseException as error:
-                future.set_exception(error)
+                future.set_exception(passed_on(error))
             else:
                 future.set_result(result)
 
@@ -111,7 +107,3 @@ class Turns:
             with self._lock:
                 work = self._waiting.popleft() if self._waiting else None
                 self._threads -= work is None
-
-
-def _told(error: BaseException) -> RuntimeError:
-    return RuntimeError(f"A model raised {type(error).__name__}.")
