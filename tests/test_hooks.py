@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from confroute import ConfidenceRecord, ConfigurationError, Router
 from confroute.contract import Request
-from confroute.steps import arun, astream, stream
-from tests.scripted import ASK, SURE, UNSURE, ScriptedCloud, engine
+from confroute.steps import arun, astream, run, stream
+from tests.scripted import ASK, SECRET, SURE, UNSURE, ScriptedCloud, engine
 from tests.test_delivery import Deliver, delivers
 
 
@@ -87,6 +89,39 @@ def test_a_hook_that_would_have_to_be_awaited_is_refused() -> None:
     for each in (hook, Hook()):
         with pytest.raises(ConfigurationError, match="not awaited"):
             Router(engine(SURE), hooks=[each])
+
+
+class QuotingError(Exception):
+    """As a cloud's client raises it, which quotes what it was sent."""
+
+
+@delivers
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("on_cloud_error", ["raise", "edge"])
+def test_a_hook_that_fails_is_named_and_nothing_else_is(
+    deliver: Deliver, begins: bool, on_cloud_error: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error may quote the record, and has the cloud's as its context, which may quote prompt and key."""
+
+    def hook(record: ConfidenceRecord) -> None:
+        raise ValueError(f"no room for {SECRET}")
+
+    router = Router(engine(UNSURE), samples=4, hooks=[hook], on_cloud_error=on_cloud_error)
+    error = QuotingError(f"401: sk-key may not ask {SECRET}")
+    with suppress(QuotingError):
+        deliver(router, Request(messages=ASK), ScriptedCloud(chunks=("Stone",) if begins else (), error=error))
+    (told,) = [record for record in caplog.records if "hook" in record.getMessage()]
+    written = logging.Formatter().format(told)
+    line = hook.__code__.co_firstlineno + 1
+    assert f"ValueError at {__file__}:{line}" in written
+    assert "sk-key" not in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_a_hook_that_is_not_python_is_named_by_its_type(caplog: pytest.LogCaptureFixture) -> None:
+    """It has no line."""
+    run(Router(engine(SURE), samples=4, hooks=[len]).answer(Request(messages=ASK), ScriptedCloud()))  # type: ignore[list-item]
+    assert "TypeError in builtin_function_or_method" in caplog.text
 
 
 @pytest.mark.parametrize("hooks", [3, print, ["print"], [print, None]])

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable
 
-from confroute.errors import ConfigurationError
+from confroute.errors import ConfigurationError, told_without_prompt
 from confroute.records import ConfidenceRecord
 
 logger = logging.getLogger("confroute")
@@ -36,5 +36,18 @@ def tell(hooks: Iterable[Hook], record: ConfidenceRecord) -> None:
     for hook in hooks:
         try:
             hook(record)
-        except Exception:
-            logger.exception("A confroute hook failed; the answer is not affected.")
+        except Exception as error:
+            # No traceback: it would go on with the error of the cloud, which may quote the prompt and a key.
+            logger.error(
+                "A confroute hook failed (%s %s); the answer is not affected.",
+                told_without_prompt(error),
+                _place(hook, error),
+            )
+
+
+def _place(hook: Hook, error: Exception) -> str:
+    """Where in the *hook* it was: its line, or its type where it is none of Python's functions."""
+    within = error.__traceback__ and error.__traceback__.tb_next
+    if within is None:
+        return f"in {type(hook).__name__}"
+    return f"at {within.tb_frame.f_code.co_filename}:{within.tb_lineno}"
