@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from confroute import Disagreement, Estimate, Evidence, Router, SamplingOptions
+from confroute.calibration import Calibrator
 from confroute.contract import Request
 from confroute.policies import Threshold
 from confroute.records import Sample
@@ -63,10 +64,10 @@ def test_a_policy_or_calibrator_that_fails_escalates() -> None:
     class Broken(Threshold):
         serves = broken
 
-    class Calibrator:
+    class Crooked(Calibrator):
         confidence = broken
 
-    for settings in ({"policy": Broken(0.5)}, {"calibrator": Calibrator()}):
+    for settings in ({"policy": Broken(0.5)}, {"calibrator": Crooked()}):
         record = Router(engine(SURE), samples=4, **settings).decide(ASK).record  # type: ignore[arg-type]
         assert (record.route, record.reason, record.error) == ("cloud", "no_signal", "ZeroDivisionError")
 

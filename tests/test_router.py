@@ -28,6 +28,7 @@ from confroute import (
     SemanticEntropy,
     Threshold,
 )
+from confroute.calibration import Platt
 from confroute.contract import Decision, Request
 from confroute.records import Message, Reason
 from confroute.steps import Flow
@@ -308,8 +309,20 @@ def test_decision_is_a_flow_anyone_can_drive() -> None:
     assert stop.value.value.record.reason == "confident"
 
 
-@pytest.mark.parametrize("estimator", ["semantic_entropy", Disagreement, 3])
-def test_what_is_no_estimator_is_refused(estimator: Any) -> None:
-    """When the router is made, not at its first request, where it would escalate."""
-    with pytest.raises(ConfigurationError, match="estimator must be an Estimator"):
-        Router(engine(), estimator=estimator)
+@pytest.mark.parametrize(
+    ("part", "wanted"),
+    [
+        ("estimator", "an Estimator"),
+        ("policy", "a policy"),
+        ("calibrator", "a Calibrator"),
+        ("certificate", "a Certificate or the path"),
+    ],
+)
+@pytest.mark.parametrize("given", [0, 0.5, "sk-secret.json", Disagreement, Threshold, Platt, object()])
+def test_what_is_no_such_part_is_refused(part: str, wanted: str, given: Any) -> None:
+    """When the router is made, in words that say what is wanted: each request would escalate otherwise."""
+    if part == "certificate" and isinstance(given, str):
+        wanted = "cannot be read"  # the name of a file
+    with pytest.raises(ConfigurationError, match=f"{part} .*{wanted}") as told:
+        Router(engine(), **{part: given})
+    assert part == "certificate" or "sk-secret" not in str(told.value)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from confroute.contract import Answer, Cloud, Decision, Native, Request, Tokens
 from confroute.edge import EdgeEngine, resolve_edge
@@ -21,6 +21,7 @@ from confroute.errors import ConfigurationError, InputError, UnsupportedRequestE
 from confroute.estimators import Disagreement, Estimator
 from confroute.hooks import Hook, checked_hooks, tell
 from confroute.inquiry import Inquiry
+from confroute.parts import check_parts
 from confroute.policies import Policy, Threshold
 from confroute.records import (
     ConfidenceRecord,
@@ -108,11 +109,7 @@ class Router:
             raise ConfigurationError(f"sampling_top_p must be above 0 and at most 1, not {sampling_top_p}.")
         if on_cloud_error not in ("raise", "edge"):
             raise ConfigurationError(f'on_cloud_error must be "raise" or "edge", not {on_cloud_error!r}.')
-        if not isinstance(cast("object", estimator), Estimator | None):
-            raise ConfigurationError(
-                f"estimator must be an Estimator, such as confroute.SemanticEntropy(), not of type "
-                f"{type(estimator).__name__}; see confroute.estimators."
-            )
+        check_parts(estimator=estimator, policy=policy, calibrator=calibrator, certificate=certificate)
         self.edge = resolve_edge(edge)
         self.estimator = estimator or Disagreement()
         self._identified: tuple[Estimator, str] | None = None
