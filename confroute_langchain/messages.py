@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall, convert_to_openai_messages
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 
 from confroute.contract import Answer
@@ -51,33 +52,30 @@ def is_readable(message: BaseMessage) -> bool:
     return all(_block_type(block) in readable for block in message.content)
 
 
-def edge_message(sample: Sample, record: ConfidenceRecord, prompt_tokens: int) -> AIMessage:
-    """The edge's answer. Its usage is that of this answer; what else the edge was asked is in the record."""
-    model = record.edge.model if record.edge else ""
+def edge_message(sample: Sample, answer: Answer[Any] | None = None) -> AIMessage:
+    """What the edge said, and where it is the *answer*, the record and its usage; what else the edge was asked is in
+    the record."""
+    record = answer and answer.record
+    usage = answer and answer.usage
+    metadata: dict[str, Any] = {"finish_reason": sample.finish_reason}
+    if record is not None:
+        metadata = {"model_name": record.edge.model if record.edge else "", **metadata, METADATA_KEY: record.to_dict()}
     return AIMessage(
         content=sample.text,
         tool_calls=[
             ToolCall(name=call.name, args=json.loads(call.arguments), id=f"call_{uuid4().hex}", type="tool_call")
             for call in sample.tool_calls
         ],
-        response_metadata={
-            "model_name": model,
-            "finish_reason": sample.finish_reason,
-            METADATA_KEY: record.to_dict(),
-        },
-        usage_metadata={
-            "input_tokens": prompt_tokens,
-            "output_tokens": sample.output_tokens,
-            "total_tokens": prompt_tokens + sample.output_tokens,
-        },
+        response_metadata=metadata,
+        usage_metadata=usage and UsageMetadata(input_tokens=usage[0], output_tokens=usage[1], total_tokens=sum(usage)),
     )
 
 
 def whole_message(answer: Answer[BaseMessage]) -> AIMessage:
     """The message that `invoke` returns: a copy, since tracers keep references to the cloud's own."""
-    record = cast("ConfidenceRecord", answer.record)
     if answer.sample is not None:
-        return edge_message(answer.sample, record, answer.prompt_tokens)
+        return edge_message(answer.sample, answer)
+    record = cast("ConfidenceRecord", answer.record)
     message = cast("AIMessage", answer.native)
     return message.model_copy(
         update={
@@ -92,8 +90,7 @@ def message_chunk(answer: Answer[BaseMessage]) -> AIMessageChunk:
     numbers up, so it may stand in one chunk of a stream.
     """
     if answer.sample is not None:
-        record = cast("ConfidenceRecord", answer.record)
-        whole = _as_chunk(edge_message(answer.sample, record, answer.prompt_tokens))
+        whole = _as_chunk(edge_message(answer.sample, answer))
         return whole.model_copy(update={"chunk_position": "last"})
     if answer.native is None:
         record = cast("ConfidenceRecord", answer.record)

@@ -24,6 +24,8 @@ from confroute.records import ConfidenceRecord, Sample
 KEY = "confidence_routing"
 """Where the record is in a response's ``additional_kwargs``."""
 
+_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
 Response = TypeVar("Response", ChatResponse, CompletionResponse)
 
 
@@ -45,7 +47,11 @@ def edge_response(kind: type[Response], answer: Answer[Any], *, delta: str | Non
     sample, record = answer.sample, answer.record
     if sample is None or record is None or record.edge is None:
         raise RuntimeError("The router gave an answer of the edge without its sample or its usage.")
-    raw = _raw(sample, record.edge.model, answer.prompt_tokens)
+    # A mapping, as token counters want it. Its usage is that of the served answer, as a cloud's is; what else the edge
+    # was asked is in the record.
+    raw: dict[str, Any] = {"model": record.edge.model, "finish_reason": sample.finish_reason}
+    if (usage := answer.usage) is not None:
+        raw["usage"] = dict(zip(_TOKENS, (*usage, sum(usage)), strict=True))
     if issubclass(kind, CompletionResponse):
         return kind(text=sample.text, delta=delta, raw=raw)
     message = ChatMessage(role=MessageRole.ASSISTANT, blocks=list(_blocks(sample)))
@@ -107,18 +113,3 @@ def _blocks(sample: Sample) -> Iterator[TextBlock | ToolCallBlock]:
         yield ToolCallBlock(
             tool_call_id=f"call_{uuid4().hex}", tool_name=call.name, tool_kwargs=json.loads(call.arguments)
         )
-
-
-def _raw(sample: Sample, model: str, prompt_tokens: int) -> dict[str, Any]:
-    """A mapping, as token counters want it. Its usage is that of the served answer, as a cloud's is; what else
-    the edge was asked is in the record.
-    """
-    return {
-        "model": model,
-        "finish_reason": sample.finish_reason,
-        "usage": {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": sample.output_tokens,
-            "total_tokens": prompt_tokens + sample.output_tokens,
-        },
-    }

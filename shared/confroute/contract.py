@@ -36,7 +36,7 @@ class Decision:
 
     record: ConfidenceRecord
     answer: Sample | None
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
     """Of the prompt that *answer* answers. What the edge was asked besides counts in the record alone."""
 
 
@@ -66,6 +66,12 @@ class Answer(Generic[Native]):
 
     record: ConfidenceRecord | None
     sample: Sample | None = None
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
     """Those that *sample* answers."""
     native: Native | None = None
+
+    @property
+    def usage(self) -> tuple[int, int] | None:
+        """Input and output tokens of *sample*, in which the rejected ones have no part; None where not all are told."""
+        told = None if self.sample is None else self.sample.told_tokens
+        return None if told is None or self.prompt_tokens is None else (self.prompt_tokens, told)

@@ -51,7 +51,7 @@ class Inquiry:
         read: Callable[[Sample], object] | None = None,
     ) -> None:
         self.answer: Sample | None = None
-        self.prompt_tokens = 0
+        self.prompt_tokens: int | None = None
         self.samples: tuple[Sample, ...] = ()
         self.replies: dict[str, Sample] = {}
         self._edge = edge
@@ -77,7 +77,7 @@ class Inquiry:
     @property
     def usage(self) -> ModelUsage:
         """All that was used so far, the seconds of a failed call included. Tokens are None where a call did not tell
-        them, which is no prompt of 0 tokens, nor an answer that says something in 0: the sum is then unknown."""
+        them: the sum is then unknown."""
         input_tokens, output_tokens = self._input_tokens, self._output_tokens
         cost_usd = None
         if self._price is not None and input_tokens is not None and output_tokens is not None:
@@ -130,8 +130,8 @@ class Inquiry:
 
     def _accepted(self, generation: Generation) -> Sample:
         options = self._options
-        self.prompt_tokens = generation.input_tokens
-        self._input_tokens = _sum(self._input_tokens, generation.input_tokens or None)
+        self.prompt_tokens = generation.told_input_tokens
+        self._input_tokens = _sum(self._input_tokens, self.prompt_tokens)
         answer = generation.samples[0]
         problem = objection(answer, options)
         if options.json_schema is not None and not _is_of(answer.text, options.json_schema):
@@ -203,7 +203,7 @@ class Inquiry:
         """Ask what the estimator wants to know, each by its name."""
         for name, question in questions.items():
             generation = yield from self._ask(question.messages, 1, question.options)
-            self._input_tokens = _sum(self._input_tokens, generation.input_tokens or None)
+            self._input_tokens = _sum(self._input_tokens, generation.told_input_tokens)
             self.replies[name] = generation.samples[0]
 
     def _ask(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[Generation]:
@@ -221,8 +221,7 @@ class Inquiry:
             self._seconds += time.perf_counter() - started
 
     def _count(self, generation: Generation, n: int) -> None:
-        told = all(sample.output_tokens or sample.is_empty for sample in generation.samples)
-        self._output_tokens = _sum(self._output_tokens, generation.output_tokens if told else None)
+        self._output_tokens = _sum(self._output_tokens, generation.told_output_tokens)
         if len(generation.samples) != n:
             raise RuntimeError(f"The engine was asked for {n} samples and returned {len(generation.samples)}.")
 

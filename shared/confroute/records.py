@@ -134,6 +134,11 @@ class Sample:
         return not self.tool_calls and not self.text.strip()
 
     @property
+    def told_tokens(self) -> int | None:
+        """How many tokens it has; None where the engine did not tell: what says something has some."""
+        return self.output_tokens or (0 if self.is_empty else None)
+
+    @property
     def mean_logprob(self) -> float:
         """Mean token logprob in nats, at most 0, higher is surer; NaN without logprobs."""
         if not self.token_logprobs:
@@ -152,6 +157,16 @@ class Generation:
     @property
     def output_tokens(self) -> int:
         return sum(sample.output_tokens for sample in self.samples)
+
+    @property
+    def told_input_tokens(self) -> int | None:
+        """None where the engine did not tell them: there is no prompt of none."""
+        return self.input_tokens or None
+
+    @property
+    def told_output_tokens(self) -> int | None:
+        """None where the engine did not tell those of each sample."""
+        return self.output_tokens if None not in (sample.told_tokens for sample in self.samples) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

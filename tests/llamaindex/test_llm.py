@@ -28,8 +28,9 @@ from confroute.edge.choices import response_format
 from confroute.records import Sample, ToolCall
 from confroute.testing import ScriptedEngine
 from confroute_llamaindex import ConfidenceRoutedLLM
-from confroute_llamaindex.cloud import LlamaIndexCloud
+from confroute_llamaindex.cloud import LlamaIndexCloud, token_counts
 from confroute_llamaindex.messages import read_request
+from tests.llamaindex.conftest import Anything, ScriptedCloud
 
 USER = ChatMessage(role="user", content="Capital?")
 
@@ -238,6 +239,17 @@ def test_a_calls_own_sampling_options(routed: Any) -> None:
         SamplingOptions(temperature=0.3, top_p=0.9, max_tokens=5, stop=("\n",), seed=1),
         SamplingOptions(max_tokens=20, stop=("a", "b")),
     ]
+
+
+@pytest.mark.parametrize(("prompt", "said"), [(0, "Paris"), (7, Sample(text="Paris"))])
+async def test_usage_that_the_edge_does_not_tell_is_absent(prompt: int, said: Any, ask: Any) -> None:
+    """As in the record it is None, so that token counters count by themselves, and a routed LLM's counts none."""
+    llm = ConfidenceRoutedLLM(edge=ScriptedEngine(Anything((said, [said])), input_tokens=prompt), cloud=ScriptedCloud())
+    for endpoint in ("chat", "astream_chat", "acomplete"):
+        (response,) = await ask(llm, endpoint)
+        assert response.additional_kwargs["confidence_routing"]["route"] == "edge"
+        assert token_counts(response) == (None, None)
+        assert "usage" not in response.raw
 
 
 @pytest.mark.parametrize(
