@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
 
@@ -114,8 +115,10 @@ class ConfidenceRoutedChatModel(Settings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async for chunk in astream(self._chunks(self._call(messages, stop, Run.of_manager(run_manager), kwargs))):
-            yield chunk
+        flow = self._chunks(self._call(messages, stop, Run.of_manager(run_manager), kwargs))
+        async with aclosing(astream(flow)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def _result(self, call: tuple[Request, CloudCall], *, streams: bool) -> Flow[ChatResult]:
         request, cloud = call
@@ -183,8 +186,10 @@ class ConfidenceRoutedChatModel(Settings):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         config, kwargs = self._running(config, kwargs, AsyncCallbackManager, async_api=True)
-        async for chunk in super().astream(input, config, **kwargs):
-            yield chunk
+        stream = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, **kwargs))
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def _running(
         self, config: RunnableConfig | None, kwargs: dict[str, Any], manager_class: type[Manager], **api: Any

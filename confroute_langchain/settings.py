@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, ModelWrapValidatorHandler, field_serializer, model_validator
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, field_serializer, model_validator
 
 from confroute import __version__
 from confroute.arguments import options_of
@@ -73,7 +73,8 @@ class Settings(BaseChatModel):
     on_cloud_error: Literal["raise", "edge"] | None = None
     edge_price: Price | None = None
     cloud_price: Price | None = None
-    hooks: Sequence[Hook] | None = None
+    # A hook may hold a key, such as that of where it sends records.
+    hooks: Sequence[Hook] | None = Field(default=None, repr=False, exclude=True)
     temperature: float | None = None
     max_tokens: int | None = None
     stop: list[str] | None = None

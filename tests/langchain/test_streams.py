@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
 
 import pytest
 from langchain_core.language_models import FakeMessagesListChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.tracers import BaseTracer
+from pydantic import Field
 
 from tests.langchain.scripted import SURE, UNSURE, ScriptedCloud, record_of, routed
 
@@ -34,6 +40,43 @@ def test_its_calls_come_along(ask: Any) -> None:
     assert answer.tool_calls == [CALL]
     assert [call["args"] for call in answer.invalid_tool_calls] == ["a = 1"]
     assert (answer.text, answer.additional_kwargs, answer.id) == ("Hm.", {"mine": 1}, "msg_1")
+
+
+class Slow(ScriptedCloud):
+    """Tells when its stream is closed."""
+
+    closed: list[str] = Field(default_factory=list[str])
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        try:
+            for word in self.text.split():
+                yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+                await asyncio.sleep(0)
+        finally:
+            self.closed.append("cloud")
+
+
+class Runs(BaseTracer):
+    """Tells when the outermost run has ended."""
+
+    def __init__(self, closed: list[str]) -> None:
+        super().__init__()
+        self._closed = closed
+
+    def _persist_run(self, run: Any) -> None:
+        self._closed.append("run")
+
+
+@pytest.mark.parametrize("question", [UNSURE, SURE])
+async def test_a_stream_that_is_closed_is_over(question: str) -> None:
+    """When `aclose` returns, so is the cloud's, its hooks were told and the run has ended, as with any chat model."""
+    cloud = Slow()
+    model = routed(cloud, hooks=[lambda record: cloud.closed.append(f"{record.route} {record.error}")])
+    stream = model.astream(question, {"callbacks": [Runs(cloud.closed)]})
+    async with aclosing(cast("AsyncGenerator[Any]", stream)):
+        await anext(stream)
+    expected = ["cloud GeneratorExit", "cloud", "run"] if question == UNSURE else ["edge None", "run"]
+    assert sorted(cloud.closed) == sorted(expected)
 
 
 @pytest.mark.parametrize(("threshold", "text"), [(0.3, "The cloud knows it"), (0.0, "Olympus")])

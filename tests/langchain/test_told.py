@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import traceback
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from confroute import ConfigurationError
+from confroute.records import Sample
+from confroute.testing import ScriptedEngine
 from confroute_langchain import ConfidenceRoutedChatModel
 from tests.langchain.scripted import SURE, UNSURE, ScriptedCloud, record_of, routed, scripted_edge
 
@@ -40,6 +44,14 @@ def test_the_end_of_a_run_tells_tokens_and_model(ask: Any, question: str, model:
     assert info["finish_reason"] == "stop"
     usage = dict(zip(("prompt_tokens", "completion_tokens", "total_tokens"), tokens, strict=True))
     assert output in (None, {"token_usage": usage, "model_name": model})
+
+
+@pytest.mark.parametrize(("prompt", "said"), [(0, "Paris"), (7, Sample(text="Paris"))])
+def test_usage_that_the_edge_does_not_tell_is_none(ask: Any, prompt: int, said: Any) -> None:
+    """As in the record: 0 tokens would be counted as such."""
+    edge = ScriptedEngine({SURE: (said, [said])}, input_tokens=prompt)
+    answer = ask(ConfidenceRoutedChatModel(edge=edge, cloud=ScriptedCloud()), SURE)
+    assert (record_of(answer)["route"], answer.usage_metadata) == ("edge", None)
 
 
 def test_outputs_of_several_prompts_are_added_up() -> None:
@@ -164,6 +176,22 @@ def test_no_key_of_an_address_is_shown(place: str) -> None:
     shown = repr(model) + str(model) + json.dumps(dumpd(model)) + model._get_llm_string()
     assert SECRET not in shown
     assert "http://host/v1#m" in repr(model)
+
+
+def test_no_key_that_a_hook_holds_is_shown() -> None:
+    """Nor dumped, nor a part of the cache's key; copies call it all the same."""
+    called: list[str] = []
+
+    def send(key: str, record: Any) -> None:
+        called.append(key)
+
+    model = routed(hooks=[partial(send, SECRET)])
+    shown = repr(model) + str(model) + json.dumps(dumpd(model)) + str(model.model_dump())
+    assert SECRET not in shown + model._get_llm_string()
+    assert model._get_llm_string() == routed()._get_llm_string()
+    for each in (model, copy.copy(model), model.model_copy(update={"threshold": 0.5})):
+        each.invoke(SURE)
+    assert called == [SECRET] * 3
 
 
 def test_no_key_of_an_address_that_is_refused_is_shown() -> None:
