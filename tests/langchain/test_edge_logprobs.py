@@ -183,6 +183,6 @@ def test_a_server_that_refused_them_is_asked_for_them_again_some_time_later() ->
         asked(edge, 1, GREEDY)
         refusing.clear()
         asked(edge, 1, GREEDY)
-        edge._logprobs_refused_at -= 120
+        edge._objections.forget()
         assert asked(edge, 1, GREEDY).samples[0].token_logprobs == (-0.5,)
         assert [request.get("logprobs") for request in server.asked] == [True, None, None, True]

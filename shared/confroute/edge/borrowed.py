@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from confroute.edge.borrowed_replies import Reply, said
+from confroute.edge.borrowed_settings import (
+    LOGPROBS,
+    MEANING,
+    NAMES,
+    UNSAID,
+    WITHIN,
+    own_seeds,
+    private_settings,
+    replaced,
+    unsaid,
+    wanted_by,
+    with_inner,
+)
 from confroute.edge.clients import Clients
-from confroute.edge.objections import may_be_of_the_request
+from confroute.edge.objections import ANEW_SECONDS, Objections, Told, may_be_of_the_request, names_any
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
 from confroute.edge.turns import Turns
@@ -19,39 +34,20 @@ from confroute.errors import ConfigurationError, ModelError, UnsupportedRequestE
 from confroute.records import Generation, Message, SamplingOptions
 from confroute.steps import Call, Flow, arun, run
 
+logger = logging.getLogger("confroute")
+
 Model = TypeVar("Model")
 _Configured: TypeAlias = tuple[Model, Mapping[str, Any]]
 """A model as it is to be asked, and the arguments bound to it."""
 
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "temperature": ("temperature",),
-    "do_sample": ("do_sample",),
-    "top_p": ("top_p",),
-    "max_tokens": (
-        "max_tokens",
-        "num_predict",
-        "max_new_tokens",
-        "max_output_tokens",
-        "max_completion_tokens",
-        "max_tokens_to_sample",
-    ),
-    "stop": ("stop", "stop_sequences"),
-    "seed": ("seed", "random_seed"),
-    "n": ("n",),
-}
-_MEANING: Mapping[str, str] = {name: meaning for meaning, names in _NAMES.items() for name in names}
-# Not every model takes them: they are replaced where the caller set them.
-_IF_SET = ("do_sample", "n")
-_LOGPROBS = ("logprobs", "top_logprobs")
-_WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
 CONNECTIONS = 16
 """One request's samples at once, and few enough for a small server, or a service's limit."""
 _TRIALS = (SamplingOptions(temperature=1.0, max_tokens=64), SamplingOptions(temperature=2.0, max_tokens=512))
 """How it is found out whether a model draws: the first is enough for most, and not every service takes the second."""
 _TRIED_SAMPLES = 4
-_ANEW_SECONDS = 120.0
-"""How long a model that said the same each time is not asked again whether it does, nor one for logprobs that seems to
-refuse them."""
+# Not every model takes them: they are replaced where the caller set them. So is top_p where nothing is drawn.
+_IF_SET = ("do_sample", "n")
+_LOGPROBS_TOLD: Told = ("logprobs", None)
 
 
 class BorrowedModel(ABC, Generic[Model]):
@@ -61,9 +57,12 @@ class BorrowedModel(ABC, Generic[Model]):
     named like them (``num_predict`` for the tokens, for one), and in place of those among the arguments *bound* to it
     or in a private mapping that has the temperature. What the model has no field for stays as the caller set it, but
     for stop strings, which are told as the framework tells them, or such a request is refused. A model with a
-    ``logprobs`` field is asked for them unless the caller turned it off, or such a request was refused a while ago and
-    one without was not. A seed of the model's own is that of its greedy answers; samples count on from it, for they
-    would be copies of each other.
+    ``logprobs`` field is asked for them unless the caller turned it off. A seed of the model's own is that of its
+    greedy answers; samples count on from it, for they would be copies of each other.
+
+    A request that is refused is made again without what the refusal names (a seed, top_p, a temperature of at most 1),
+    or without logprobs; where that helped, the next two minutes' are made so at once. Of what is left out, a value of
+    the model's own is, too: samples that all had its top_p of 0.1 would agree whatever it knows.
 
     That a model draws is seen where its samples of a request differ. As long as they never did, and where they do not,
     four short ones of a prompt that has no one answer are drawn; a model that says the same then, too, is no edge: its
@@ -87,16 +86,17 @@ class BorrowedModel(ABC, Generic[Model]):
         self._turns, self._trials = Turns(connections), Turns(1)
         self._bound: Mapping[str, Any] = bound or {}
         self._is_synchronous = self.is_synchronous(native)
-        own = next(_own_seeds(self._settings()), None)
+        own = next(own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
         self._draws: bool | None = None  # as far as known
-        # By the monotonic clock.
-        self._copied_at = self._logprobs_refused_at = -math.inf
+        self._copied_at = -math.inf  # by the monotonic clock
+        self._objections = Objections()
+        self._warned = False
 
     def __getstate__(self) -> dict[str, Any]:
         # Another machine has another clock, and Python has no copies of counters any more.
         seed = None if self._seeds is None else next(self._seeds)
-        return {**self.__dict__, "_seeds": seed, "_copied_at": -math.inf, "_logprobs_refused_at": -math.inf}
+        return {**self.__dict__, "_seeds": seed, "_copied_at": -math.inf, "_objections": Objections()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         seed = state["_seeds"]
@@ -142,22 +142,57 @@ class BorrowedModel(ABC, Generic[Model]):
         return Generation(samples=samples, input_tokens=max(reply.input_tokens for reply in replies))
 
     def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
-        """The model's answers, asked for with logprobs and, where that is refused, once more without."""
-        if time.monotonic() - self._logprobs_refused_at >= _ANEW_SECONDS and self._takes_logprobs():
+        """The model's answers, asked for once more without what it refuses to be told."""
+        standing = self._objections.standing()
+        refused: list[Told] = []
+        while True:
             try:
-                return (yield self._request(messages, n, options, logprobs=True))
+                replies = yield self._request(messages, n, options, standing.union(refused))
             except Exception as error:
-                if not may_be_of_the_request(error):
+                told = self._objected_to(error, options, standing.union(refused))
+                if told is None:
                     raise
-            replies = yield self._request(messages, n, options, logprobs=False)
-            self._logprobs_refused_at = time.monotonic()
-            return replies
-        return (yield self._request(messages, n, options, logprobs=False))
+                refused.append(told)
+            else:
+                self._objections.remember(refused)
+                self._warn(refused)
+                return replies
 
-    def _request(self, messages: Sequence[Message], n: int, options: SamplingOptions, *, logprobs: bool) -> Call:
+    def _objected_to(self, error: Exception, options: SamplingOptions, without: AbstractSet[Told]) -> Told | None:
+        """What to leave out next of a request that was told all but what it is *without*, that which is missed the
+        least first."""
+        if not may_be_of_the_request(error):
+            return None
+        told: list[Told] = [("top_p", options.top_p)]
+        if options.seed is not None or self._seeds is not None:
+            told.insert(0, ("seed", None))
+        if isinstance(error, TypeError) and self._rest_name() is not None and self._field("stop") is None:
+            told += [(name, None) for name in NAMES["stop"]]  # the next of the names is said
+        if options.temperature <= 1:  # above, it is the value that is refused
+            told.append(("temperature", options.temperature))
+        left = [each for each in told if each not in without and self._has_place_for(MEANING[each[0]])]
+        named = [each for each in left if names_any(error, NAMES[MEANING[each[0]]])]
+        if self._takes_logprobs() and _LOGPROBS_TOLD not in without and (not named or names_any(error, LOGPROBS)):
+            return _LOGPROBS_TOLD
+        return next(iter(named), None)
+
+    def _warn(self, refused: Sequence[Told]) -> None:
+        for name, value in refused:
+            if name == "temperature" and not self._warned:
+                self._warned = True
+                logger.warning(
+                    '"%s" refuses a temperature of %g, and is asked without one: its answers, the one that is served '
+                    "among them, are drawn as it draws by itself.",
+                    self.model,
+                    value,
+                )
+
+    def _request(
+        self, messages: Sequence[Message], n: int, options: SamplingOptions, without: AbstractSet[Told]
+    ) -> Call:
         return Call(
-            lambda: self._asked(messages, options, self._models(n, options, logprobs=logprobs)),
-            lambda: self._aasked(messages, options, self._models(n, options, logprobs=logprobs)),
+            lambda: self._asked(messages, options, self._models(n, options, without)),
+            lambda: self._aasked(messages, options, self._models(n, options, without)),
         )
 
     def _asked(
@@ -225,7 +260,7 @@ class BorrowedModel(ABC, Generic[Model]):
     def _refuse_copies(self) -> None:
         if self._draws is not False:
             return
-        if time.monotonic() - self._copied_at >= _ANEW_SECONDS:
+        if time.monotonic() - self._copied_at >= ANEW_SECONDS:
             self._draws = None
             return
         raise ConfigurationError(
@@ -240,64 +275,67 @@ class BorrowedModel(ABC, Generic[Model]):
     def _fields(self) -> Mapping[str, Any]:
         return cast("Any", self._native).__class__.model_fields
 
+    def _field(self, meaning: str) -> str | None:
+        return next((name for name in NAMES[meaning] if name in self._fields()), None)
+
     def _settings(self) -> list[Mapping[str, Any]]:
         """What the caller set of sampling, that which prevails first."""
-        fields = {name: getattr(self._native, name) for name in self._fields() if name in _MEANING or name in _WITHIN}
-        return [*_with_inner(self._bound), *_with_inner(fields), *_private_settings(self._native).values()]
+        fields = {name: getattr(self._native, name) for name in self._fields() if name in MEANING or name in WITHIN}
+        return [*with_inner(self._bound), *with_inner(fields), *private_settings(self._native).values()]
 
-    def _models(self, n: int, options: SamplingOptions, *, logprobs: bool) -> list[_Configured[Model]]:
+    def _models(self, n: int, options: SamplingOptions, without: AbstractSet[Told]) -> list[_Configured[Model]]:
         seeds: Iterable[int | None] = itertools.repeat(None)
         if options.seed is not None:
             seeds = itertools.count(options.seed)
         elif self._seeds is not None and (n > 1 or options.temperature):
             seeds = self._seeds
-        return [self._configured(options, seed, logprobs=logprobs) for seed in itertools.islice(seeds, n)]
+        return [self._configured(options, seed, without) for seed in itertools.islice(seeds, n)]
 
-    def _configured(self, options: SamplingOptions, seed: int | None, *, logprobs: bool) -> _Configured[Model]:
+    def _configured(self, options: SamplingOptions, seed: int | None, without: AbstractSet[Told]) -> _Configured[Model]:
         native, known = cast("Any", self._native), self._fields()
-        told: dict[str, Any] = {
-            "temperature": options.temperature,
-            "do_sample": options.temperature > 0,
-            "top_p": options.top_p,
-            "max_tokens": options.max_tokens,
-            "stop": list(options.stop) or None,
-            "seed": seed,
-            "n": 1,
-        }
-        wanted = {meaning: value for meaning, value in told.items() if value is not None}
-        update = {name: _replaced(getattr(native, name), wanted) for name in _WITHIN if name in known}
+        wanted = wanted_by(options, seed, without)
+        if_set = _IF_SET if options.temperature > 0 else (*_IF_SET, "top_p")
+        update = {name: replaced(getattr(native, name), wanted) for name in WITHIN if name in known}
         fields: dict[str, Any] = {}
         rest: dict[str, Any] = {}
         for meaning, value in wanted.items():
-            field = next((name for name in _NAMES[meaning] if name in known), None)
-            if meaning in _IF_SET and (field is None or getattr(native, field) is None):
+            field = self._field(meaning)
+            if meaning in if_set and (field is None or getattr(native, field) is None):
                 continue
             if field is not None:
-                fields[field] = value
-            elif rest_name := self.limit_name(native) if meaning == "max_tokens" else meaning:
+                fields[field] = unsaid(meaning, known[field]) if value is UNSAID else value
+            elif value is not UNSAID and (rest_name := self._name_in_rest(meaning, without)):
                 rest[rest_name] = value
         if (rest_field := self._rest_name()) is not None:
-            update[rest_field] = {**rest, **_replaced(getattr(native, rest_field), wanted)}
+            update[rest_field] = {**rest, **replaced(getattr(native, rest_field), wanted)}
         arguments = self._arguments(wanted, fields)
-        if options.stop and not self._has_place_for("stop"):
+        if options.stop and not self._has_place_for("stop", without):
             arguments |= self.stop_arguments(options.stop)
-        if logprobs:
+        if self._takes_logprobs() and _LOGPROBS_TOLD not in without:
             # Some leave out the sampled token's own where none of the others is asked for.
             asked = {"logprobs": True, "top_logprobs": max(1, options.alternatives)}
             update |= {name: value for name, value in asked.items() if name in known}
         else:
             # As nobody asks for them: OpenAI's client for responses knows no such parameter, not even a false one.
-            usual = {name: known[name].default for name in _LOGPROBS if name in known}
+            usual = {name: known[name].default for name in LOGPROBS if name in known}
             update |= {name: False if default else default for name, default in usual.items()}
-            arguments = {name: value for name, value in arguments.items() if name not in _LOGPROBS}
+            arguments = {name: value for name, value in arguments.items() if name not in LOGPROBS}
         copied = native.model_copy(update={**update, **fields, **self.isolation()})
-        for name, settings in _private_settings(native).items():
-            setattr(copied, name, _replaced(settings, wanted))
+        for name, settings in private_settings(native).items():
+            setattr(copied, name, replaced(settings, wanted))
         return copied, arguments
 
-    def _has_place_for(self, meaning: str) -> bool:
+    def _name_in_rest(self, meaning: str, without: AbstractSet[Told]) -> str | None:
+        if meaning == "max_tokens":
+            return self.limit_name(cast("Any", self._native))
+        own: Any = getattr(self._native, self._rest_name() or "", {})
+        names = [name for name in NAMES[meaning] if (name, None) not in without]
+        return next((name for name in names if name in own), next(iter(names), None))
+
+    def _has_place_for(self, meaning: str, without: AbstractSet[Told] = frozenset()) -> bool:
         named = {name for each in self._settings() for name in each}
-        return self._rest_name() is not None or not named.isdisjoint(_NAMES[meaning])
+        in_rest = self._rest_name() is not None and self._name_in_rest(meaning, without) is not None
+        return in_rest or not named.isdisjoint(NAMES[meaning])
 
     def _takes_logprobs(self) -> bool:
         """Whether it has a place for them and the caller did not turn them off."""
@@ -306,12 +344,12 @@ class BorrowedModel(ABC, Generic[Model]):
 
     def _arguments(self, wanted: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Those bound to the model, but for what is *wanted* of its *fields*: some refuse to be told twice."""
-        told = {_MEANING[field] for field in fields}
-        arguments = {name: value for name, value in self._bound.items() if _MEANING.get(name) not in told}
+        told = {MEANING[field] for field in fields}
+        arguments = {name: value for name, value in self._bound.items() if MEANING.get(name) not in told}
         if isinstance(arguments.get("options"), Mapping):
             # ChatOllama sends them in place of all of its fields.
             arguments["options"] = {**fields, **arguments["options"]}
-        return _replaced(arguments, wanted)
+        return replaced(arguments, wanted)
 
     def limit_name(self, native: Model) -> str | None:  # noqa: ARG002
         """What max_tokens is called among the further parameters of a request, where the model has no field for it;
@@ -347,34 +385,3 @@ def routed_edge(kind: str) -> str:
         "A routed model is no edge: some of its samples would be another model's than others. "
         f"Have it be the cloud: {kind}(edge=small, cloud={kind}(edge=medium, cloud=large))."
     )
-
-
-def _with_inner(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    inner = [settings[name] for name in _WITHIN if isinstance(settings.get(name), Mapping)]
-    return [*itertools.chain.from_iterable(map(_with_inner, inner)), settings]
-
-
-def _private_settings(model: Any) -> dict[str, Mapping[str, Any]]:
-    """Its private attributes that say how it samples, as of Gemini's integrations, which put them together at the
-    beginning."""
-    private: dict[str, Any] = getattr(model, "__pydantic_private__", None) or {}
-    return {name: value for name, value in private.items() if isinstance(value, dict) and "temperature" in value}
-
-
-def _own_seeds(settings: Sequence[Mapping[str, Any]]) -> Iterator[int]:
-    """Seeds among *settings*; below 0 is a common word for none."""
-    for each in settings:
-        for name in _NAMES["seed"]:
-            if isinstance(seed := each.get(name), int) and seed >= 0:
-                yield seed
-
-
-def _replaced(given: Any, wanted: Mapping[str, Any]) -> Any:
-    """*given*, where it is a mapping, with the values that are *wanted* in place of its own for the same."""
-    if not isinstance(given, Mapping):
-        return given
-    replaced: dict[str, Any] = {}
-    for name, value in cast("Mapping[str, Any]", given).items():
-        inner = _replaced(value, wanted) if name in _WITHIN else value
-        replaced[name] = wanted.get(_MEANING.get(name, ""), inner)
-    return replaced

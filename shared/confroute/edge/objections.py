@@ -1,12 +1,21 @@
-"""Which errors of a framework's model say that it would not take the request."""
+"""What a framework's model would not take of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Iterable, Mapping
 from json import JSONDecodeError
-from typing import Any
+from typing import Any, TypeAlias
 
+from confroute.edge.refusals import ECHO, words_in
 from confroute.errors import ConfrouteError
+
+Told: TypeAlias = tuple[str, float | None]
+"""A parameter of a request by its name, and its value where another may be taken."""
+
+ANEW_SECONDS = 120.0
+"""How long a model is not told again what it seems to refuse."""
 
 # 403: some models may not be asked for logprobs.
 _STATUSES = (400, 403, 405, 413, 415, 422)
@@ -14,6 +23,34 @@ _STATUSES = (400, 403, 405, 413, 415, 422)
 _OF_THE_CLIENT = (TypeError, ValueError, AttributeError, LookupError, NotImplementedError)
 # A reply that is no JSON is a proxy's, or broken off.
 _OTHERS = (ConfrouteError, JSONDecodeError)
+
+
+class Objections:
+    """What a model refused to be told a while ago, where it took the same request without. A copy knows of none:
+    another machine has another clock."""
+
+    def __init__(self) -> None:
+        self._until: dict[Told, float] = {}  # by the monotonic clock
+
+    def __reduce__(self) -> tuple[type[Objections], tuple[()]]:
+        return Objections, ()
+
+    def standing(self) -> frozenset[Told]:
+        now = time.monotonic()
+        return frozenset(told for told, until in list(self._until.items()) if now < until)
+
+    def remember(self, refused: Iterable[Told]) -> None:
+        self._until.update(dict.fromkeys(refused, time.monotonic() + ANEW_SECONDS))
+
+    def forget(self) -> None:
+        self._until.clear()
+
+
+def names_any(error: Exception, names: Iterable[str]) -> bool:
+    """Whether the *error* speaks of a parameter of one of these *names*, where it does not repeat the request."""
+    body: Any = getattr(error, "body", None)
+    words = words_in(body) if isinstance(body, Mapping | list) else ECHO.sub("", str(error))
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words) for name in names)
 
 
 def may_be_of_the_request(error: Exception) -> bool:

@@ -21,7 +21,7 @@ _OF_PARAMETERS = (402, 403, 404, 405)
 are answered."""
 _SAYING = ("code", "detail", "error", "loc", "message", "msg", "param", "type")
 """Where an error's own words are; FastAPI tells the whole request beside them."""
-_ECHO = re.compile(r"""['"]input['"]:.*""", re.DOTALL)
+ECHO = re.compile(r"""['"]input['"]:.*""", re.DOTALL)
 _PARAMETERS = ("max_completion_tokens", "seed", "temperature", "top_p")
 
 
@@ -166,7 +166,7 @@ class Refusals:
             return None
         if short is not None:
             return ModelError(f"{refused}: the prompt does not fit its context.")
-        said = _said(body)
+        said = words_in(body)
         return RefusedError(f"{refused}.", frozenset(name for name in _PARAMETERS if name in said))
 
     async def _astray(
@@ -251,7 +251,7 @@ def _read(body: Any) -> tuple[dict[str, Any], str]:
     return details, next((each for each in given if isinstance(each, str)), "")
 
 
-def _said(body: Any) -> str:
+def words_in(body: Any) -> str:
     """The words of an error, without the request that it may repeat."""
     said: list[str] = []
     left: list[Any] = [body]
@@ -263,5 +263,5 @@ def _said(body: Any) -> str:
         elif isinstance(each, list):
             left += cast("list[Any]", each)
         elif isinstance(each, str):
-            said.append(_ECHO.sub("", each))
+            said.append(ECHO.sub("", each))
     return " ".join(said)

@@ -1,0 +1,88 @@
+"""What a framework's model is told of sampling, by the names that models have for it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, cast
+
+from confroute.edge.objections import Told
+from confroute.records import SamplingOptions
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "temperature": ("temperature",),
+    "do_sample": ("do_sample",),
+    "top_p": ("top_p",),
+    "max_tokens": (
+        "max_tokens",
+        "num_predict",
+        "max_new_tokens",
+        "max_output_tokens",
+        "max_completion_tokens",
+        "max_tokens_to_sample",
+    ),
+    "stop": ("stop", "stop_sequences"),
+    "seed": ("seed", "random_seed"),
+    "n": ("n",),
+}
+MEANING: Mapping[str, str] = {name: meaning for meaning, names in NAMES.items() for name in names}
+LOGPROBS = ("logprobs", "top_logprobs")
+WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
+UNSAID: Any = object()
+"""Stands for a value that is not to be said, whatever was set."""
+
+
+def wanted_by(options: SamplingOptions, seed: int | None, without: AbstractSet[Told]) -> dict[str, Any]:
+    """What *options* say, by its meaning; but for what a request is to be *without*."""
+    told: dict[str, Any] = {
+        "temperature": options.temperature,
+        "do_sample": options.temperature > 0,
+        "top_p": options.top_p,
+        "max_tokens": options.max_tokens,
+        "stop": list(options.stop) or None,
+        "seed": seed,
+        "n": 1,
+    }
+    left_out = [name for name, value in without if name != "stop" and value in (None, told.get(name))]
+    return {meaning: value for meaning, value in told.items() if value is not None} | {
+        meaning: UNSAID for meaning in told if meaning in left_out
+    }
+
+
+def with_inner(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """*settings* and the mappings among them, the innermost first."""
+    inner = [settings[name] for name in WITHIN if isinstance(settings.get(name), Mapping)]
+    return [*itertools.chain.from_iterable(map(with_inner, inner)), settings]
+
+
+def private_settings(model: Any) -> dict[str, Mapping[str, Any]]:
+    """Its private attributes that say how it samples, as of Gemini's integrations, which put them together at the
+    beginning."""
+    private: dict[str, Any] = getattr(model, "__pydantic_private__", None) or {}
+    return {name: value for name, value in private.items() if isinstance(value, dict) and "temperature" in value}
+
+
+def own_seeds(settings: Sequence[Mapping[str, Any]]) -> Iterator[int]:
+    """Seeds among *settings*; below 0 is a common word for none."""
+    for each in settings:
+        for name in NAMES["seed"]:
+            if isinstance(seed := each.get(name), int) and seed >= 0:
+                yield seed
+
+
+def unsaid(meaning: str, field: Any) -> Any:
+    """What a *field* holds where nothing is to be said of it. One that always says something says what changes nothing:
+    a temperature and a top_p of 1."""
+    return field.default if field.default is None or meaning == "seed" else 1.0
+
+
+def replaced(given: Any, wanted: Mapping[str, Any]) -> Any:
+    """*given*, where it is a mapping, with the values that are *wanted* in place of its own for the same."""
+    if not isinstance(given, Mapping):
+        return given
+    told: dict[str, Any] = {}
+    for name, value in cast("Mapping[str, Any]", given).items():
+        inner = replaced(value, wanted) if name in WITHIN else value
+        told[name] = wanted.get(MEANING.get(name, ""), inner)
+    return {name: value for name, value in told.items() if value is not UNSAID}
