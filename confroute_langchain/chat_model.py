@@ -37,7 +37,7 @@ from confroute_langchain.request import edge_request
 from confroute_langchain.results import chunk_of, combined, result_of
 from confroute_langchain.runs import Run
 from confroute_langchain.settings import Settings
-from confroute_langchain.structured import Schema, structured
+from confroute_langchain.structured import PARSER, Schema, structured
 from confroute_langchain.tools import BoundTools
 
 
@@ -144,11 +144,12 @@ class ConfidenceRoutedChatModel(Settings):
         self, messages: list[BaseMessage], stop: list[str] | None, run: Run | None, kwargs: dict[str, Any]
     ) -> tuple[Request, CloudCall]:
         run = kwargs.pop("confroute_run", None) or run
+        parser = kwargs.pop(PARSER, None)
         stop = stop or self.stop
         arguments = {**self._cloud.of_the_answer, **self._of_the_edge, **kwargs}
         if stop:
             arguments["stop"] = stop
-        request = edge_request(messages, arguments, run.announce if run and run.handlers else None)
+        request = edge_request(messages, arguments, run.announce if run and run.handlers else None, parser)
         return request, CloudCall(cloud=self._cloud, messages=messages, stop=stop, kwargs=kwargs, run=run)
 
     def _streams(
@@ -285,8 +286,8 @@ class ConfidenceRoutedChatModel(Settings):
         return "confroute"
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        kwargs.pop("confroute_run", None)
-        return super()._get_invocation_params(stop=stop, **kwargs)
+        shown = {name: value for name, value in kwargs.items() if name not in ("confroute_run", PARSER)}
+        return super()._get_invocation_params(stop=stop, **shown)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         # LangChain's standard: a model named for one call (it is the cloud's) is the one shown.

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
@@ -15,7 +15,10 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from confroute.errors import ConfigurationError
 
 Schema: TypeAlias = "dict[str, Any] | type"
-_Asked: TypeAlias = "tuple[Runnable[Any, Any], Runnable[Any, Any]]"
+_Asked: TypeAlias = "tuple[Runnable[Any, Any], BaseOutputParser[Any]]"
+
+PARSER = "confroute_parser"
+"""The private argument that says what will be made of an answer."""
 
 
 def structured(
@@ -34,6 +37,8 @@ def structured(
         raise ConfigurationError(f'method="{method}" needs a schema.')
     else:
         bound, parser = (_as_call if method == "function_calling" else _as_json)(model, schema, strict)
+        # The edge's answer is read by it before it is served. Not the class: it may be read as a dict.
+        bound = bound.bind(**{PARSER: parser})
     if not include_raw:
         return bound | parser
     parsed = RunnablePassthrough[Any].assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
@@ -80,7 +85,7 @@ def _in_json_mode(model: BaseChatModel, schema: Schema | None) -> _Asked:
     return bound, _json_parser(schema)
 
 
-def _json_parser(schema: Schema | None) -> Runnable[Any, Any]:
+def _json_parser(schema: Schema | None) -> BaseOutputParser[Any]:
     if isinstance(schema, type) and is_basemodel_subclass(schema):
         return PydanticOutputParser[Any](pydantic_object=cast("Any", schema))
     return JsonOutputParser()
