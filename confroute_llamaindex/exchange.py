@@ -32,6 +32,7 @@ class Exchange(Generic[Response]):
     router: Router
     request: Request
     cloud: LlamaIndexCloud
+    calls_twice: bool = False
     span_id: str | None = field(default_factory=active_span_id.get)
     _last: Response | None = None
 
@@ -82,12 +83,12 @@ class Exchange(Generic[Response]):
 
     def _whole(self, answer: Answer[Response | BaseModel]) -> Response:
         if answer.native is None:
-            return delivered(edge_response(self.kind, answer), answer.record)
+            return delivered(edge_response(self.kind, answer, calls_twice=self.calls_twice), answer.record)
         return delivered(cloud_response(self.kind, answer.native), answer.record)
 
     def _chunk(self, answer: Answer[Response | BaseModel]) -> Response:
         if answer.sample is not None:
-            chunk = edge_response(self.kind, answer, delta=answer.sample.text)
+            chunk = edge_response(self.kind, answer, delta=answer.sample.text, calls_twice=self.calls_twice)
         elif answer.native is not None:
             chunk = self._last = cloud_response(self.kind, answer.native)
         else:

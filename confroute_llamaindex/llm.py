@@ -25,7 +25,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools import BaseTool
-from pydantic import ModelWrapValidatorHandler, SkipValidation, model_validator
+from pydantic import BaseModel, ModelWrapValidatorHandler, SkipValidation, model_validator
 
 from confroute.calibration import Calibrator, Certificate
 from confroute.credentials import without_secrets
@@ -43,7 +43,7 @@ from confroute_llamaindex.exchange import Exchange
 from confroute_llamaindex.messages import read_request
 from confroute_llamaindex.responses import Response, is_of_edge, tool_selections
 from confroute_llamaindex.structured import StructuredPrediction
-from confroute_llamaindex.wish import Wish, WishedMessages, WishedText
+from confroute_llamaindex.wish import Wish, WishedMessages, WishedText, calling_for
 
 if TYPE_CHECKING:
     from typing import Self
@@ -250,7 +250,8 @@ class ConfidenceRoutedLLM(StructuredPrediction):
         if wish.wanted is not None and self.system_prompt != cloud.system_prompt:
             cloud = cloud.model_copy(update={"system_prompt": self.system_prompt})  # which it adds itself
         request = replace(request, read=wish.read)
-        return Exchange(kind, self._router, request, LlamaIndexCloud(cloud, wish.wanted or given, kwargs))
+        asked = LlamaIndexCloud(cloud, wish.wanted or given, kwargs)
+        return Exchange(kind, self._router, request, asked, calls_twice=wish.calls_twice)
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
         messages = super()._get_messages(prompt, **prompt_args)
@@ -271,13 +272,20 @@ class ConfidenceRoutedLLM(StructuredPrediction):
     # A request with tools is written as the cloud's integration does it; the edge reads what is in OpenAI's form.
     # LlamaIndex looks for tool_required in this signature.
     def _prepare_chat_with_tools(
-        self, tools: Sequence[BaseTool], *args: Any, tool_required: bool = False, **kwargs: Any
+        self,
+        tools: Sequence[BaseTool],
+        *args: Any,
+        tool_required: bool = False,
+        confroute_object: type[BaseModel] | None = None,
+        **kwargs: Any,
     ) -> dict[str, Any]:
         cloud = self._function_calling_cloud()
         prepared = cloud._prepare_chat_with_tools_compat(tools, *args, tool_required=tool_required, **kwargs)
-        if tool_required and "tool_choice" not in prepared:
+        messages = prepared["messages"]
+        if confroute_object is not None:
+            prepared["messages"] = WishedMessages(messages, calling_for(confroute_object, messages))
+        elif tool_required and "tool_choice" not in prepared:
             # Integrations that cannot tell their model so do not tell the edge either.
-            messages = prepared["messages"]
             prepared["messages"] = WishedMessages(messages, Wish(messages, asked={"tool_choice": "required"}))
         return prepared
 

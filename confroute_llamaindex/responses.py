@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from confroute.contract import Answer
 from confroute.records import ConfidenceRecord, Sample
+from confroute.tools import as_openai
 
 KEY = "confidence_routing"
 """Where the record is in a response's ``additional_kwargs``."""
@@ -42,8 +43,11 @@ def delivered(response: Response, record: ConfidenceRecord | None) -> Response:
     return response.model_copy(update=update)
 
 
-def edge_response(kind: type[Response], answer: Answer[Any], *, delta: str | None = None) -> Response:
-    """The edge's *answer* as one of the cloud's would be."""
+def edge_response(
+    kind: type[Response], answer: Answer[Any], *, delta: str | None = None, calls_twice: bool = False
+) -> Response:
+    """The edge's *answer* as one of the cloud's would be. Its calls are blocks, and where *calls_twice* in the
+    message's ``additional_kwargs``, too, as OpenAI's integration has them: others cannot read them there."""
     sample, record = answer.sample, answer.record
     if sample is None or record is None or record.edge is None:
         raise RuntimeError("The router gave an answer of the edge without its sample or its usage.")
@@ -54,7 +58,8 @@ def edge_response(kind: type[Response], answer: Answer[Any], *, delta: str | Non
         raw["usage"] = dict(zip(_TOKENS, (*usage, sum(usage)), strict=True))
     if issubclass(kind, CompletionResponse):
         return kind(text=sample.text, delta=delta, raw=raw)
-    message = ChatMessage(role=MessageRole.ASSISTANT, blocks=list(_blocks(sample)))
+    extra = {"tool_calls": list(map(as_openai, sample.tool_calls))} if calls_twice else {}
+    message = ChatMessage(role=MessageRole.ASSISTANT, blocks=list(_blocks(sample)), additional_kwargs=extra)
     return kind(message=message, delta=delta, raw=raw)
 
 

@@ -12,6 +12,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
+from pydantic import BaseModel
 
 from confroute.router import Router
 from confroute_llamaindex.cloud import ObjectPrompt
@@ -41,7 +42,7 @@ class StructuredPrediction(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Model:
         if self._predicts_by_calls():
-            return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return super().structured_predict(output_cls, prompt, _by_call(output_cls, llm_kwargs), **prompt_args)
         return _object(self.chat(self._wished(output_cls, prompt, prompt_args), **llm_kwargs or {}), output_cls)
 
     async def astructured_predict(
@@ -52,7 +53,9 @@ class StructuredPrediction(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Model:
         if self._predicts_by_calls():
-            return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return await super().astructured_predict(
+                output_cls, prompt, _by_call(output_cls, llm_kwargs), **prompt_args
+            )
         return _object(await self.achat(self._wished(output_cls, prompt, prompt_args), **llm_kwargs or {}), output_cls)
 
     def stream_structured_predict(
@@ -63,7 +66,9 @@ class StructuredPrediction(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Generator[Model | FlexibleModel, None, None]:
         if self._predicts_by_calls():
-            return super().stream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return super().stream_structured_predict(
+                output_cls, prompt, _by_call(output_cls, llm_kwargs), **prompt_args
+            )
         chunks = self.stream_chat(self._wished(output_cls, prompt, prompt_args), **llm_kwargs or {})
         return (_object(chunk, output_cls) for chunk in chunks)
 
@@ -75,7 +80,9 @@ class StructuredPrediction(FunctionCallingLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Model | FlexibleModel, None]:
         if self._predicts_by_calls():
-            return await super().astream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return await super().astream_structured_predict(
+                output_cls, prompt, _by_call(output_cls, llm_kwargs), **prompt_args
+            )
         chunks = await self.astream_chat(self._wished(output_cls, prompt, prompt_args), **llm_kwargs or {})
         return (_object(chunk, output_cls) async for chunk in chunks)
 
@@ -103,6 +110,11 @@ class StructuredPrediction(FunctionCallingLLM):
             wanted=ObjectPrompt(output_cls, prompt, prompt_args),
         )
         return WishedMessages(messages, wish)
+
+
+def _by_call(output_cls: type[BaseModel], llm_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """*llm_kwargs* with the private one that `_prepare_chat_with_tools` reads: LlamaIndex hands it on."""
+    return {**(llm_kwargs or {}), "confroute_object": output_cls}
 
 
 def _object(response: ChatResponse, output_cls: type[Model]) -> Model:
