@@ -230,9 +230,9 @@ class ConfidenceRoutedChatModel(Settings):
         """Answers in the form of *schema*, by default through a tool call, for which an edge model must be made.
 
         With ``method="json_schema"`` a ``response_format`` asks for it, which the edge answers where its engine holds
-        answers to a schema, whatever its model is; an answer of the edge's that is not of it is escalated. The cloud
-        gets the same parameter, in OpenAI's form, and must know it, as it must that of ``method="json_mode"``, which
-        is the cloud's alone. *strict* is passed on.
+        answers to a schema, whatever its model is. An answer of the edge's that is not of the schema, or that its
+        pydantic class refuses, is escalated. The cloud gets the same parameter, in OpenAI's form, and must know it, as
+        it must that of ``method="json_mode"``, which is the cloud's alone. *strict* is passed on.
         """
         if kwargs:
             raise ConfigurationError(f"with_structured_output has no argument {', '.join(sorted(kwargs))}.")

@@ -72,6 +72,6 @@ class Answer(Generic[Native]):
 
     @property
     def usage(self) -> tuple[int, int] | None:
-        """Input and output tokens of *sample*, in which the rejected ones have no part; None where not all are told."""
+        """Input and output tokens of *sample* alone; None where the engine did not tell both."""
         told = None if self.sample is None else self.sample.told_tokens
         return None if told is None or self.prompt_tokens is None else (self.prompt_tokens, told)

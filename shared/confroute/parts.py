@@ -42,10 +42,7 @@ _PARTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "an Estimator, such as confroute.SemanticEntropy(); see confroute.estimators",
         lambda part: isinstance(part, Estimator),
     ),
-    "policy": ("a policy, such as confroute.policies.Threshold(0.5), or an object that has its members", _is_policy),
-    "calibrator": (
-        "a Calibrator, such as a fitted confroute.calibration.Platt",
-        _is_calibrator,
-    ),
+    "policy": ("a policy, such as confroute.policies.Threshold(0.5), for which threshold=0.5 is short", _is_policy),
+    "calibrator": ("a Calibrator, such as a fitted confroute.calibration.Platt", _is_calibrator),
     "certificate": ("a Certificate or the path of the file that `confroute calibrate` wrote", _is_certificate),
 }

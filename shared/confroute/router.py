@@ -68,7 +68,7 @@ class Router:
         on_cloud_error: "raise" the cloud's error, or serve the "edge" answer with ``reason="cloud_error"``.
         edge_price, cloud_price: for the record's ``cost_usd``.
         hooks: called with each final record, also where the cloud failed or its stream was given up (``error`` is the
-            class of what ended it then). An exception in a hook is logged, not raised.
+            class of what ended it then). An exception in a hook is logged by its class and line, not raised.
     """
 
     def __init__(
