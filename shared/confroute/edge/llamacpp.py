@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import secrets
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import replace
 from http.client import HTTPException
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from confroute.edge.choices import read_choice, request_for_tools, response_format
 from confroute.edge.endings import end_before_exit, hold, hold_where_forked, leave_at_once
 from confroute.edge.forks import RenewedLock, renew_after_fork
+from confroute.edge.grammars import NOT_HELD, held
 from confroute.edge.loopback import Exchange, close_copies
 from confroute.edge.naming import expanded
 from confroute.edge.own_thread import begun, in_daemon, in_own_thread
+from confroute.edge.replies import read_reply
 from confroute.edge.waiting import Waiting
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
@@ -249,8 +252,6 @@ class LlamaCppEngine:
     ) -> dict[str, Any]:
         if are_wanted(messages, options) and not self._knows(exchange):
             raise UnsupportedRequestError(f'The chat template of "{self.model}" does not show tools.')
-        if not _is_held((answer_schema(options), options.tools)):
-            raise UnsupportedRequestError(_NOT_HELD)
         request = _request(messages, options)
         request["max_tokens"] = min(options.max_tokens, self._context_tokens)
         if not self._send(exchange, "/apply-template", request).get("prompt", "?"):
@@ -283,7 +284,7 @@ class LlamaCppEngine:
             )
         kind = failure.get("type", "unknown error")
         if kind == "invalid_request_error" and request.get("response_format"):
-            raise UnsupportedRequestError(_NOT_HELD)
+            raise UnsupportedRequestError(NOT_HELD)
         raise ModelError(f'llama.cpp refused a request to "{self.model}": {kind}.')
 
     def _send(self, exchange: Exchange, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -314,54 +315,24 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
         request["stop"] = list(options.stop)
     schema = answer_schema(options)
     if schema is not None:
-        request["response_format"] = response_format(schema)
+        request["response_format"] = response_format(held(schema))
     if options.must_call:
         # Shown to the model, which is held to a call by the schema. llama.cpp itself would let it talk first.
         request["chat_template_kwargs"] = {"tools": list(options.tools)}
     else:
-        request |= request_for_tools(options)
-    if not request.keys() & {"stop", "tools"}:
+        request |= request_for_tools(replace(options, tools=tuple(map(held, options.tools))))
+    if not request.keys() & {"stop", "tools", "response_format"}:
         # llama.cpp notices a closed connection when it writes to it, otherwise once a second. But a stream has no
-        # logprobs beside tools, nor of tokens held back because a stop string may begin with them.
+        # logprobs beside tools, nor of tokens held back: a stop string may begin with them, or an escape in JSON.
         request |= {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
     return request
 
 
-def _is_held(schema: Any, depth: int = 0) -> bool:
-    """Whether llama.cpp neither overlooks a part of it nor works on it for ever, nor writes to stderr that it is too
-    much. The value of a constant is taken for a schema, too."""
-    if isinstance(schema, list | tuple):
-        return all(_is_held(part, depth + 1) for part in cast("Sequence[Any]", schema))
-    if not isinstance(schema, Mapping):
-        return True
-    parts = cast("Mapping[str, Any]", schema)
-    bounds = [(parts.get(f"min{of}", 0), parts.get(f"max{of}")) for of in ("Length", "Items")]
-    if isinstance(pattern := parts.get("pattern"), str):
-        if _BEYOND_GRAMMARS.search(pattern):
-            return False
-        bounds += [(int(least), int(most) if most else None) for least, most in _REPEATED.findall(pattern)]
-    return (
-        depth < _DEEPEST
-        and _in_order(parts.get("minimum"), parts.get("maximum"))
-        and all(_can_repeat(least, most) for least, most in bounds)
-        and all(_is_held(part, depth + 1) for part in parts.values())
-    )
-
-
-def _can_repeat(least: Any, most: Any) -> bool:
-    return _in_order(least, _MOST_REPETITIONS) and _in_order(least, most)
-
-
-def _in_order(least: Any, most: Any) -> bool:
-    try:
-        return least <= most
-    except TypeError:
-        return True  # one is not given, or no number, which llama.cpp objects to
-
-
 def _read(choice: dict[str, Any], options: SamplingOptions) -> Sample:
     """The sample, with the parts of characters counted that no logprobs are told of."""
-    sample = read_choice(choice, alternatives=options.alternatives)
+    if answer_schema(options) is not None:
+        return _spelled(read_choice(choice, alternatives=options.alternatives))
+    sample = read_reply(choice, alternatives=options.alternatives, output_tokens=0)
     if "usage" not in choice:
         return sample
     # The token that ends the turn is counted.
@@ -369,16 +340,32 @@ def _read(choice: dict[str, Any], options: SamplingOptions) -> Sample:
     return replace(sample, output_tokens=max(sample.output_tokens, generated))
 
 
+def _spelled(sample: Sample) -> Sample:
+    """The *sample* with the tokens that spell its text, or None. llama.cpp lets a model think before its JSON, and put
+    it into a fence (```json), and tells the tokens of these, too."""
+    tokens = sample.tokens or ()
+    told = "".join(tokens)
+    begins = [0, *accumulate(map(len, tokens))]
+    # The last place: it may have thought of the same JSON.
+    first = next((i for i in reversed(range(len(tokens))) if _begins(told[begins[i] :], sample.text)), len(tokens))
+    kept = slice(first, bisect_left(begins, len(told) - len(told[begins[first] :].lstrip()) + len(sample.text)))
+    return replace(
+        sample,
+        tokens=tokens[kept] or None,
+        token_logprobs=(sample.token_logprobs or ())[kept] or None,
+        alternatives=(sample.alternatives or ())[kept] or None,
+    )
+
+
+def _begins(told: str, text: str) -> bool:
+    return bool(text) and told.lstrip().startswith(text)
+
+
 def _check(value: int, name: str, *, most: int, least: int = 1) -> None:
     if not isinstance(value, int) or not least <= value <= most:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {value!r:.40}.")
 
 
-_NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
-_BEYOND_GRAMMARS = re.compile(r"(?:^|[^\\])(?:\\\\)*(?:\(\?(?!:)|\\[pP])")  # (?=, \p and such, unescaped
-_REPEATED = re.compile(r"\{(\d{1,9}),?(\d{1,9})?\}")
-_MOST_REPETITIONS = 2000
-_DEEPEST = 200
 _MOST_ALTERNATIVES = 1 << 20
 _NO_SEED = 0xFFFFFFFF
 _SECONDS_TO_STOP = 4.0

@@ -7,12 +7,13 @@ from typing import Any
 
 _DATA = b"data: "
 _END = b"[DONE]"
+_TEXTS = ("content", "reasoning_content")
 
 
 def gathered(stream: bytes) -> dict[str, Any]:
     """The completion that these server-sent events are the chunks of, as it would have come in one piece, or the error
-    that came instead. A choice has its own usage where that comes after its end. Calls of tools are not read. Raises
-    ValueError where the stream ends early."""
+    that came instead. Logprobs are those that came with the answer's text, not with a thought's. A choice has its own
+    usage where that comes after its end. Calls of tools are not read. Raises ValueError where the stream ends early."""
     choices: dict[int, dict[str, Any]] = {}
     usage: dict[str, Any] = {}
     ended: dict[str, Any] = {}
@@ -23,10 +24,12 @@ def gathered(stream: bytes) -> dict[str, Any]:
         if chunk.get("usage"):
             usage = ended["usage"] = chunk["usage"]
         for part in chunk["choices"]:
-            empty: dict[str, Any] = {"message": {"content": ""}, "logprobs": {"content": []}}
+            empty: dict[str, Any] = {"message": dict.fromkeys(_TEXTS, ""), "logprobs": {"content": []}}
             choice = choices.setdefault(part["index"], empty)
-            choice["message"]["content"] += part["delta"].get("content") or ""
-            choice["logprobs"]["content"] += part["logprobs"]["content"] if part.get("logprobs") else ()
+            for text in _TEXTS:
+                choice["message"][text] += part["delta"].get(text) or ""
+            if part["delta"].get("content") and part.get("logprobs"):
+                choice["logprobs"]["content"] += part["logprobs"]["content"]
             choice["finish_reason"] = part["finish_reason"]
             if part["finish_reason"]:
                 ended = choice

@@ -1,0 +1,122 @@
+"""Which JSON schemas llama.cpp's grammars hold, and in which words."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from confroute.edge.grammars import held
+from confroute.errors import UnsupportedRequestError
+
+
+def with_one(schema: dict[str, Any], name: str = "a") -> dict[str, Any]:
+    return {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}
+
+
+def integer(**bounds: Any) -> dict[str, Any]:
+    return {"type": "integer", **bounds}
+
+
+TEXT = {"type": "string"}
+FIELDS = [f"f{i}" for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": [f"value number {i}" for i in range(5000)]},
+        {"type": "object", "properties": {f"p{i}": integer() for i in range(1000)}},
+        {"anyOf": [{"type": "object", "properties": dict.fromkeys(FIELDS, TEXT), "required": FIELDS}] * 60},
+        functools.reduce(lambda inner, _: {"items": inner}, range(300), TEXT),
+    ],
+    ids=["enum", "optional", "union", "deep"],
+)
+def test_a_large_schema_is_refused(schema: dict[str, Any]) -> None:
+    """llama.cpp works on it for seconds a token, and answers nobody else."""
+    with pytest.raises(UnsupportedRequestError, match="very large"):
+        held(with_one(schema))
+
+
+def test_what_no_grammar_is_made_of_does_not_count() -> None:
+    """Descriptions may be long, and examples many; a property of that name is one."""
+    schema = with_one({"type": "string", "title": "A", "description": "x" * 10_000, "examples": ["x"] * 5000})
+    assert held(schema) == schema
+    with pytest.raises(UnsupportedRequestError):
+        held(with_one({"enum": [*range(5000)]}, "examples"))
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"minimum": 5, "maximum": 3},
+        {"exclusiveMinimum": 5, "exclusiveMaximum": 6},
+        {"exclusiveMinimum": 6, "exclusiveMaximum": 5},
+        {"minimum": 1.5, "maximum": 1.6},
+        {"minimum": 5, "exclusiveMaximum": 5},
+        {"minimum": 10**30},
+        {"maximum": -(10**30)},
+        {"minimum": 10**400},
+    ],
+    ids=str,
+)
+def test_integers_that_there_are_not(bounds: dict[str, Any]) -> None:
+    """llama.cpp fails on them, or writes others."""
+    with pytest.raises(UnsupportedRequestError, match="exclude each other"):
+        held(with_one(integer(**bounds)))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        integer(exclusiveMinimum=5, exclusiveMaximum=7),
+        integer(minimum=-(2**63), maximum=2**63 - 1),
+        integer(minimum=1.5, maximum=2.5),
+        integer(minimum="5", maximum=None),
+        {"type": "number", "exclusiveMinimum": 5, "exclusiveMaximum": 6},
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"const": {"pattern": r"\d", "minimum": 5, "maximum": 3}},
+        {"enum": [{"pattern": r"\d"}]},
+        {"type": "string", "pattern": ""},
+    ],
+    ids=str,
+)
+def test_what_is_sent_as_it_is(schema: dict[str, Any]) -> None:
+    """Where there are such answers, where the model mostly keeps to it by itself, and a value that looks like a
+    schema."""
+    assert held(with_one(schema)) == with_one(schema)
+
+
+def test_a_bound_that_no_answer_comes_to_is_not_sent() -> None:
+    """llama.cpp would refuse it, and write the schema to stderr."""
+    items = {"type": "array", "items": TEXT}
+    assert held(with_one({**items, "maxItems": 2000})) == with_one(items)
+    assert held(with_one({**items, "maxItems": 50})) == with_one({**items, "maxItems": 50})
+    assert held(with_one(TEXT, "maxItems")) == with_one(TEXT, "maxItems")
+
+
+@pytest.mark.parametrize("name", ["a", "const", "enum", "pattern", "properties", "description"])
+def test_a_pattern_is_written_anew_wherever_it_stands(name: str) -> None:
+    """In properties of any name, and in the parameters of tools."""
+    told, written = ({"type": "string", "pattern": pattern} for pattern in (r"^\d$", "^[0-9]$"))
+    assert held(with_one(told, name)) == with_one(written, name)
+    assert held({"anyOf": [told], "$defs": {name: told}}) == {"anyOf": [written], "$defs": {name: written}}
+    tool, as_sent = (
+        {"type": "function", "function": {"name": "x", "parameters": with_one(schema)}} for schema in (told, written)
+    )
+    assert held(tool) == as_sent
+
+
+def test_pydantic_s_common_fields_are_held() -> None:
+    """Bounds of numbers and lengths are no reason to ask nothing of the edge."""
+
+    class Rating(BaseModel):
+        score: float = Field(ge=0, le=1)
+        stars: int = Field(ge=1, le=5)
+        why: str = Field(max_length=300, min_length=1)
+        tags: list[str] = Field(max_length=10)
+        code: str = Field(pattern=r"^[A-Z]{2}\d{3}$")
+
+    assert held(Rating.model_json_schema())["properties"]["code"]["pattern"] == "^[A-Z]{2}[0-9]{3}$"
