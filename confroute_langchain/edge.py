@@ -81,7 +81,7 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
         return not streams or kind._astream is BaseChatModel._astream  # pyright: ignore[reportPrivateUsage]
 
     def loop_clients(self) -> Mapping[str, Any]:
-        return _openai_clients(self._native) or _ollama_clients(self._native)
+        return {**super().loop_clients(), **_ollama_clients(self._native)}
 
     def isolation(self) -> Mapping[str, Any]:
         return {"cache": False, "callbacks": None}
@@ -91,28 +91,21 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
 _UNSEEN: RunnableConfig = {"callbacks": []}
 
 
-def _openai_clients(model: Any) -> dict[str, Any]:
-    """For ChatOpenAI and its kind. LangChain gives all of them one HTTP client, the cloud's among them."""
-    root: Any = getattr(model, "root_async_client", None)
-    proxy = getattr(model, "openai_proxy", None)
-    # With a proxy it is LangChain's, too, and no other can be given.
-    is_of_the_caller = not proxy and getattr(model, "http_async_client", None) is not None
-    if is_of_the_caller or getattr(model, "http_socket_options", None) or not hasattr(root, "with_options"):
-        return {}
-    from openai import DefaultAsyncHttpxClient
-
-    own = root.with_options(http_client=DefaultAsyncHttpxClient(**({"proxy": proxy} if proxy else {})))
-    return {"root_async_client": own, "async_client": own.chat.completions}
-
-
 def _ollama_clients(model: Any) -> dict[str, Any]:
-    """For ChatOllama, whose client is that of the model made again."""
+    """For ChatOllama, which makes its clients of its settings. A copy does it, for a class of the caller's own may be
+    made in any way, and what was changed on the client since is handed on."""
     langchain_ollama = sys.modules.get("langchain_ollama")
     if langchain_ollama is None or not isinstance(model, langchain_ollama.ChatOllama):
         return {}
-    settings = {name: getattr(model, name) for name in model.model_fields_set}
-    again: Any = type(model)(**{**settings, "validate_model_on_init": False})
-    return {"_async_client": again._async_client}
+    own: Any = model._async_client
+    again: Any = model.model_copy(update={"validate_model_on_init": False})
+    langchain_ollama.ChatOllama._set_clients(again)
+    fresh: Any = again._async_client
+    if type(own) is not type(fresh) or own._client.base_url != fresh._client.base_url:
+        return {}  # the caller's
+    for name in ("headers", "cookies", "params", "timeout", "auth", "event_hooks"):
+        setattr(fresh._client, name, getattr(own._client, name))
+    return {"_async_client": fresh}
 
 
 def _written(messages: Sequence[Message]) -> list[BaseMessage]:

@@ -23,6 +23,7 @@ class ScriptedOllama(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.message = {"role": "assistant", "content": text, "tool_calls": list(tool_calls)}
         self.chats: list[dict[str, Any]] = []
+        self.teams: list[str | None] = []
         self.trials = itertools.count()
         self.keeps_connections = False
 
@@ -59,6 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
             said["message"] = {"role": "assistant", "content": f"boat {next(self.server.trials)}"}
         else:
             self.server.chats.append(asked)
+            self.server.teams.append(self.headers.get("team"))
         if asked.get("logprobs"):
             said["logprobs"] = [{"token": self.server.message["content"], "logprob": -0.25}]
         # A stream of one piece, or the whole: the same.

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+import httpx
 import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from confroute import SamplingOptions
 from confroute_langchain.edge import ChatModelEdge
@@ -65,3 +73,167 @@ def test_chat_ollama_is_an_edge_on_each_event_loop() -> None:
         for _ in range(3):
             asyncio.run(edge.agenerate(ASK, n=4, options=DRAWN))
         assert len(server.chats) == 3 * 4
+
+
+class OfAnSdk(BaseChatModel):
+    """Of a maker whose SDK is generated as OpenAI's is."""
+
+    url: str
+    temperature: float | None = None
+
+    @property
+    def _llm_type(self) -> str:
+        return "of-an-sdk"
+
+    def made(self) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=self.url, max_retries=0)
+
+    def completions(self) -> Any:
+        raise NotImplementedError
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        raise NotImplementedError
+
+    async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        reply = await self.completions().create(model="m", messages=[{"role": "user", "content": messages[-1].text}])
+        message = AIMessage(reply.choices[0].message.content)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+class Parted(OfAnSdk):
+    """As ChatGroq, which keeps that part of the client that it asks."""
+
+    async_client: Any = None
+
+    def model_post_init(self, context: Any) -> None:
+        self.async_client = self.made().chat.completions
+
+    def completions(self) -> Any:
+        return self.async_client
+
+
+class Lazy(OfAnSdk):
+    """As ChatAnthropic, which makes it when it is first asked."""
+
+    @cached_property
+    def _async_client(self) -> AsyncOpenAI:
+        return self.made()
+
+    def completions(self) -> Any:
+        return self._async_client.chat.completions
+
+
+@pytest.mark.parametrize("kind", [Parted, Lazy])
+@pytest.mark.parametrize("used", [False, True])
+def test_a_client_of_an_sdk_is_made_for_each_event_loop(kind: type[OfAnSdk], used: bool) -> None:
+    """However the model keeps it; its own is left as it was."""
+    with serving(lambda request: completion(["Lima"])) as server:
+        model = kind(url=server.url)
+        if used:
+            model.completions()
+        held = dict(vars(model))
+        edge = ChatModelEdge(model)
+        for _ in range(4):
+            generation = asyncio.run(edge.agenerate(ASK, n=8, options=DRAWN))
+            assert [sample.text for sample in generation.samples] == ["Lima"] * 8
+        assert vars(model) == held
+
+
+class Counting(httpx.AsyncHTTPTransport):
+    """A way of the caller's own."""
+
+    def __init__(self) -> None:
+        super().__init__(limits=httpx.Limits(max_keepalive_connections=0))
+        self.count = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.count += 1
+        return await super().handle_async_request(request)
+
+
+def given_client(model: Any, way: Counting) -> None:
+    """Another client in place of LangChain's."""
+    http = DefaultAsyncHttpxClient(transport=way)
+    model.root_async_client = AsyncOpenAI(api_key="none", base_url=model.openai_api_base, http_client=http)
+    model.async_client = model.root_async_client.chat.completions
+
+
+def wrapped_part(model: Any, way: Counting) -> None:
+    """Something around what LangChain asks."""
+    inner = model.async_client.with_raw_response
+
+    class Around:
+        with_raw_response: Any
+
+        async def create(self, **request: Any) -> Any:
+            way.count += 1
+            return await inner.create(**request)
+
+    model.async_client = Around()
+    model.async_client.with_raw_response = model.async_client
+
+
+def patched_part(model: Any, way: Counting) -> None:
+    """A method of it replaced, as tracers do."""
+    create = model.async_client.create
+
+    async def traced(**request: Any) -> Any:
+        way.count += 1
+        return await create(**request)
+
+    model.async_client.create = traced
+
+
+@pytest.mark.parametrize("put_in", [given_client, wrapped_part, patched_part])
+def test_what_the_caller_put_in_is_what_is_asked(put_in: Callable[[Any, Counting], None]) -> None:
+    """It may know the way, count or trace."""
+    way = Counting()
+    with serving(lambda request: completion(["Lima"], logprob=None)) as server:
+        model = chat_openai(server, logprobs=False, default_headers={"Connection": "close"})
+        put_in(model, way)
+        edge = ChatModelEdge(model)
+        for _ in range(2):
+            asyncio.run(edge.agenerate(ASK, n=2, options=SamplingOptions()))
+        assert (way.count, len(server.answered)) == (4, 4)
+
+
+class Team(langchain_ollama.ChatOllama):  # type: ignore[misc]
+    """A constructor of its own, and a header that only it knows of."""
+
+    def __init__(self, team: str, url: str) -> None:
+        super().__init__(model="small", base_url=url)
+        self._async_client._client.headers["team"] = team
+
+
+def test_a_chat_ollama_of_the_callers_own_is_an_edge_on_each_event_loop() -> None:
+    """Its constructor, which may take anything, is not called again, and what it did holds."""
+    with ollama(keeps_connections=True) as server:
+        edge = ChatModelEdge(Team("red", server.url))
+        for _ in range(3):
+            asyncio.run(edge.agenerate(ASK, n=4, options=DRAWN))
+        assert len(server.chats) == 3 * 4
+        assert set(server.teams) == {"red"}
+
+
+def test_an_ollama_client_that_the_caller_put_in_is_asked() -> None:
+    """It may go elsewhere."""
+    with ollama() as server:
+        model = langchain_ollama.ChatOllama(model="small", base_url="http://nowhere.invalid")
+        model._async_client = Team("red", server.url)._async_client
+        asyncio.run(ChatModelEdge(model).agenerate(ASK, n=1, options=DRAWN))
+        assert server.teams == ["red"]
+
+
+def test_a_client_that_cannot_be_made_again_fails_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    """The model's own may do, on one event loop at least."""
+
+    class Broken(ChatModelEdge):
+        def loop_clients(self) -> Any:
+            raise TypeError("Lima")
+
+    with serving(lambda request: completion(["Lima"])) as server, caplog.at_level(logging.WARNING, "confroute"):
+        model = chat_openai(server, http_async_client=closing_client())
+        generation = asyncio.run(Broken(model).agenerate(ASK, n=2, options=DRAWN))
+        assert len(generation.samples) == 2
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("No clients of their own could be made for an event loop (TypeError);")

@@ -29,6 +29,7 @@ from confroute.edge.clients import Clients
 from confroute.edge.objections import ANEW_SECONDS, Objections, Told, may_be_of_the_request, names_any
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
+from confroute.edge.sdk_clients import sdk_clients_of
 from confroute.edge.turns import Turns
 from confroute.errors import ConfigurationError, ModelError, UnsupportedRequestError
 from confroute.records import Generation, Message, SamplingOptions
@@ -372,7 +373,7 @@ class BorrowedModel(ABC, Generic[Model]):
         """New asynchronous clients, by their names, for the copies that are asked on one event loop: for a model that
         has its own from the beginning, whose connections one loop would leave to the next. None that the caller gave.
         """
-        return {}
+        return sdk_clients_of(self._native)
 
     def isolation(self) -> Mapping[str, Any]:
         """Fields that keep the framework from giving one sample for all, or showing each to the caller's callbacks."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
+
+from confroute.errors import told_without_prompt
+
+logger = logging.getLogger("confroute")
 
 
 class Clients:
@@ -81,11 +86,18 @@ class _Made:
         if self.loop is None:
             return
         if self._own is None:
-            self._own = of_a_loop()
-            self.lasting.extend(client for client in self._own.values() if _closing(client))
+            self._own = _made_by(of_a_loop)
+            # Of a client that is held in parts, each has the whole.
+            for client in self._own.values():
+                whole = client if _closing(client) else getattr(client, "_client", None)
+                if _closing(whole) and not _among(whole, self.lasting):
+                    self.lasting.append(whole)
         for copied in copies:
             for name, client in self._own.items():
-                setattr(copied, name, client)
+                if name in getattr(copied.__class__, "__private_attributes__", ()):
+                    setattr(copied, name, client)
+                else:
+                    vars(copied)[name] = client  # it may be frozen
 
     def close_spare_of_threads(self) -> None:
         """Those that need no event loop, though there may be one that goes on for long, as a notebook's does."""
@@ -106,6 +118,18 @@ class _Made:
             first = self.lent.setdefault(name, client) is client
             if _closing(client) and not any(_among(inner, given) for inner in getattr(client, "__dict__", {}).values()):
                 (self.lasting if first else self.spare).append(client)
+
+
+def _made_by(of_a_loop: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    try:
+        return of_a_loop()
+    except Exception as error:  # of a framework's, or a class of the caller's own
+        logger.warning(
+            "No clients of their own could be made for an event loop (%s); the model's are asked, which may serve one "
+            "event loop only.",
+            told_without_prompt(error),
+        )
+        return {}
 
 
 async def _at_the_end(*opened: list[Any]) -> AsyncGenerator[None]:
