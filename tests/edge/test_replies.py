@@ -86,7 +86,7 @@ def test_hidden_thoughts_are_counted(alone: bool, counted: int) -> None:
     ("message", "tokens"),
     [
         ({"content": "Lima", "reasoning": "Hmm"}, ["<|channel|>", "Hmm", "<|channel|>", "final", "Lima"]),
-        ({"content": "Lima", "reasoning_content": "Hmm"}, ["Hmm", "Lima"]),
+        ({"content": "Lima", "reasoning_content": "Hmm"}, ["Hm", "Lima"]),
         ({"content": "<think>Hmm, Lim"}, ["<think>", "Hmm", ", Lim"]),
         ({"content": None, "reasoning_content": "Hmm"}, ["Hmm"]),
         ({"content": "<think>Hmm</think>"}, ["<think>", "Hmm", "</think>"]),
@@ -131,6 +131,56 @@ def test_hidden_thoughts_are_not_scored_as_the_answer(content: str, tokens: list
 
 
 @pytest.mark.parametrize(
+    ("thoughts", "tokens", "answer"),
+    [
+        ("Lima? No, Cusco. Or Lima", ["Lima", "?", " No", ", Cusco", ".", " Or", " Lima", "Li", "ma"], ["Li", "ma"]),
+        ("Lima", ["Lima", "Lima"], ["Lima"]),
+        ("Lima", ["Lima", "Lima", "<|im_end|>"], ["Lima"]),
+        ("Lima\n", ["Lima", "\n", "\n", "Lima"], ["\n", "\n", "Lima"]),
+        ("\u65e5\u672c", ["\ufffd", "\ufffd", "\u672c", "Lima"], ["Lima"]),
+        ("Hm", ["Hm", "<|END_THINKING|>", "<|START_RESPONSE|>", "Lima"], ["Lima"]),  # Cohere's
+        ("Lima", ["Li", "ma"], ["Li", "ma"]),  # the answer's alone
+        ("Lima, or so.", ["Lima", "<|im_end|>"], ["Lima"]),
+        ("Li", ["Li", "ma"], ["Li", "ma"]),
+        ("Lima? It is Cusco.", ["Lima", "?", " It is [...]", "Lima"], None),
+        ("Lima?", ["Lima", "?", "Lim"], None),
+    ],
+)
+@pytest.mark.parametrize("stopped", [True, False])
+def test_thoughts_without_a_mark_after_them_are_not_scored_as_the_answer(
+    thoughts: str, tokens: list[str], answer: list[str] | None, stopped: bool
+) -> None:
+    """As of Ollama, which lists the tokens of both and leaves the marks out: a thought may begin with the answer's own
+    words, and be surer of them."""
+    message = {"content": "Lima", "reasoning": thoughts}
+    choice = {"message": message, "logprobs": told(tokens), "finish_reason": "stop"}
+    sample = read_reply(choice, alternatives=1, output_tokens=0, stopped=stopped)
+    assert (sample.text, sample.tokens) == ("Lima", answer and tuple(answer))
+    last = len(tokens) - (tokens[-1] == "<|im_end|>")
+    expected = answer and tuple(-float(i) for i in range(last - len(answer), last))
+    assert sample.token_logprobs == expected
+    assert len(sample.alternatives or ()) == len(answer or ())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "known"),
+    [
+        (["Lima", "?", " No", "Lima"], False),
+        (["Lima", "\n", "Q", ":"], False),
+        (["Lima", "</s>", "<|user|>"], True),
+        (["Lima", "\n", "<|im_end|>"], True),
+    ],
+)
+def test_where_nothing_stopped_the_answer_nothing_is_beyond_it(tokens: list[str], known: bool) -> None:
+    """But the end of the turn: other tokens are thoughts that the server hides, and which of them are the answer's is
+    not known. A stop string may have more."""
+    choice = {"message": {"content": "Lima"}, "logprobs": told(tokens), "finish_reason": "stop"}
+    for stopped in (False, True):
+        sample = read_reply(choice, alternatives=1, output_tokens=0, stopped=stopped)
+        assert bool(sample.token_logprobs) == bool(sample.tokens) == bool(sample.alternatives) == (known or stopped)
+
+
+@pytest.mark.parametrize(
     ("content", "tokens", "kept"),
     [
         ("Lima", ["Li", "ma", "\n\n", "Question", ":"], 2),  # vLLM and a stop string of several tokens
@@ -147,6 +197,11 @@ def test_hidden_thoughts_are_not_scored_as_the_answer(content: str, tokens: list
         ("Hi \ufffd", ["Hi", " \ufffd"], 2),
         ("Lima", ["<s>", "Li", "<unused5>", "ma", "</s>"], 4),  # tokens that are not shown
         ("<b>Lima</b>", ["<", "b", ">", "Lima", "</", "b", ">"], 7),
+        # A character in parts, and once more whole.
+        ("\u00e9 \u00e9", ["\ufffd", "\ufffd", " \u00e9", "<|im_end|>"], 3),
+        ("\u65e5\u65e5\u672c", ["\ufffd", "\ufffd", "\u65e5", "\u672c"], 4),
+        ("\u65e5\u672c\u306e\u65e5", ["\ufffd", "\ufffd", "\u672c", "\u306e"], 4),  # and a stop string off
+        ("\u65e5\u65e5\u65e5", ["\ufffd", "\ufffd", "\ufffd", "\ufffd", "\u65e5", "</s>"], 5),
     ],
 )
 def test_the_tokens_of_an_answer_are_those_that_it_shows(content: str, tokens: list[str], kept: int) -> None:
@@ -169,6 +224,13 @@ def test_the_tokens_of_an_answer_are_those_that_it_shows(content: str, tokens: l
         "hm</think>\n\nLima",
         "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Lima",
         "<|channel|>final<|message|>Lima",
+        "<thought>hm</thought>Lima",
+        "hm\n</thought>\n\nLima",
+        "<|begin_of_thought|>\nhm\n<|end_of_thought|>\n\n<|begin_of_solution|>\nLima\n<|end_of_solution|>",
+        "hm\n<|end_of_thought|>\n\n<|begin_of_solution|>Lima",
+        "<|begin_of_solution|>Lima<|end_of_solution|>",
+        "<|channel>thought\nhm<channel|>Lima",
+        "<|channel>thought\n<channel|>Lima",
     ],
 )
 def test_thoughts_have_several_marks(text: str) -> None:
@@ -177,7 +239,19 @@ def test_thoughts_have_several_marks(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Write <think> first.", "It ends with </think>.", "Use `<think>` and\n</think>\nin it", "a\n</think> b"]
+    "text",
+    [
+        "Write <think> first.",
+        "It ends with </think>.",
+        "Use `<think>` and\n</think>\nin it",
+        "a\n</think> b",
+        "Write <thought>hm</thought> first.",
+        "Use `<thought>` and\n</thought>\nin it",
+        "<thoughts>hm</thoughts>",
+        "It writes <|begin_of_thought|>hm<|end_of_thought|> and then <|begin_of_solution|>Lima<|end_of_solution|>",
+        "The channel: <|channel>thought\nhm<channel|>.",
+        "It ends with <|end_of_solution|>",
+    ],
 )
 def test_an_answer_about_thoughts_is_left_whole(text: str) -> None:
     """Only a leading thought is one."""

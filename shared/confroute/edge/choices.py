@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, cast
 
 from confroute.edge.finish_reasons import finish_reason_of
@@ -22,6 +23,8 @@ _NAMED = re.compile(r"<[^<>]+>|\[/?[A-Z_]+\]")
 """The form of tokens that a server may list by their names, and not show."""
 _PART = "\ufffd"
 """What a part of a character is shown as."""
+_READINGS = 64
+"""How many ways to read on are followed: one character over and over has thousands."""
 
 
 def read_choice(
@@ -45,7 +48,7 @@ def read_choice(
     # Beside calls the text is not all that was said: it cannot tell what is outside of it.
     shown = "" if calls or reason == "length" else text.rstrip()
     # Thoughts that the text does not show may be before it.
-    ended = bool(shown) and not _ends(shown, texts[-1] if texts else "") and _within(shown, texts) < len(texts)
+    ended = bool(shown) and not _ends(shown, texts[-1] if texts else "") and spelled(shown, texts)[0] < len(texts)
     if len(tokens) > 1 and (_is_nothing(tokens[-1]) or ended):
         tokens, texts = tokens[:-1], texts[:-1]
     return Sample(
@@ -62,7 +65,7 @@ def read_choice(
 def saying(sample: Sample, text: str) -> Sample:
     """The *sample* with this *text*, which its tokens are to begin with, and without those that lie wholly beyond it:
     a stop string's, or the end of the turn. Tokens that do not spell it are None."""
-    kept = _within(text, sample.tokens or ())
+    kept, _ = spelled(text, sample.tokens or ())
     return replace(
         sample,
         text=text,
@@ -72,38 +75,74 @@ def saying(sample: Sample, text: str) -> Sample:
     )
 
 
-def _within(text: str, tokens: Sequence[str]) -> int:
-    """How many of the *tokens*, from the first on, the *text* has; 0 where they spell something else. They may end
-    before it does: llama.cpp takes as many away as its stop string has, however it was put together here."""
+def spelled(text: str, tokens: Sequence[str]) -> tuple[int, bool]:
+    """How many of the *tokens*, from the first on, the *text* has, and whether they are all of it; 0 where they spell
+    something else. They may end before it does: llama.cpp takes as many away as its stop string has, however it was put
+    together here."""
     shown = _SPACE.sub("", text)
-    at = within = 0
-    is_open = False  # a part of a character came before
+    best = (0, False)
+    # Parts of characters are shown alike, so that there may be several ways to read on after them.
+    readings = {_Reading()}
     for number, token in enumerate(tokens, start=1):
-        begin = at
-        visible = _SPACE.sub("", token) if token else _PART
+        visible = _visible(token)
         for i, part in enumerate(visible.split(_PART)):
-            is_open = is_open or i > 0
-            found = _place(part, shown, at, is_open) if part else None
-            if found == len(shown) and not i:
-                return within
-            if found is not None:
-                at, is_open = min(found + len(part), len(shown)), False
-            elif part and not _NAMED.fullmatch(visible):
-                return 0
-        if visible and begin < len(shown):
-            within = number
-    return len(tokens) if at or (is_open and not shown[:1].isascii()) else 0
+            if i:
+                readings = {each.opened(number, shown) for each in readings}
+            if not part:
+                continue
+            after: set[_Reading] = set()
+            for each in readings:
+                places = _places(part, shown, each)
+                if not i and len(shown) in places:
+                    best = max(best, (each.within, True))
+                after.update(
+                    _Reading(min(place + len(part), len(shown)), number if each.at < len(shown) else each.within)
+                    for place in places
+                    if i or place < len(shown)
+                )
+                if not places and is_hidden(token):
+                    after.add(each)
+            readings = after if len(after) <= _READINGS else set(sorted(after)[:_READINGS])
+    for each in readings:
+        if each.at or (each.parts and not shown[:1].isascii()):
+            unseen = takewhile(is_hidden, reversed(tokens[each.within :]))
+            whole = each.at == len(shown) or (each.parts and not any(map(str.isascii, shown[each.at :])))
+            best = max(best, (len(tokens) - len(list(unseen)), whole))
+    return best
 
 
-def _place(part: str, shown: str, at: int, is_open: bool) -> int | None:
-    """Where in *shown* this *part* of a token is, or its beginning at the end: *at* this place, or after the characters
-    that were begun before it, which are not ASCII."""
-    for begin in range(at, len(shown) + 1):
-        if shown.startswith(part, begin) or (len(part) > len(shown) - begin and part.startswith(shown[begin:])):
-            return begin
-        if not is_open or shown[begin : begin + 1].isascii():
-            return None
-    return None
+@dataclass(frozen=True, slots=True, order=True)
+class _Reading:
+    """How far a text is read: *at* this place, *within* so many tokens, with *parts* of characters before it."""
+
+    at: int = 0
+    within: int = 0
+    parts: int = 0
+
+    def opened(self, number: int, shown: str) -> _Reading:
+        return _Reading(self.at, number if self.at < len(shown) else self.within, self.parts + 1)
+
+
+def _places(part: str, shown: str, reading: _Reading) -> list[int]:
+    """Where in *shown* this *part* of a token may be, or its beginning at the end: where the *reading* is, or after
+    characters that were begun before it, which are not ASCII and no more than their parts."""
+    at = last = reading.at
+    while last < min(at + reading.parts, len(shown)) and not shown[last].isascii():
+        last += 1
+    return [
+        begin
+        for begin in range(at, last + 1)
+        if shown.startswith(part, begin) or (len(part) > len(shown) - begin and part.startswith(shown[begin:]))
+    ]
+
+
+def is_hidden(token: str) -> bool:
+    """Whether a server may list the *token* and not show it, by the form of its text."""
+    return bool(_NAMED.fullmatch(_visible(token)))
+
+
+def _visible(token: str) -> str:
+    return _SPACE.sub("", token) if token else _PART
 
 
 def _tokens(told: Any) -> Sequence[Mapping[str, Any]]:

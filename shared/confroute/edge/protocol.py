@@ -293,7 +293,10 @@ def read_samples(
     shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
     alone = len(choices) == 1
     samples = [
-        _before(stop, read_reply(choice, alternatives=alternatives, output_tokens=share, alone=alone))
+        _before(
+            stop,
+            read_reply(choice, alternatives=alternatives, output_tokens=share, alone=alone, stopped=any(stop)),
+        )
         for choice, share in zip(choices, shares, strict=True)
     ]
     return samples, max(0, int(usage.get("prompt_tokens") or 0))

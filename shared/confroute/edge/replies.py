@@ -8,13 +8,17 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any, cast
 
-from confroute.edge.choices import read_choice, saying
+from confroute.edge.choices import is_hidden, read_choice, saying, spelled
 from confroute.records import Sample
 
-_OPEN = r"(?:<(?:seed:)?think(?:ing)?>|\[THINK\]|\u25c1think\u25b7)"
-# Of OpenAI's open models the last mark is the answer's beginning.
+_OPEN = (
+    r"(?:<(?:(?:seed:)?think(?:ing)?|thought)>|\[THINK\]|\u25c1think\u25b7|"
+    r"<\|begin_of_thought\|>|<\|channel>thought)"
+)
+# Of OpenAI's open models, as of some others, the last mark is the answer's beginning.
 _CLOSE = (
-    r"(?:</(?:seed:)?think(?:ing)?>|\[/THINK\]|\u25c1/think\u25b7|"
+    r"(?:</(?:(?:seed:)?think(?:ing)?|thought)>|\[/THINK\]|\u25c1/think\u25b7|<channel\|>|"
+    r"<\|end_of_thought\|>(?:\s*<\|begin_of_solution\|>)?|"
     r"<\|channel\|>final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>)"
 )
 _END = re.compile(_CLOSE, re.IGNORECASE)
@@ -24,39 +28,76 @@ _THOUGHT = re.compile(
     rf"\A(?:(?!{_OPEN}).)*?(?:\n{_CLOSE}(?=\n|\Z)|{_CLOSE}(?=\n\n))",
     re.DOTALL | re.IGNORECASE,
 )
+_SOLUTION = "<|begin_of_solution|>", "<|end_of_solution|>"
+"""Beside the thought's own marks some have two of the answer."""
 
 
-def read_reply(choice: Mapping[str, Any], *, alternatives: int, output_tokens: int, alone: bool = False) -> Sample:
+def read_reply(
+    choice: Mapping[str, Any], *, alternatives: int, output_tokens: int, alone: bool = False, stopped: bool = True
+) -> Sample:
     """`read_choice`, for servers of all kinds: a leading thought is no part of the text, nor are its tokens of the
-    answer's, which are None where they do not spell it. They are counted in ``output_tokens``."""
+    answer's, which are None where they do not spell it, or may be others'. They are counted in ``output_tokens``.
+    Where nothing can have *stopped* the answer but its end, no other token comes after it."""
     message: Mapping[str, Any] = choice["message"]
     sample = read_choice(
         _saying(choice, _text(message)), alternatives=alternatives, output_tokens=output_tokens, alone=alone
     )
-    text = _THOUGHT.sub("", sample.text).strip()
-    skipped = _thought_tokens(sample.tokens or (), text)
-    has_thought = bool(skipped or text != sample.text or _thoughts(message))
+    text = _without_thought(sample.text)
+    thoughts = _thoughts(message)
+    marked = _marked_tokens(sample.tokens or (), text)
+    skipped = marked or _spelled_tokens(sample.tokens or (), thoughts, text)
+    has_thought = bool(skipped or text != sample.text or thoughts)
     if not has_thought and (not text or sample.tool_calls):
         # Nothing shows what the tokens should spell.
         return sample
     if not text or sample.tool_calls:
-        return replace(sample, text=text, tokens=None, token_logprobs=None, alternatives=None)
+        return _untold(sample, text)
     answer = replace(
         sample,
         tokens=sample.tokens and sample.tokens[skipped:],
         token_logprobs=sample.token_logprobs and sample.token_logprobs[skipped:],
         alternatives=sample.alternatives and sample.alternatives[skipped:],
     )
-    return saying(answer, text)
+    kept = saying(answer, text)
+    beyond = (answer.tokens or ())[len(kept.tokens or ()) :]
+    # They may be the rest of thoughts that began with the answer's words.
+    if not (stopped and (skipped or not thoughts)) and any(each.strip() and not is_hidden(each) for each in beyond):
+        return _untold(sample, text)
+    return kept
 
 
-def _thought_tokens(tokens: Sequence[str], text: str) -> int:
+def _without_thought(text: str) -> str:
+    thought = _THOUGHT.match(text)
+    answer = text[thought.end() if thought else 0 :].strip()
+    begin, end = _SOLUTION
+    if answer.startswith(begin) or (thought and thought[0].endswith(begin)):
+        answer = answer.removeprefix(begin).removesuffix(end).strip()
+    return answer
+
+
+def _untold(sample: Sample, text: str) -> Sample:
+    """The *sample* with this *text*, of which nothing is known by its tokens."""
+    return replace(sample, text=text, tokens=None, token_logprobs=None, alternatives=None)
+
+
+def _marked_tokens(tokens: Sequence[str], text: str) -> int:
     """How many of the *tokens* there are before the answer, of this *text*: up to the last end of a thought that is not
     its own. Servers that do not show the thoughts list their tokens all the same."""
     ends = [found.end() for found in _END.finditer("".join(tokens))]
     ends = ends[: len(ends) - len(_END.findall(text))]
     begins = accumulate((len(token) for token in tokens), initial=0)
     return sum(begin < ends[-1] for begin, _ in zip(begins, tokens, strict=False)) if ends else 0
+
+
+def _spelled_tokens(tokens: Sequence[str], thoughts: str, text: str) -> int:
+    """How many of the *tokens* spell the *thoughts*, where the others spell the answer, of this *text*: Ollama lists
+    those of both, without a mark between them."""
+    begin, is_all = spelled(thoughts, tokens) if thoughts.strip() else (0, False)
+    if not (is_all and begin < len(tokens) and spelled(text, tokens[begin:])[1]):
+        return 0
+    while is_hidden(tokens[begin]) and spelled(text, tokens[begin + 1 :])[1]:
+        begin += 1  # over marks that we do not know
+    return begin
 
 
 def read_whole(choice: Mapping[str, Any], *, alternatives: int) -> Sample:
