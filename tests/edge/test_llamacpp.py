@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -23,7 +21,6 @@ import pytest
 
 from confroute import ConfigurationError, MeanLogprob, ModelError, Router, SamplingOptions
 from confroute.edge.llamacpp import LlamaCppEngine
-from confroute.errors import UnsupportedRequestError
 from confroute.records import Message
 
 pytest.importorskip("xllamacpp")
@@ -231,35 +228,6 @@ def test_parts_of_characters_are_counted(engine: LlamaCppEngine) -> None:
     for sample in emoji:
         assert sample.output_tokens == 30
         assert len(sample.token_logprobs or ()) == len(sample.tokens or ()) < 30
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"type": "string", "pattern": "^(?=x)x$"},
-        {"type": "string", "pattern": r"^\p{L}$"},
-        {"type": "string", "pattern": "^a{5,3}$"},
-        {"type": "string", "minLength": 5, "maxLength": 3},
-        {"type": "array", "items": {"type": "integer"}, "minItems": 5, "maxItems": 3},
-        {"type": "string", "minLength": 100_000},
-        {"type": "integer", "minimum": 5, "maximum": 3},
-    ],
-    ids=str,
-)
-def test_a_schema_that_is_not_held(engine: LlamaCppEngine, schema: dict[str, Any], capfd: Any) -> None:
-    """llama.cpp overlooks some, works on others for ever, and writes to stderr what is too much for it."""
-    within: dict[str, Any] = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
-    with pytest.raises(UnsupportedRequestError, match="cannot hold"):
-        engine.generate(FRANCE, n=1, options=replace(GREEDY, json_schema=within))
-    assert capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize("pattern", [r"^\(?a\)?$", "^(?:ab){2,3}$"])
-def test_a_pattern_that_is_held(engine: LlamaCppEngine, pattern: str) -> None:
-    """A bracket that is meant as such begins no group."""
-    options = replace(GREEDY, json_schema={"type": "string", "pattern": pattern})
-    (sample,) = engine.generate(FRANCE, n=1, options=options).samples
-    assert re.fullmatch(pattern, json.loads(sample.text))
 
 
 def test_what_is_no_json_is_a_model_error(engine: LlamaCppEngine) -> None:

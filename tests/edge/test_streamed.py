@@ -50,6 +50,20 @@ def test_pieces_find_their_answer(answers: list[list[str]]) -> None:
     assert reply["usage"] == {"prompt_tokens": 7}
 
 
+def test_the_tokens_of_a_thought_are_not_the_answers() -> None:
+    """It is kept apart from the text, and so are its logprobs; those of what is in neither are nobody's."""
+
+    def thought(piece: str | None) -> dict[str, Any]:
+        chunk = part(0, piece or "```")
+        chunk["choices"][0]["delta"] = {"reasoning_content": piece}
+        return chunk
+
+    reply = gathered(events(thought("I"), thought(" ponder"), thought(None), part(0, "Li"), part(0, None, "stop")))
+    (choice,) = reply["choices"]
+    assert choice["message"] == {"content": "Li", "reasoning_content": "I ponder"}
+    assert [token["token"] for token in choice["logprobs"]["content"]] == ["Li"]
+
+
 def test_usage_after_its_end_is_a_choices_own() -> None:
     """llama.cpp tells it of each choice, in the order that they end in."""
     first: dict[str, Any] = {"choices": [], "usage": {"completion_tokens": 3}}

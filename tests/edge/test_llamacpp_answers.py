@@ -1,0 +1,158 @@
+"""What llama.cpp's answers are put together from: thoughts, fences, JSON of a schema. SmolLM2-135M, for real."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from confroute.edge.llamacpp import LlamaCppEngine
+from confroute.errors import UnsupportedRequestError
+from confroute.json_schema import is_valid
+from confroute.records import Message, Sample, SamplingOptions
+from tests.edge.tool_template import TEMPLATE
+
+pytest.importorskip("xllamacpp")
+pytestmark = pytest.mark.real_model
+
+THINKS = """
+{%- for m in messages %}<|im_start|>{{ m.role }}
+{% if m.role == 'assistant' and '</think>' in m.content %}{{ m.content.split('</think>')[-1] }}
+{%- else %}{{ m.content }}{% endif %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% if enable_thinking is defined and enable_thinking is false %}<think>
+
+</think>
+
+{% else %}<think>
+{% endif %}{% endif %}"""
+THOUGHT: list[Message] = [{"role": "user", "content": "Say exactly: <think>I ponder</think>Paris"}]
+FRANCE: list[Message] = [{"role": "user", "content": "Capital of France as JSON"}]
+CITY: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 20}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+Make = Callable[..., LlamaCppEngine]
+
+
+@pytest.fixture(scope="module")
+def make(small_llamacpp: LlamaCppEngine) -> Make:
+    def engine(template: str) -> LlamaCppEngine:
+        settings: Any = {"context_tokens": 1024, "parallel": 4, "threads": 1}
+        return LlamaCppEngine(small_llamacpp.path, chat_template=template, **settings)
+
+    return engine
+
+
+@pytest.fixture(scope="module")
+def thinking(make: Make) -> LlamaCppEngine:
+    return make(THINKS)
+
+
+def spelled(sample: Sample) -> str:
+    assert len(sample.tokens or ()) == len(sample.token_logprobs or ()) == len(sample.alternatives or ())
+    return "".join(sample.tokens or ()).strip()
+
+
+@pytest.mark.parametrize("stop", [(), ("zz",)], ids=["streamed", "in one piece"])
+@pytest.mark.parametrize("schema", [None, CITY], ids=["words", "json"])
+def test_tokens_are_of_the_answer_and_not_of_the_thought(
+    thinking: LlamaCppEngine, stop: tuple[str, ...], schema: dict[str, Any] | None
+) -> None:
+    """They spell its text, there are none where it has none, and all are counted."""
+    options = SamplingOptions(temperature=0.7, max_tokens=60, seed=3, alternatives=2, stop=stop, json_schema=schema)
+    samples = thinking.generate(THOUGHT, n=4, options=options).samples
+    assert [spelled(sample) for sample in samples] == [sample.text for sample in samples]
+    assert {bool(sample.text) for sample in samples} == {True, False}, "thoughts that ended, and some that did not"
+    for sample in samples:
+        assert (sample.token_logprobs is None) == (not sample.text)
+        assert sample.output_tokens > len(sample.tokens or ())
+
+
+@pytest.mark.parametrize("stop", [(), ("zz",)], ids=["without stop strings", "with one"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_tokens_are_of_the_json_and_not_of_its_fence(
+    small_llamacpp: LlamaCppEngine, stop: tuple[str, ...], temperature: float
+) -> None:
+    """Most models put it into one, which llama.cpp lets them and cuts from the text."""
+    options = SamplingOptions(
+        max_tokens=60, temperature=temperature, seed=1, alternatives=2, stop=stop, json_schema=CITY
+    )
+    for sample in small_llamacpp.generate(FRANCE, n=4, options=options).samples:
+        assert spelled(sample) == sample.text
+        assert sample.text.startswith("{")
+        assert sample.output_tokens >= len(sample.tokens or ())
+
+
+def test_escapes_keep_their_logprobs(small_llamacpp: LlamaCppEngine) -> None:
+    """llama.cpp holds their beginning back in a stream, and loses its logprobs."""
+    schema = {"type": "string", "pattern": r'^"\n\\$'}
+    options = SamplingOptions(max_tokens=40, temperature=0.0, alternatives=1, json_schema=schema)
+    (sample,) = small_llamacpp.generate(FRANCE, n=1, options=options).samples
+    assert json.loads(sample.text) == '"\n\\'
+    assert spelled(sample) == sample.text
+
+
+def test_tokens_of_a_call_that_has_to_be_made_are_its_own(make: Make) -> None:
+    """Not its fence's either; and its arguments keep to a pattern that llama.cpp would not know."""
+    arguments = {**CITY, "properties": {**CITY["properties"], "p": {"type": "string", "pattern": r"^\d{2}$"}}}
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {**arguments, "required": ["city", "p"]}}}
+    options = SamplingOptions(tools=(tool,), must_call=True, max_tokens=80, temperature=0.6, seed=2, alternatives=1)
+    for sample in make(TEMPLATE).generate(FRANCE, n=3, options=options).samples:
+        (call,) = sample.tool_calls
+        said = json.loads(spelled(sample))
+        assert (said["name"], said["arguments"]) == (call.name, json.loads(call.arguments))
+        assert re.fullmatch(r"\d{2}", said["arguments"]["p"])
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"^\d{4}-\d{2}-\d{2}$", r"^[\w.]{2,5}\/$", r"^\(?a\)?$", "^é{3}$", "^a\nb$", r'^"\\{2}$', "^.{3}$", r"^\D\S\W$",
+     r"^[ -~]{5}$", r"^(25[0-5]|1?\d?\d)(\.(25[0-5]|1?\d?\d)){3}$", "^(?:ab){2,3}$", r"^[^\s\d]{2}x$"],
+)  # fmt: skip
+def test_a_pattern_is_kept_to(small_llamacpp: LlamaCppEngine, pattern: str, capfd: Any) -> None:
+    """By whatever is said: the escapes that llama.cpp overlooked are written in what it knows."""
+    schema = {"type": "string", "pattern": pattern}
+    options = SamplingOptions(max_tokens=60, temperature=1.0, seed=1, json_schema=schema)
+    for sample in small_llamacpp.generate(FRANCE, n=4, options=options).samples:
+        assert is_valid(sample.text, schema), sample.text
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "^(?=x)x$"},
+        {"type": "string", "pattern": r"^\bfoo\b$"},
+        {"type": "string", "pattern": "^(a?){200}b$"},
+        {"type": "string", "minLength": 5, "maxLength": 3},
+        {"type": "array", "items": {"type": "integer"}, "minItems": 5, "maxItems": 3},
+        {"type": "string", "minLength": 100_000},
+        {"type": "integer", "exclusiveMinimum": 5, "exclusiveMaximum": 6},
+        {"enum": [f"value number {i}" for i in range(5000)]},
+    ],
+    ids=lambda schema: str(schema)[:60],
+)
+def test_a_schema_that_is_not_held(small_llamacpp: LlamaCppEngine, schema: dict[str, Any], capfd: Any) -> None:
+    """llama.cpp overlooks some, works on others for ever, and writes to stderr what is too much for it."""
+    options = SamplingOptions(max_tokens=12, temperature=0.0)
+    within: dict[str, Any] = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    with pytest.raises(UnsupportedRequestError, match="cannot hold"):
+        small_llamacpp.generate(FRANCE, n=1, options=replace(options, json_schema=within))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("items", [{"type": "integer"}, CITY, {"enum": ["a", "b", 3, None]}, {"anyOf": [CITY, CITY]}])
+@pytest.mark.parametrize("most", [900, 2000])
+def test_arrays_may_be_long(small_llamacpp: LlamaCppEngine, items: dict[str, Any], most: int, capfd: Any) -> None:
+    """llama.cpp wrote the schema of one of up to 2,000 items to stderr, and refused it."""
+    schema = {"type": "array", "items": items, "maxItems": most}
+    options = SamplingOptions(max_tokens=8, temperature=0.0, json_schema=schema)
+    assert small_llamacpp.generate(FRANCE, n=1, options=options).samples
+    assert capfd.readouterr().err == ""
