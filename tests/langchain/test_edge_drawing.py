@@ -124,3 +124,20 @@ def test_a_server_that_says_the_same_each_time_is_no_edge() -> None:
         for ask in (routed.invoke, lambda question: asyncio.run(routed.ainvoke(question))):
             with pytest.raises(ConfigurationError, match="says the same each time"):
                 ask("Capital of Peru?")
+
+
+@ways
+def test_a_trial_that_failed_leaves_it_unknown(ask: Ask) -> None:
+    """Samples that agree say nothing until it is known: the router escalates, and the next request tries again."""
+    failing = [True]
+
+    def busy(temperature: float, call: int) -> str:
+        if failing:
+            raise ConnectionError
+        return f"Boat {call}"
+
+    edge = ChatModelEdge(Heeding(answer=lima, trial=busy))
+    with pytest.raises(ModelError, match=r'not known yet whether samples of "Heeding" differ.*\(ConnectionError\)'):
+        ask(edge, 3, DRAWN)
+    failing.clear()
+    assert ask(edge, 3, DRAWN).samples

@@ -244,9 +244,12 @@ class BorrowedModel(ABC, Generic[Model]):
             try:
                 replies = yield from self._replies(PROBE, _TRIED_SAMPLES, options)
             except Exception as error:
-                if not told or not may_be_of_the_request(error):
-                    raise
-                break
+                if told and may_be_of_the_request(error):
+                    break
+                raise ModelError(
+                    f'It is not known yet whether samples of "{self.model}" differ, for its trial failed '
+                    f"({type(error).__name__}): that they agree says nothing so far. The next request tries again."
+                ) from error
             told = said(replies)
             if len(told) > 1:
                 self._draws = True
