@@ -41,6 +41,20 @@ TOLD: dict[str, tuple[Any, int, int]] = {
         1030,
         1024,
     ),
+    "SGLang, newer": (
+        "Input length (9000 tokens) exceeds the maximum allowed length (4091 tokens). Use a shorter input or enable "
+        "--allow-auto-truncate.",
+        9000,
+        4091,
+    ),
+    "OpenAI, newer": (
+        {
+            "message": "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 "
+            "tokens. Please reduce the length of the messages."
+        },
+        300000,
+        272000,
+    ),
     "LM Studio": (
         "Trying to keep the first 5000 tokens when context the overflows. Loaded with context length of only 4096.",
         5000,
@@ -156,6 +170,11 @@ def test_it_is_told_with_its_numbers_and_asked_once(connect: Callable[..., Serve
     [
         {"message": "the request exceeds the available context size. try increasing the context size"},
         {"message": "Too long.", "code": "context_length_exceeded"},
+        {
+            "message": "You passed 60000 input characters and requested 100 output tokens. However, the model's "
+            "context length is only 4096 tokens, resulting in a maximum input length of 3996 tokens (at most 31968 "
+            "characters). Please reduce the length of the input prompt."
+        },
         {"message": "invalid params, context window exceeds limit"},
         {"message": "The input token count exceeds the maximum number of tokens allowed 1048576."},
         {"message": "prompt token count of 140000 exceeds the limit of 128000"},
@@ -179,6 +198,10 @@ def test_without_numbers_it_is_an_error_all_the_same(connect: Callable[..., Serv
         "n_cmpl cannot be greater than the number of slots, please increase -np",
         "logprobs is not supported with the maximum of 20 alternatives",
         "The model does not support tools.",
+        "Input validation error: `max_new_tokens` must be <= 512. Given: 1000",
+        "Input validation error: `top_logprobs` must be <= 5. Given: 20",
+        "`best_of` must be <= 2. Given: 6",
+        "temperature must be <= 2",
         "Rate limit reached on tokens per min (TPM): Limit 30,000, Requested 31,000.",
         "",
     ],

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import ssl
-import subprocess
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -250,44 +244,6 @@ def test_an_error_in_a_list_is_read(connect: Connect) -> None:
             engine.generate(ASK, n=1, options=OPTIONS)
 
 
-def test_a_server_that_does_not_speak_https_is_told_as_such(environment: pytest.MonkeyPatch) -> None:
-    """It is running, and would be no other the next time."""
-    with serving() as server:
-        engine = ServerEngine("m", server.url.replace("http:", "https:"), retries=2)
-        try:
-            with pytest.raises(ModelError, match="speaks http, not https") as caught:
-                engine.generate(ASK, n=1, options=OPTIONS)
-        finally:
-            engine.close()
-        assert "running" not in str(caught.value)
-
-
-def test_a_certificate_that_is_not_trusted_is_told_as_such(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """And what makes it so."""
-    made = shutil.which("openssl")
-    if made is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    key, certificate = str(tmp_path / "key"), str(tmp_path / "certificate")
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *names]
-    subprocess.run([made, *make], check=True, capture_output=True)  # noqa: S603 - of the test itself
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with serving() as server:
-        server.handle_error = lambda *_: None  # of the handshake
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        engine = ServerEngine("m", server.url.replace("http:", "https:"), retries=2)
-        try:
-            with pytest.raises(ModelError, match=r"not trusted \(self.signed.*SSL_CERT_FILE") as caught:
-                engine.generate(ASK, n=1, options=OPTIONS)
-            assert "running" not in str(caught.value)
-            engine.close()
-            environment.setenv("SSL_CERT_FILE", certificate)
-            assert engine.generate(ASK, n=1, options=OPTIONS).samples
-        finally:
-            engine.close()
-
-
 @pytest.mark.parametrize("extra", [{"x": object()}, {"x": float("nan")}, {"x": "\ud83d"}, {"x": {1, 2}}, {"x": b"x"}])
 def test_an_extra_that_is_no_json_is_told_when_the_engine_is_made(extra: dict[str, Any]) -> None:
     """Without a request."""
@@ -304,79 +260,6 @@ def test_messages_that_are_no_json_are_told_as_such(connect: Connect, content: A
             engine.generate([{"role": "user", "content": content}], n=1, options=OPTIONS)
         assert SECRET not in str(caught.value)
         assert server.answered == []
-
-
-@contextmanager
-def elsewhere(**settings: Any) -> Generator[ServerEngine]:
-    """An engine of a server that is not on this machine, and that there is not."""
-    engine = ServerEngine("m", "http://edge.invalid:9/v1", retries=0, timeout_seconds=5, **settings)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    return monkeypatch
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("ALL_PROXY", "socks5://me:sk-hidden@127.0.0.1:9", r"ALL_PROXY names a SOCKS proxy.*pip install 'httpx\[socks"),
-        ("HTTP_PROXY", "ftp://me:sk-hidden@127.0.0.1:9", "HTTP_PROXY must name a proxy like"),
-        ("https_proxy", "http://me:sk-hidden@host:99x", "https_proxy must name a proxy like"),
-        ("SSL_CERT_FILE", "/nonexistent/sk-hidden", "SSL_CERT_FILE names cannot be read"),
-    ],
-)
-def test_an_environment_that_cannot_be_used_is_told_by_its_variable(
-    environment: pytest.MonkeyPatch, name: str, value: str, words: str
-) -> None:
-    """And not by its value, which may hold a password. No thread is left behind."""
-    if value.startswith("socks") and find_spec("socksio"):
-        pytest.skip("SOCKS proxies can be used here")
-    environment.setenv(name, value)
-    with elsewhere() as engine, pytest.raises(ConfigurationError, match=words) as caught:
-        engine.generate(ASK, n=1, options=OPTIONS)
-    link: BaseException | None = caught.value
-    while link is not None:
-        assert "hidden" not in str(link)
-        link = link.__cause__ or link.__context__
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("HTTP_PROXY", "http://me:sk-hidden@127.0.0.1:9"),
-        ("all_proxy", "http://127.0.0.1:9"),
-        ("http_proxy", "nothing"),
-        ("http_proxy", "http://me:sk-hidden@bad host:80"),
-    ],
-)
-def test_a_proxy_that_is_not_there_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """By the variable that has requests go through it; the server may be well."""
-    environment.setenv(name, value)
-    with elsewhere() as engine, pytest.raises(ModelError, match=f"through the proxy that {name} names") as caught:
-        engine.generate(ASK, n=1, options=OPTIONS)
-    assert "hidden" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "exempt"), [("HTTPS_PROXY", "http://127.0.0.1:9", ""), ("HTTP_PROXY", "http://127.0.0.1:9", "*")]
-)
-def test_a_proxy_that_is_not_used_is_not_named(
-    environment: pytest.MonkeyPatch, name: str, value: str, exempt: str
-) -> None:
-    """It is for other addresses."""
-    environment.setenv(name, value)
-    environment.setenv("NO_PROXY", exempt)
-    with elsewhere() as engine, pytest.raises(ModelError, match="Is it running") as caught:
-        engine.generate(ASK, n=1, options=OPTIONS)
-    assert "proxy" not in str(caught.value)
 
 
 @pytest.mark.parametrize("model", ["m?key=sk-hidden", "m#sk-hidden", "m\nsk-hidden"])

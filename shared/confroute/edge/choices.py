@@ -106,7 +106,7 @@ def spelled(text: str, tokens: Sequence[str]) -> tuple[int, bool]:
     for each in readings:
         if each.at or (each.parts and not shown[:1].isascii()):
             unseen = takewhile(is_hidden, reversed(tokens[each.within :]))
-            whole = each.at == len(shown) or (each.parts and not any(map(str.isascii, shown[each.at :])))
+            whole = each.at == len(shown) or (each.parts > 0 and not any(map(str.isascii, shown[each.at :])))
             best = max(best, (len(tokens) - len(list(unseen)), whole))
     return best
 

@@ -16,6 +16,8 @@ _BUSY = (408, 409, 425, 429)
 """Statuses of a server that may do later what it does not now, as those above 501 are."""
 _LISTING_SECONDS = 2.0
 """Longest wait for the names of a server's models, which only complete an error's words."""
+_OF_PROXIES = (401, 402, 403, 502, 503)
+"""Statuses that a proxy on the way may have of its own."""
 _OF_PARAMETERS = (402, 403, 404, 405)
 """Statuses that some have for what one model, or all they reach, does not do: they are of the request only where others
 are answered."""
@@ -79,6 +81,7 @@ class Refusals:
         self._model = model
         self._host = host
         self._proxy = proxy
+        self._gate = "something before the server" if proxy is None else f"the proxy that {proxy} names"
 
     def strange(self) -> StrangeError:
         return StrangeError(f"The server at {self._host} did not reply with a chat completion.")
@@ -125,6 +128,11 @@ class Refusals:
         the right one, whatever it says now. A *tentative* request has a plainer one after it, which tells more."""
         status = int(error.status_code)
         what = f'a request to "{self._model}" (status {status})'
+        if status == 407 and self._proxy is not None:
+            return (DeniedError if answered else ConfigurationError)(
+                f"The proxy that {self._proxy} names wants a login (status 407): have it name one like "
+                "http://name:password@host:port. NO_PROXY is for hosts that are to be asked without it."
+            )
         body: Any = _unwrapped(error.body)
         text = _read(body)[1]
         if status == 400 and not answered and await self._misnamed(text, seconds):
@@ -147,8 +155,8 @@ class Refusals:
             # A page is a gateway's, and of itself.
             is_loading = "loading" in text.lower() and not text.lstrip().startswith("<")
             state = "still loads its model" if is_loading else "is busy or starting"
-            return BusyError(f"The server at {self._host} {state}, and did not take {what}. Try again later.")
-        return ModelError(f"The server at {self._host} failed on {what}.")
+            return BusyError(f"{self._who(status)} {state}, and did not take {what}. Try again later.")
+        return ModelError(f"{self._who(status)} failed on {what}.")
 
     def _refused(self, status: int, what: str, body: Any, max_tokens: int) -> ConfrouteError | None:
         """What a server will not do the next time either."""
@@ -186,9 +194,16 @@ class Refusals:
         if answered:
             return wrong(
                 f"The server at {self._host} answered before and refused {what}: for its api_key, or for what it "
-                "holds, which something before the server may not let pass."
+                f"holds, which {self._gate} may not let pass."
             )
-        return wrong(f"The server at {self._host} refused the api_key (status {status}).")
+        asked = "the api_key" if self._proxy is None else "the api_key or the address"
+        return wrong(f"{self._who(status)} refused {asked} (status {status}).")
+
+    def _who(self, status: int) -> str:
+        """Who may have answered so: a proxy on the way to the server has errors of its own."""
+        if self._proxy is None or status not in _OF_PROXIES:
+            return f"The server at {self._host}"
+        return f"The server at {self._host}, or the proxy that {self._proxy} names,"
 
     async def _not_found(self, what: str, *, seconds: float, answered: bool) -> str:
         names = await self._names(seconds)
