@@ -9,10 +9,7 @@ from typing import Any, cast
 from confroute.edge.patterns import BeyondGrammars, for_grammar
 from confroute.errors import UnsupportedRequestError
 
-NOT_HELD = (
-    "llama.cpp cannot hold an answer to this JSON schema: its bounds exclude each other, it is very large, or it has a "
-    "pattern that llama.cpp does not know."
-)
+NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _VALUES = ("const", "enum", "default", "examples")
 _NO_GRAMMAR = ("title", "description", "default", "examples", "$comment")
@@ -34,16 +31,16 @@ def held(schema: Any) -> Any:
     """
     try:
         if _parts(schema) > _MOST_PARTS:
-            raise BeyondGrammars("It is very large.")
+            raise BeyondGrammars("it is very large")
         return _held(schema)
     except BeyondGrammars as error:
-        raise UnsupportedRequestError(NOT_HELD) from error
+        raise UnsupportedRequestError(f"{NOT_HELD[:-1]}: {error}.") from error
 
 
 def _parts(schema: Any, depth: int = 0) -> int:
     """Of how many values it consists, those aside that no grammar is made of."""
     if depth >= _DEEPEST:
-        raise BeyondGrammars("It is very deep.")
+        raise BeyondGrammars("it is very large")
     if isinstance(schema, Mapping):
         parts = cast("Mapping[str, Any]", schema)
         # A mapping of that name is a property's.
@@ -81,14 +78,14 @@ def _check_bounds(schema: Mapping[str, Any]) -> None:
     for of in ("Length", "Items"):
         least = _number(schema.get(f"min{of}"), 0)
         if least > min(_MOST_REPETITIONS, _number(schema.get(f"max{of}"), math.inf)):
-            raise BeyondGrammars("As many there cannot be.")
+            raise BeyondGrammars("it asks for more characters or items than it lets be, or than 2,000")
     least, most = _number(schema.get("minimum"), -math.inf), _number(schema.get("maximum"), math.inf)
     if schema.get("type") == "integer":
         above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
         least = max(_whole(least, math.ceil), _whole(_number(above, -math.inf), math.floor) + 1, -_BEYOND)
         most = min(_whole(most, math.floor), _whole(_number(below, math.inf), math.ceil) - 1, _BEYOND - 1)
     if least > most:
-        raise BeyondGrammars("Its bounds exclude each other.")
+        raise BeyondGrammars("its bounds exclude each other")
 
 
 _BEYOND = 1 << 63

@@ -33,12 +33,16 @@ class LlamaCppEngine:
     """Runs a GGUF file. The fastest engine on a CPU: one prompt evaluation serves all *n* samples, and a prompt
     asked again is read from the cache.
 
-    Token logprobs are those of the full softmax before temperature and top-p. Of a character that is several tokens, as
-    many emoji are, llama.cpp tells the last one's only; ``output_tokens`` counts them all where there are neither stop
-    strings nor tools. Weights are loaded at the first request. llama.cpp listens on a free loopback port, with a key
-    that only this object has, and is asked there: a request that is cancelled, or ended by Ctrl-C, then stops being
-    worked on after the tokens under way (on a CPU at most 64 of a prompt), or within two seconds where it has tools or
-    stop strings.
+    Token logprobs are those of the full softmax before temperature and top-p, of the answer without its thought or the
+    fence around its JSON; None where the tokens do not spell it. Of a character that is several tokens, as many emoji
+    are, llama.cpp tells the last one's only; ``output_tokens`` counts them all where there are neither stop strings,
+    nor tools, nor a JSON schema. An answer is held to most of a schema: the bounds of numbers that are no integers, the
+    number of properties, and a length beside a pattern are the model's to keep to, and `Router` checks the answer.
+
+    Weights are loaded at the first request, in which time all threads and event loops of the process stand still: call
+    `load` before serving. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked
+    there: a request that is cancelled, or ended by Ctrl-C, then stops being worked on after the tokens under way (on a
+    CPU at most 64 of a prompt), or within two seconds where it has tools, stop strings or a JSON schema.
 
     Args:
         path: the ``.gguf`` file.
@@ -136,7 +140,7 @@ class LlamaCppEngine:
             return False
 
     def load(self) -> None:
-        """Load the weights now rather than at the first request."""
+        """Load the weights now rather than at the first request. No other thread of the process runs meanwhile."""
         if self._server is None:
             # Not in the main thread, where Ctrl-C would be the end of a server in its first moment.
             begun(self._load).result()

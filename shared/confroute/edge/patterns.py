@@ -12,7 +12,7 @@ Ranges = Sequence[tuple[int, int]]
 """Of characters, by their numbers, both ends included."""
 
 _TOKEN = re.compile(
-    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)|\[(?:\\.|[^\\\]])*\]|[*+?]|\{\d{1,9}(?:,\d{0,9})?\}|\(\?:|.", re.DOTALL
+    r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)|\[(?:\\.|[^\\\]])*\]|[*+?]|\{\d{1,9}(?:,\d{0,9})?\}|\(\?:?|.", re.DOTALL
 )
 _ONE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)|.", re.DOTALL)
 _REPEATED = re.compile(r"\{(\d+)(,?)(\d*)\}")
@@ -46,7 +46,7 @@ _MOST_EMPTY = 60
 
 
 class BeyondGrammars(ValueError):  # noqa: N818 - no user sees it
-    """It cannot be written so, or would be worked on for very long."""
+    """It cannot be written so, or would be worked on for very long. The words say why, and nothing of it."""
 
 
 @dataclass
@@ -64,14 +64,14 @@ def for_grammar(pattern: str) -> str:
     """The anchored *pattern* in such words, of the same strings or fewer. Raises BeyondGrammars."""
     tokens = _TOKEN.findall(pattern)
     if len(tokens) < 2 or tokens[0] != "^" or tokens[-1] != "$":
-        raise BeyondGrammars("It is not anchored.")
+        raise BeyondGrammars("a pattern is not from ^ to $")
     writing = _Writing()
     for token in tokens[1:-1]:
         writing.take(token)
     if len(writing.open) > 1:
-        raise BeyondGrammars("A bracket is open.")
+        raise BeyondGrammars("a pattern leaves a bracket open")
     if writing.left_out * writing.empty_repetitions > _MOST_EMPTY:
-        raise BeyondGrammars("Too much of it may be empty.")
+        raise BeyondGrammars("too much of a pattern may be empty")
     return f"^{''.join(writing.written)}$"
 
 
@@ -90,9 +90,11 @@ class _Writing:
                 _begin_part(self.open[-1])
                 self.open.append(_Group())
                 self.written.append("(?:")
+            case "(?":
+                raise BeyondGrammars("a pattern looks ahead or back, or has a group with a name")
             case ")":
                 if len(self.open) == 1:
-                    raise BeyondGrammars("No bracket is open.")
+                    raise BeyondGrammars("a pattern closes a bracket that is not open")
                 self.left_out += self._is_at_beginning()
                 may_be_empty = _may_be_empty(self.open.pop())
                 self.open[-1].last = may_be_empty
@@ -116,7 +118,7 @@ class _Writing:
         group = self.open[-1]
         least, most = _repetitions(token)
         if group.repeats or self._is_at_beginning():
-            raise BeyondGrammars("It repeats nothing, or in two ways.")
+            raise BeyondGrammars("a pattern repeats nothing, or something in two ways")
         if group.last:
             self.empty_repetitions *= most or least or 1
         self.left_out += least == 0
@@ -138,7 +140,7 @@ def _repetitions(token: str) -> tuple[int, int | None]:
     least = int(found[1])
     most = int(found[3]) if found[3] else None if found[2] else least
     if max(least, most or 0) > _MOST_REPETITIONS or (most is not None and most < least):
-        raise BeyondGrammars("It repeats too often, or never.")
+        raise BeyondGrammars("a pattern repeats something too often, or never")
     return least, most
 
 
@@ -148,7 +150,7 @@ def _one(token: str) -> str:
         return _class(token[1:-1])
     if token in tuple(".^$[]{}"):
         if token != ".":  # noqa: S105 - it is none
-            raise BeyondGrammars("It has no meaning here.")
+            raise BeyondGrammars("a pattern has ^, $ or a bracket in its middle")
         return _written(_complement([(0x0A, 0x0A), (0x0D, 0x0D)]))
     if _is_class(token):
         return _written(_ranges(token))
@@ -171,12 +173,12 @@ def _character(token: str) -> str:
     if len(escaped) > 1:
         character = chr(int(escaped[1:], 16))
         if "\ud800" <= character <= "\udfff":
-            raise BeyondGrammars("Half a character is none.")
+            raise BeyondGrammars("a pattern has half a character")
         return character
     if escaped in _CONTROL:
         return _CONTROL[escaped]
     if escaped.isalnum() or not escaped:
-        raise BeyondGrammars("No such escape is known.")
+        raise BeyondGrammars("a pattern has an escape that llama.cpp does not know")
     return escaped
 
 
@@ -201,7 +203,7 @@ def _class(content: str) -> str:
             last = ord(_character(parts[1]))
             del parts[:2]
         if last < first:
-            raise BeyondGrammars("The range is empty.")
+            raise BeyondGrammars("a pattern has a range with nothing in it")
         ranges.append((first, last))
     return _written(_complement(ranges) if is_negated else ranges)
 
@@ -223,7 +225,7 @@ def _written(ranges: Ranges) -> str:
     """The class of these characters, without those that JSON has to escape."""
     left = _without(ranges, _NO_PLACE_IN_JSON)
     if not left:
-        raise BeyondGrammars("JSON has to escape all of them.")
+        raise BeyondGrammars("a pattern has a class of what JSON has to escape")
     return "[" + "".join(_bound(first) + (f"-{_bound(last)}" if last > first else "") for first, last in left) + "]"
 
 
