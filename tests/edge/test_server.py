@@ -87,7 +87,7 @@ def test_without_n_the_samples_are_asked_for_at_once(connect: Connect, without_n
         assert len(generation.samples) == 5
         assert generation.input_tokens == 7
         assert sorted(request["seed"] for request in server.answered) == [3, 4, 5, 6, 7]
-        assert {request["n"] for request in server.answered} == {1}
+        assert {request.get("n", 1) for request in server.answered} == {1}
 
 
 def test_more_than_its_slots_is_split(connect: Connect) -> None:
@@ -99,11 +99,11 @@ def test_more_than_its_slots_is_split(connect: Connect) -> None:
     with serving(slots) as server:
         engine = connect(server)
         assert len(engine.generate(ASK, n=10, options=OPTIONS).samples) == 10
-        asked = sorted(request["n"] for request in server.answered)
+        asked = sorted(request.get("n", 1) for request in server.answered)
         assert asked == [2, 2, 2, 2, 2, 5, 10]
         before = len(server.asked)
         engine.generate(ASK, n=10, options=OPTIONS)
-        assert [request["n"] for request in server.asked[before:]] == [2] * 5
+        assert [request.get("n", 1) for request in server.asked[before:]] == [2] * 5
 
 
 def test_a_refused_prompt_does_not_change_how_others_are_asked(connect: Connect) -> None:
@@ -117,10 +117,10 @@ def test_a_refused_prompt_does_not_change_how_others_are_asked(connect: Connect)
         engine = connect(server)
         with pytest.raises(ModelError, match="refused"):
             engine.generate(ASK, n=10, options=OPTIONS)
-        assert [request["n"] for request in server.answered] == [10, 5, 2, 1]
+        assert [request.get("n", 1) for request in server.answered] == [10, 5, 2, 1]
         other: list[Message] = [{"role": "user", "content": "Hello"}]
         assert len(engine.generate(other, n=10, options=OPTIONS).samples) == 10
-        assert [request["n"] for request in server.answered if request["messages"] == other] == [10]
+        assert [request.get("n", 1) for request in server.answered if request["messages"] == other] == [10]
 
 
 def test_fewer_samples_than_asked_for_are_made_up(connect: Connect) -> None:
@@ -131,7 +131,7 @@ def test_fewer_samples_than_asked_for_are_made_up(connect: Connect) -> None:
 
     with serving(two) as server:
         assert len(connect(server).generate(ASK, n=6, options=OPTIONS).samples) == 6
-        assert sorted(request["n"] for request in server.answered) == [1, 1, 1, 1, 6]
+        assert sorted(request.get("n", 1) for request in server.answered) == [1, 1, 1, 1, 6]
 
 
 VLLM = (

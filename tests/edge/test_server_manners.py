@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from confroute import ContextLengthError, ModelError, Router, SamplingOptions
+from confroute import ConfigurationError, ContextLengthError, ModelError, Router, SamplingOptions
 from confroute.edge.server import ServerEngine
 from confroute.estimators import TokenEntropy
 from confroute.records import Message
@@ -172,3 +172,78 @@ def test_as_many_alternatives_are_asked_for_as_it_takes(
         assert [len(place) for place in sample.alternatives or ()] == [found]
         assert (engine.capabilities().alternatives, server.answered[-1]["top_logprobs"]) == (found, found)
         assert Router(engine, estimator=TokenEntropy(), threshold=0.0).decide(ASK).record.reason == "confident"
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_one_sample_is_asked_for_without_an_n(connect: Connect, drawn: bool) -> None:
+    """For a server that does not know the parameter, and refuses what it does not know."""
+    with serving(objects(lambda request: "n" in request, 422)) as server:
+        engine = connect(server)
+        options = OPTIONS if drawn else replace(OPTIONS, temperature=0.0)
+        assert len(engine.generate(ASK, n=1, options=options).samples) == 1
+        assert len(engine.generate(ASK, n=3, options=options).samples) == 3
+        assert not engine.capabilities().n
+
+
+NUMBERED = {"message": "This model's maximum context length is 512 tokens and your request has 32 input tokens."}
+UNNUMBERED = {"message": "The input length exceeds the context length."}
+
+
+@pytest.mark.parametrize("error", [NUMBERED, UNNUMBERED])
+@pytest.mark.parametrize("place", [480, 32])
+def test_a_small_context_is_no_end_of_the_probe(connect: Connect, error: Any, place: int) -> None:
+    """A model that thinks is asked for more tokens than it has place for; the rest is known all the same."""
+
+    def reply(request: Request) -> Reply:
+        if request["max_tokens"] > place:
+            return 400, {"error": error}
+        status, body = takes_all(request)
+        for told in body["choices"] if "tools" in request or "response_format" in request else ():
+            told["message"] = {"content": "", "reasoning_content": "Hm"}
+            told |= {"finish_reason": "length", "logprobs": None}
+        return status, body
+
+    with serving(reply) as server:
+        engine = connect(server)
+        assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
+        can = engine.capabilities()
+        assert (can.n, can.draws, can.logprobs, can.json_schema, can.tools) == (True, True, True, False, False)
+    with serving(reply, draws=False) as server:
+        assert connect(server).capabilities().draws is False
+
+
+GPT_5 = {
+    "message": "Unsupported value: 'temperature'. Only the default (1) value is supported.",
+    "param": "temperature",
+}
+
+
+@pytest.mark.parametrize("body", [{"error": GPT_5}, None])
+@pytest.mark.parametrize(
+    ("takes", "least", "refused"),
+    [(lambda heat: heat == 1, 1.0, (0.0, 0.7)), (lambda heat: 0 < heat <= 1, 0.01, (0.0,))],
+    ids=["one alone", "none of 0"],
+)
+def test_a_temperature_that_the_model_does_not_take_is_a_wrong_setting(
+    connect: Connect, body: Any, takes: Callable[[float], bool], least: float, refused: tuple[float, ...]
+) -> None:
+    """The server would refuse each request, and the cloud be paid for all; at others it is served, and its tools and
+    schemas are found out at what it takes."""
+    picky = objects(lambda request: not takes(request["temperature"]), 400, body)
+
+    def reply(request: Request) -> Reply:
+        status, told = picky(request)
+        return holds_schema(request) if status == 200 else (status, told)
+
+    with serving(reply) as server:
+        engine = connect(server)
+        can = engine.capabilities()
+        assert (can.least_temperature, can.draws, can.json_schema) == (least, True, True)
+        assert len(engine.generate(ASK, n=2, options=replace(OPTIONS, temperature=1.0)).samples) == 2
+        before = len(server.asked)
+        for heat in refused:
+            with pytest.raises(
+                ConfigurationError, match=f"takes no temperature below {least:g}, and {heat:g} was asked for"
+            ):
+                engine.generate(ASK, n=1, options=replace(OPTIONS, temperature=heat))
+        assert len(server.asked) == before

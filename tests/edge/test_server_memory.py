@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -109,6 +112,87 @@ def test_what_was_not_drawn_is_not_for_good(connect: Connect, monkeypatch: pytes
         assert len(engine.generate(ASK, n=2, options=drawing).samples) == 2
 
 
+class Clock:
+    """The engine's own, so many *hours* on."""
+
+    hours = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + 3600 * self.hours
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("confroute.edge.server.time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("names", [("logprobs",), ("n",)])
+def test_what_it_can_do_without_is_asked_for_again_ever_less_often(
+    connect: Connect, clock: Clock, names: tuple[str, ...]
+) -> None:
+    """A server that came up with more is found out within a day at most, and one that has no more costs little."""
+    with serving(without(*names)) as server:
+        engine = connect(server)
+        probed_at: list[float] = []
+        for minute in (*range(0, 64, 2), *range(64, 24 * 60, 64)):
+            clock.hours = minute / 60
+            before = len(server.asked) - len(server.answered)
+            assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
+            if len(server.asked) - len(server.answered) > before:
+                probed_at.append(minute)
+        assert probed_at[:5] == pytest.approx([0, 2, 6, 14, 30], abs=4)
+        assert len(probed_at) <= 11
+        server.reply = takes_all
+        clock.hours += 24
+        (sample, _) = engine.generate(ASK, n=2, options=OPTIONS).samples
+        assert sample.token_logprobs
+        assert server.answered[-1]["n"] == 2
+        before = len(server.asked)
+        clock.hours += 24
+        engine.generate(ASK, n=2, options=OPTIONS)
+        assert len(server.asked) == before + 1
+
+
+def test_to_ask_for_more_fails_no_request(connect: Connect, clock: Clock) -> None:
+    """It is served as it was before, and so are the next ones."""
+    with serving(without("logprobs")) as server:
+        engine = connect(server)
+        engine.generate(ASK, n=2, options=OPTIONS)
+        clock.hours = 1
+        server.reply = lambda request: takes_all(request) if request["messages"] == ASK else (503, {})
+        for _ in range(3):
+            assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
+        assert not engine.capabilities().logprobs
+
+
+def test_a_probe_that_nobody_waited_for_has_an_age(connect: Connect, clock: Clock) -> None:
+    """What it said the server could not do some time ago is asked anew, as if somebody had."""
+    meeting = threading.Event()
+
+    def reply(request: Request) -> Reply:
+        meeting.wait(5)
+        return takes_all(request)
+
+    with serving(reply) as server:
+        engine = connect(server)
+
+        async def leave() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(engine.agenerate(ASK, n=1, options=OPTIONS), 0.1)
+
+        asyncio.run(leave())
+        meeting.set()
+        until = time.monotonic() + 5
+        while len(server.asked) < 4 and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.3)  # until the last answer is read
+        server.reply = holds_schema
+        clock.hours = 1
+        assert engine.generate(ASK, n=1, options=SCHEMA).samples[0].text == '"Lima"'
+
+
 def constant(request: Request) -> Reply:
     return completion(["The Titanic"] * request.get("n", 1))
 
@@ -135,7 +219,7 @@ def test_a_reply_that_was_short_once_is_an_accident(connect: Connect) -> None:
             short.most = most
             before = len(server.answered)
             assert len(engine.generate(ASK, n=10, options=OPTIONS).samples) == 10
-            assert [request["n"] for request in server.answered[before:]] == ([10, 1] if most == 9 else [10])
+            assert [request.get("n", 1) for request in server.answered[before:]] == ([10, 1] if most == 9 else [10])
 
 
 @pytest.mark.parametrize("most", [1, 2, 4])
@@ -147,4 +231,4 @@ def test_a_server_that_is_always_short_is_asked_for_what_it_gives(connect: Conne
             assert len(engine.generate(ASK, n=8, options=OPTIONS).samples) == 8
         before = len(server.answered)
         assert len(engine.generate(ASK, n=8, options=OPTIONS).samples) == 8
-        assert [request["n"] for request in server.answered[before:]] == [most] * (8 // most)
+        assert [request.get("n", 1) for request in server.answered[before:]] == [most] * (8 // most)

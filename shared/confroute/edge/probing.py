@@ -8,9 +8,9 @@ from typing import Any
 
 from confroute.edge.choices import response_format
 from confroute.edge.protocol import Capabilities, Connection, any_seed, read_samples, together
-from confroute.edge.refusals import BrokenError, OverdueError, RefusedError, StrangeError
+from confroute.edge.refusals import BrokenError, OverdueError, RefusedError, StrangeError, UnfitError
 from confroute.edge.replies import read_whole
-from confroute.errors import ModelError
+from confroute.errors import ContextLengthError, ModelError
 from confroute.records import Sample
 
 # Some servers refuse what they do not know, some break on it, and some answer it with the status 200 and an error.
@@ -22,6 +22,7 @@ _LIMITS = (8, 64, LONGEST)
 in the same way."""
 _ALTERNATIVES = (20, 10, 5, 2)
 """How many alternatives of each token are tried for: no estimator of ours wants more."""
+MOST_ALTERNATIVES = _ALTERNATIVES[0]
 _CERTAIN = -1e-6
 """The logprob of a token that could have been no other, but for rounding."""
 # No model says that unless it is held to it; some servers take no schema but of an object with properties.
@@ -145,6 +146,15 @@ async def probed(connection: Connection) -> Capabilities:
             *([prober.told({})] if again is None or alike else []),
         ]
     )
+    least = 0.0 if held.samples or called.samples else await prober.least_temperature()
+    if least:
+        # Both were greedy.
+        held, called = await together(
+            [
+                prober.enough({**_HELD, "temperature": least}, _HELD_LIMITS),
+                prober.enough({**CALLED, "temperature": least}, _LIMITS[1:]),
+            ]
+        )
     plain += [] if again is None else [again]
     telling = [many] if told is many else [many, told]
     within, apart = await prober.differ(plain if alike else [*telling, *plain], several if n else single, single)
@@ -160,6 +170,7 @@ async def probed(connection: Connection) -> Capabilities:
         tools=any(sample.tool_calls for sample in called.samples),
         seeds=prober.manner.seed,
         whole_top_p=prober.manner.top_p,
+        least_temperature=least,
         limit_name=prober.manner.limit_name,
     )
 
@@ -215,10 +226,10 @@ class _Prober:
         return _Told(samples, whole)
 
     async def told_if_taken(self, part: Mapping[str, Any], limit: int = _LIMITS[0]) -> _Told:
-        """Nothing where the server refuses such requests, or breaks on them."""
+        """Nothing where the server refuses such requests, breaks on them, or has no place for so many tokens."""
         try:
             return await self.told(part, limit, tentative=True)
-        except _UNTAKEN:
+        except (*_UNTAKEN, ContextLengthError, UnfitError):
             return _Told()
 
     async def most_telling(self) -> _Told:
@@ -233,6 +244,13 @@ class _Prober:
             if more.samples:
                 return more
         return told
+
+    async def least_temperature(self) -> float:
+        """The lowest temperature that it takes, of those that tell the kinds of servers apart."""
+        for temperature in (0.0, 0.01):
+            if (await self.told_if_taken({"temperature": temperature})).samples:
+                return temperature
+        return 1.0
 
     async def enough(self, part: Mapping[str, Any], limits: Sequence[int]) -> _Told:
         """What comes of a probe with the first of the *limits* that leaves place for an answer; nothing where the
@@ -266,5 +284,8 @@ class _Prober:
                 break
             parts = [self.told_if_taken(part, limit) for part in (pair, single)]
             # A cache has only what was answered before.
-            told = await together(parts) if self.manner.seed else [await part for part in parts]
+            longer = await together(parts) if self.manner.seed else [await part for part in parts]
+            if not any(each.samples for each in longer):
+                break
+            told = longer
         return within, (apart if apart or len(firsts) > 1 else None)

@@ -51,6 +51,9 @@ class Capabilities:
     other."""
     whole_top_p: bool = True
     """A request may say that its top_p is 1. Some servers have another of their own for those that do not say so."""
+    least_temperature: float = 0.0
+    """The lowest of 0, 0.01 and 1 that a request may have. OpenAI's models that think take no other temperature than 1,
+    and some none of 0."""
     limit_name: str = "max_tokens"
     """What a request calls the most tokens that its answer may have."""
 

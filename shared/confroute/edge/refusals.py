@@ -66,6 +66,10 @@ class FullError(ModelError):
     """The samples under way together outgrew the context that they share."""
 
 
+class UnfitError(ModelError):
+    """The prompt does not fit, by the word of a server that tells no numbers."""
+
+
 class Refusals:
     """Makes the errors of one server and model. A server's own words may quote the prompt and are left out.
 
@@ -173,7 +177,7 @@ class Refusals:
         if status not in (400, 413, 422, 501):
             return None
         if short is not None:
-            return ModelError(f"{refused}: the prompt does not fit its context.")
+            return UnfitError(f"{refused}: the prompt does not fit its context.")
         said = words_in(body)
         return RefusedError(f"{refused}.", frozenset(name for name in _PARAMETERS if name in said))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -11,39 +10,31 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import unquote
 
 from confroute.credentials import checked_key
 from confroute.edge.addresses import checked_name, is_here, keep_place, read_address
 from confroute.edge.background import BackgroundLoop
-from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.forks import RenewedLock
-from confroute.edge.probing import LONGEST, probed
+from confroute.edge.probing import LONGEST, MOST_ALTERNATIVES, probed
 from confroute.edge.protocol import (
     Capabilities,
     Connection,
     Shared,
-    any_seed,
     together,
 )
 from confroute.edge.proxies import proxy_variable, unusable_environment
 from confroute.edge.refusals import BrokenError, DeniedError, FullError, LostError, RefusedError
+from confroute.edge.requests import Request, checked_extra, parts_of, request_of, seed_of, size_of
 from confroute.errors import ConfigurationError, ConfrouteError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import are_wanted
 
-Request: TypeAlias = dict[str, Any]
-
-_OWN = frozenset(
-    "messages model n seed stream max_tokens max_completion_tokens temperature top_p stop logprobs top_logprobs "
-    "response_format tools tool_choice".split()
-)
-"""What the engine sets itself, or counts on not to be set."""
-_SEEDS = 2**32 - 1
-"""How many seeds there are: some servers refuse longer ones, and to llama-server the last of 32 bits is any."""
 _ANEW_SECONDS = 120.0
 """How long a server's "no" is taken for its last word, and how often at most one that fails on requests is probed."""
+_MOST_IN_VAIN = 9
+"""After that many times twice as long, a server that can do without is asked again about once a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +43,7 @@ class _Line:
 
     loop: BackgroundLoop
     connection: Connection
-    probe: Shared[Capabilities]
+    probe: Shared[tuple[Capabilities, float]]
     hang_up: Callable[[], Any]
     lingers: bool = False
     """Whether a probe goes on though who waits for it leaves."""
@@ -109,10 +100,11 @@ class ServerEngine:
         self._timeout_seconds = timeout_seconds
         self._retries = retries
         self._connections = connections
-        self._extra = _checked_extra(extra or {})
+        self._extra = checked_extra(extra or {})
         self._can: Capabilities | None = None
         self._answered = False  # ever
         self._asked_at = self._doubted_at = -math.inf  # by the monotonic clock
+        self._in_vain = 0  # probes for more than it could, one after another
         self._most = sys.maxsize  # samples that the server takes in one request, as far as known
         self._was_short = False  # whether it gave less than that the last time
         self._line: _Line | None = None
@@ -141,7 +133,8 @@ class ServerEngine:
 
     def capabilities(self) -> Capabilities:
         """What the server can do, asked at first use and remembered until it is out of reach or refuses a request; what
-        it cannot, for two minutes, after which a request that is for it has it asked anew. Errors are those of a
+        it cannot, for two minutes, after which a request that is for it has it asked anew. What there is a way
+        without, as logprobs and ``n``, is each time asked for half as often, at last once a day. Errors are those of a
         request."""
         line = self._connected()
         return line.loop.wait(self._capabilities(line))
@@ -172,7 +165,7 @@ class ServerEngine:
                     proxy=proxy_variable(self._base_url) if by_environment else None,
                 )
                 hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
-                probe = Shared(lambda: probed(connection), seconds=self._timeout_seconds)
+                probe = Shared(lambda: _dated(connection), seconds=self._timeout_seconds)
                 self._line = _Line(loop, connection, probe, hang_up)
             return self._line
 
@@ -210,8 +203,8 @@ class ServerEngine:
 
     async def _generate(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> Generation:
         can = await self._capable(line, messages, n, options)
-        request = _request(can, messages, options)
-        seed = _seed(can, options)
+        request = request_of(can, messages, options)
+        seed = seed_of(can, options)
         samples: list[Sample] = []
         input_tokens = 0
         issued = 0  # seeds, of which a server may have used more than it gave samples
@@ -220,7 +213,7 @@ class ServerEngine:
         room = sys.maxsize  # samples that this prompt's context has place for; those of other requests may be shorter
         while left := n - len(samples):
             most = min(left, limit, room) if can.n and not short else 1
-            parts = _parts(request, left, most, None if seed is None else seed + issued)
+            parts = parts_of(request, left, most, None if seed is None else seed + issued)
             if refused or room < sys.maxsize:
                 # Under way together, they would share the context, too.
                 parts = parts[:1]
@@ -242,10 +235,10 @@ class ServerEngine:
             # Remembered only now: a request that is refused however small says nothing about the next.
             self._most = min(self._most, limit)
             for (given, tokens), part in zip(replies, parts, strict=True):
-                samples += given[: part["n"]]
-                issued += part["n"]
+                samples += given[: size_of(part)]
+                issued += size_of(part)
                 input_tokens = tokens or input_tokens
-            short = self._are_short([len(given) for given, _ in replies], [part["n"] for part in parts])
+            short = self._are_short([len(given) for given, _ in replies], [size_of(part) for part in parts])
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
 
     async def _replies(
@@ -259,7 +252,7 @@ class ServerEngine:
             raise
         except (BrokenError, DeniedError, RefusedError) as error:
             # More samples than it takes are refused by a server that is still the same.
-            if not isinstance(error, RefusedError) or all(part["n"] == 1 for part in parts):
+            if not isinstance(error, RefusedError) or all(size_of(part) == 1 for part in parts):
                 self._doubt()
             raise
 
@@ -289,18 +282,39 @@ class ServerEngine:
         """What the server can, which is all that the request is for; what it could not some time ago is asked anew."""
         can = await self._capabilities(line)
         lack = self._lack(can, messages, n, options)
-        if lack is not None and time.monotonic() - self._asked_at >= _ANEW_SECONDS:
+        age = time.monotonic() - self._asked_at
+        if lack is not None and age >= _ANEW_SECONDS:
             self._forget()
             can = await self._capabilities(line)
             lack = self._lack(can, messages, n, options)
+        elif lack is None and _wants_more(can, n, options) and age >= _ANEW_SECONDS * 2**self._in_vain:
+            can = await self._renewed(line, can)
         if lack is not None:
             raise lack
+        return can
+
+    async def _renewed(self, line: _Line, known: Capabilities) -> Capabilities:
+        """What the server can by now, of which the request has no need: it is *known* how to do without, and it goes
+        on as it was where the probe fails. The longer that there is no more, the less often it is asked for."""
+        self._asked_at = time.monotonic()  # others go on in the meantime
+        try:
+            can, self._asked_at = await line.probe.result(lingers=line.lingers)
+        except ModelError:
+            can = known
+        self._in_vain = min(self._in_vain + 1, _MOST_IN_VAIN) if can == known else 0
+        self._can = can
         return can
 
     def _lack(
         self, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions
     ) -> ConfrouteError | None:
         """What the server cannot of what the request is for."""
+        if options.temperature < can.least_temperature:
+            return ConfigurationError(
+                f'"{self.model}" on the server at {self._host} takes no temperature below '
+                f"{can.least_temperature:g}, and {options.temperature:g} was asked for. Set the request's temperature, "
+                "and a router's sampling_temperature, to at least that, or have another model at the edge."
+            )
         several = n > 1 and options.temperature > 0
         if several and can.draws is None:
             return ModelError(
@@ -322,59 +336,16 @@ class ServerEngine:
 
     async def _capabilities(self, line: _Line) -> Capabilities:
         if self._can is None:
-            self._can = await line.probe.result(lingers=line.lingers)
-            self._asked_at = time.monotonic()
+            self._can, self._asked_at = await line.probe.result(lingers=line.lingers)
             self._answered = True
         return self._can
 
 
-def _request(can: Capabilities, messages: Sequence[Message], options: SamplingOptions) -> Request:
-    """What of the request all its parts have in common."""
-    request: Request = {
-        "messages": [dict(message) for message in messages],
-        can.limit_name: options.max_tokens,
-        "temperature": options.temperature,
-        **request_for_tools(options),
-    }
-    if options.top_p < 1 or can.whole_top_p:
-        request["top_p"] = options.top_p
-    if options.stop:
-        request["stop"] = list(options.stop)
-    if options.json_schema is not None:
-        request["response_format"] = response_format(options.json_schema)
-    if can.logprobs:
-        request["logprobs"] = True
-    if can.alternatives:
-        # With 0 of them llama.cpp leaves the sampled token's own logprob out, too.
-        request["top_logprobs"] = min(max(1, options.alternatives), can.alternatives)
-    return request
+def _wants_more(can: Capabilities, n: int, options: SamplingOptions) -> bool:
+    """Whether the request is better served by a server that can what this one cannot."""
+    return not can.logprobs or can.alternatives < min(options.alternatives, MOST_ALTERNATIVES) or (n > 1 and not can.n)
 
 
-def _seed(can: Capabilities, options: SamplingOptions) -> int | None:
-    """The first of a prompt's seeds. Without one, those of its requests would be copies of each other where the server
-    has a seed of its own; a router, too, spreads them over several."""
-    drawn = options.seed is None and options.temperature > 0 and can.seeds
-    return any_seed() if drawn else options.seed
-
-
-def _parts(request: Request, n: int, most: int, seed: int | None) -> list[Request]:
-    """The requests for *n* samples that ask for at most *most* each, with the seeds from *seed* on."""
-    return [
-        {**request, **({} if seed is None else {"seed": (seed + begin) % _SEEDS}), "n": min(most, n - begin)}
-        for begin in range(0, n, most)
-    ]
-
-
-def _checked_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What goes with each request. ConfigurationError for what cannot, or is the engine's to set."""
-    if taken := _OWN & set(extra):
-        raise ConfigurationError(
-            f"extra cannot set {', '.join(sorted(taken))}: the engine does, from what each request is for."
-        )
-    try:
-        json.dumps(extra, allow_nan=False, ensure_ascii=False).encode()
-    except (RecursionError, TypeError, ValueError):
-        failure = ConfigurationError("extra must be what JSON has a form for: texts, finite numbers and the like.")
-    else:
-        return dict(extra)
-    raise failure
+async def _dated(connection: Connection) -> tuple[Capabilities, float]:
+    """What the server can, and when that was found out: a probe may have lingered for long."""
+    return await probed(connection), time.monotonic()
