@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from statistics import NormalDist, variance
 
 from confroute.errors import CalibrationError, ConfigurationError
 
@@ -25,7 +27,7 @@ def auroc(uncertainties: Sequence[float], wrong: Sequence[bool]) -> float:
     >>> auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
     0.75
     """
-    _check_lengths(uncertainties, wrong)
+    check_labels(uncertainties, wrong)
     positives = sum(wrong)
     negatives = len(wrong) - positives
     if not positives or not negatives:
@@ -45,31 +47,79 @@ def auroc(uncertainties: Sequence[float], wrong: Sequence[bool]) -> float:
 
 
 FEWEST = 5
-"""Wrong answers, and right ones, below which the AUROC's interval would be too narrow."""
+"""Wrong answers, and right ones, below which too little is known for an interval of the AUROC."""
 
 
 def auroc_interval(
-    uncertainties: Sequence[float], wrong: Sequence[bool], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    uncertainties: Sequence[float], wrong: Sequence[bool], *, level: float = 0.95
 ) -> tuple[float, float]:
-    """The interval of `auroc`, by `bootstrap_interval`; NaN with fewer than `FEWEST` answers of either kind.
+    """The interval of `auroc`; NaN with fewer than `FEWEST` answers of either kind. Takes O(n log n).
 
-    Where every wrong answer is more uncertain than every right one, all resamples are alike. As many pairs as there are
-    answers of the rarer kind share no answer, so that the bound is then Clopper and Pearson's of so many successes.
+    All t that the AUROC A is within z standard errors of, those that it would have were t the truth (a score interval):
+    (A - t)^2 <= z^2 V(t). V is the greater of two variances. Hanley and McNeil's, of exponential uncertainties, with
+    the sizes averaged (Newcombe 2006, method 5), is known where A is 0 or 1, too:
+
+    t (1 - t) (1 + h ((1 - t) / (2 - t) + t / (1 + t))) / (w r), with h = (w + r) / 2 - 1 of w wrong, r right answers.
+
+    That is too small where the rarer kind varies more than the other. DeLong's (1988), of the answers as they are, is
+    not: S^2 t (1 - t) / (A (1 - A)), with Student's t for z and Welch's degrees of freedom, as it is estimated.
+
+    Simulated at 95 %, it misses 1 to 4 % where both kinds vary alike, ties or not; up to 7 % with 5 to 20 wrong answers
+    that vary twice as much as the right ones, and up to 10 % in the worst that were tried.
 
     >>> [round(bound, 2) for bound in auroc_interval([0.1] * 9 + [0.2] * 6, [False] * 9 + [True] * 6)]
-    [0.54, 1.0]
+    [0.73, 1.0]
     """
-    value, rarer = auroc(uncertainties, wrong), min(sum(wrong), len(wrong) - sum(wrong))
-    if rarer < FEWEST:
+    _check_level(level)
+    value = auroc(uncertainties, wrong)
+    positives = sum(wrong)
+    negatives = len(wrong) - positives
+    if min(positives, negatives) < FEWEST:
         return math.nan, math.nan
-    if value in (0.0, 1.0):
-        bound = ((1 - level) / 2) ** (1 / rarer)
-        return (bound, 1.0) if value else (0.0, 1 - bound)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    placed = _placements(uncertainties, wrong)
+    parts = [(variance(values) / len(values), len(values) - 1) for values in placed]
+    delong = sum(part for part, _ in parts)
+    scaled = 0.0
+    # Both are 0 where all are in perfect order.
+    if delong and 0 < value < 1:
+        freedom = delong**2 / sum(part**2 / degrees for part, degrees in parts)
+        scaled = delong * (_student(z, freedom) / z) ** 2 / (value * (1 - value))
+    h = (positives + negatives) / 2 - 1
 
-    def drawn(indices: Sequence[int]) -> float:
-        return auroc([uncertainties[i] for i in indices], [wrong[i] for i in indices])
+    def lowest(value: float) -> float:
+        outside, inside = 0.0, value
+        # Down to the last bit of a double.
+        for _ in range(60):
+            t = (outside + inside) / 2
+            assumed = (1 + h * ((1 - t) / (2 - t) + t / (1 + t))) / (positives * negatives)
+            if value - t > z * math.sqrt(t * (1 - t) * max(assumed, scaled)):
+                outside = t
+            else:
+                inside = t
+        return inside
 
-    return bootstrap_interval(drawn, len(wrong), level=level, resamples=resamples, seed=seed)
+    # V is symmetric.
+    return lowest(value), 1 - lowest(1 - value)
+
+
+def _placements(uncertainties: Sequence[float], wrong: Sequence[bool]) -> tuple[list[float], list[float]]:
+    """For each wrong answer the share of right ones below it, and for each right one that of wrong ones above it, ties
+    counted half. The mean of either is the AUROC."""
+    ranks = [math.inf if math.isnan(uncertainty) else uncertainty for uncertainty in uncertainties]
+    bad = sorted(rank for rank, is_wrong in zip(ranks, wrong, strict=True) if is_wrong)
+    good = sorted(rank for rank, is_wrong in zip(ranks, wrong, strict=True) if not is_wrong)
+
+    def below(rank: float, others: list[float]) -> float:
+        return (bisect_left(others, rank) + bisect_right(others, rank)) / 2 / len(others)
+
+    return [below(rank, good) for rank in bad], [1 - below(rank, bad) for rank in good]
+
+
+def _student(z: float, freedom: float) -> float:
+    """The quantile of Student's t where the normal distribution's is *z*, by the first terms of its expansion
+    (Abramowitz and Stegun 26.7.5); 2 % too small at 4 degrees of freedom and 95 %."""
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def bootstrap_interval(
@@ -79,6 +129,7 @@ def bootstrap_interval(
 
     Resamples where it is NaN are left out. The seed makes the interval reproducible.
     """
+    _check_level(level)
     rng = random.Random(seed)  # noqa: S311
     values = sorted(value for _ in range(resamples) if not math.isnan(value := statistic(rng.choices(range(n), k=n))))
     if not values:
@@ -238,12 +289,8 @@ def _tied(keys: Sequence[float], values: Sequence[float], *, silent: float) -> I
 
 def _probabilities(confidences: Sequence[float], acceptable: Sequence[bool]) -> list[tuple[float, bool]]:
     """The items that have a signal."""
-    _check_lengths(confidences, acceptable)
-    if any(confidence < 0 or confidence > 1 for confidence in confidences):
-        raise CalibrationError(
-            "A confidence must be in [0, 1], or NaN for no signal; one is not. Uncertainties become confidences by "
-            "the estimator's `confidence` or by a calibrator's."
-        )
+    check_labels(confidences, acceptable)
+    check_confidences(confidences)
     return [pair for pair in zip(confidences, acceptable, strict=True) if not math.isnan(pair[0])]
 
 
@@ -252,3 +299,24 @@ def _check_lengths(a: Sequence[float], b: Sequence[float]) -> None:
         raise CalibrationError(
             f"There are {len(a)} values on one side but {len(b)} on the other; give one for each item."
         )
+
+
+def check_labels(values: Sequence[float], labels: Sequence[bool]) -> None:
+    """Raises CalibrationError unless there is one label for each of the *values*, and each says yes or no."""
+    _check_lengths(values, labels)
+    if any(label not in (0, 1) for label in labels):
+        raise CalibrationError("A label must be True or False, or 1 or 0; one is neither. Turn grades into such first.")
+
+
+def check_confidences(confidences: Sequence[float]) -> None:
+    """Raises CalibrationError unless they are probabilities, or NaN for no signal."""
+    if any(confidence < 0 or confidence > 1 for confidence in confidences):
+        raise CalibrationError(
+            "A confidence must be in [0, 1], or NaN for no signal; one is not. Uncertainties become confidences by "
+            "the estimator's `confidence` or by a calibrator's."
+        )
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ConfigurationError(f"level must be between 0 and 1, such as 0.95, not {level!r}.")

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import logging
+import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import binom
 
 from confroute import ConfigurationError, Disagreement, Evidence, MeanLogprob, Router, Sample, SemanticEntropy
-from confroute.calibration import Certificate, Platt
-from confroute.calibration.certify import Target, certify
+from confroute.calibration import Certificate, Platt, error_cut
+from confroute.calibration.certify import (
+    Target,
+    _cut,  # pyright: ignore[reportPrivateUsage]
+    _mapped,  # pyright: ignore[reportPrivateUsage]
+    _order,  # pyright: ignore[reportPrivateUsage]
+    certify,
+)
 from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.prompts import Prompt
 from confroute.errors import CalibrationError
@@ -322,3 +331,66 @@ def test_single_pass_estimators_certify_without_samples() -> None:
     certificate = certify(collection, MeanLogprob(), PROMPTS, ANSWERS, Target(kind="cost", value=0.5)).certificate
     assert certificate.samples == 0
     assert Router(ENGINE, estimator=MeanLogprob(), samples=3, certificate=certificate).certificate is certificate
+
+
+ERROR = Target(kind="error", value=0.1)
+
+
+def graded(wrong: Sequence[int], *, of: int = 10) -> tuple[list[Collected], list[bool]]:
+    """For 0, 1, ... of ten agreeing samples, N // 10 answers, so many of *of* of them wrong."""
+    each = N // len(wrong)
+    answers = [item(i, i // each + 1) for i in range(N)]
+    return answers, [i % of >= wrong[i // each] for i in range(N)]
+
+
+@pytest.mark.parametrize("calibrator", ["platt", "beta"])
+def test_a_calibrator_changes_nothing_that_an_error_target_keeps(calibrator: Any) -> None:
+    """It is the order of the uncertainties that is tested: the same answers are kept, by a threshold of its own."""
+    answers, acceptable = graded([9, 8, 7, 6, 5, 1, 0, 0, 0, 0])
+    plain, fitted = (
+        certify(COLLECTION, Disagreement(), PROMPTS, answers, ERROR, acceptable=acceptable, calibrator=kind)
+        for kind in ("none", calibrator)
+    )
+    assert plain.certificate.certified
+    assert 0 < plain.cut.kept < 1
+    assert (fitted.cut.kept, fitted.cut.bound) == (plain.cut.kept, plain.cut.bound)
+    threshold = fitted.certificate.threshold
+    assert threshold is not None
+    assert threshold != plain.certificate.threshold
+    assert sum(confidence >= threshold for confidence in fitted.confidences) == round(N * plain.cut.kept)
+
+
+@pytest.mark.parametrize("calibrator", ["platt", "beta"])
+def test_a_flat_calibrator_gives_an_error_target_no_second_chance(calibrator: Any) -> None:
+    """The surest answers are the worst, so that the first test fails. Flat, all answers tie, and all of them would pass
+    a test that was not the first: nothing is kept."""
+    answers, acceptable = graded([0, 0, 0, 0, 0, 0, 0, 0, 0, 2])
+    full = certify(COLLECTION, Disagreement(), PROMPTS, answers, ERROR, acceptable=acceptable, calibrator=calibrator)
+    assert len(set(full.confidences)) == 1
+    assert error_cut(full.confidences, [not good for good in acceptable], 0.1).certified
+    assert full.certificate.threshold is None
+    assert not full.certificate.certified
+
+
+@pytest.mark.parametrize(("last", "kept"), [(0, 1.0), (10, 0.0)])
+def test_a_flat_calibrator_keeps_all_or_nothing(last: int, kept: float) -> None:
+    """All where every test up to that of everything has passed; where only some have, no threshold keeps just those."""
+    order, losses = [i / 200 for i in range(1, 201)], [i < last * 3 for i in range(200)]
+    plain = error_cut(order, losses, 0.1)
+    assert plain.certified
+    flat = _mapped(plain, order, [0.9] * 200)
+    assert (flat.kept, flat.certified, flat.threshold) == (kept, bool(kept), 0.9 if kept else None)
+
+
+def test_certified_error_with_a_calibrator_is_broken_as_rarely_as_promised() -> None:
+    """No signal, and an error just above the target: at most 10 % of 300 calibrations certify it. 14 % did, where the
+    calibrator's flat curve tied everything."""
+    rng, broken = random.Random(1), 0
+    for _ in range(300):
+        uncertainties = [rng.random() for _ in range(390)]
+        acceptable = [rng.random() >= 0.1 for _ in range(390)]
+        fitted = Platt.fit(uncertainties, acceptable)
+        confidences = [fitted.confidence(uncertainty) for uncertainty in uncertainties]
+        target = Target(kind="error", value=0.1 - 1e-6)
+        broken += _cut(target, confidences, _order(uncertainties), acceptable, None).certified
+    assert broken <= int(binom.ppf(0.999, 300, 0.1))

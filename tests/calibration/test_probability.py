@@ -302,3 +302,20 @@ def test_applying_needs_the_standard_library_only() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("labels", [[0, 0.5] * 6, [0, 2] * 6, [-1, 1] * 6, [0, NAN, 1] * 4])
+def test_a_label_says_yes_or_no(labels: list[Any]) -> None:
+    """A grade is told, not taken for a yes."""
+    values = [i / 12 for i in range(12)]
+    for fit in (Platt.fit, Beta.fit, Isotonic.fit):
+        with pytest.raises(CalibrationError, match="Turn grades into such first"):
+            fit(values, labels)
+    with pytest.raises(CalibrationError, match="Turn grades into such first"):
+        cross_fitted(Platt.fit, values, labels)
+
+
+def test_a_number_too_long_for_a_float_is_no_parameter() -> None:
+    """JSON may hold whole numbers of any length."""
+    with pytest.raises(ConfigurationError, match="do not fit it"):
+        calibrator_from_dict({"name": "isotonic", "version": 1, "knots": [0, 10**400], "confidences": [1, 0]})

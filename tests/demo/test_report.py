@@ -49,7 +49,7 @@ def shown(items: list[Row], width: int = 132) -> str:
 def test_few_answers_tell_nothing_of_the_uncertainty() -> None:
     """One wrong answer of five is no AUROC of 1 with an interval of no width; with enough there is a number."""
     assert '"the edge is wrong": too few right or wrong answers to tell.' in " ".join(shown(rows(5, 1)).split())
-    assert "1.00 (95 % interval 0.69 to 1.00, n = 30)" in " ".join(shown(rows(30, 10)).split())
+    assert "1.00 (95 % interval 0.85 to 1.00, n = 30)" in " ".join(shown(rows(30, 10)).split())
 
 
 @pytest.mark.parametrize("width", [48, 60, 72, 80, 100, 132])

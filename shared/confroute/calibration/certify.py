@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeAlias
@@ -110,7 +110,8 @@ def certify(
 
     *acceptable* is whether each of the edge's answers is, and needed for every target but a cost; *cloud_right*
     whether the cloud's is, and needed for a regret. *calibrator* names how confidences become probabilities; it is
-    fitted on the same items, which costs the promise nothing (see `confroute.calibration.thresholds`).
+    fitted on the same items, which costs the promise nothing: where an error is the target, the test looks at the
+    order of the uncertainties alone (see `confroute.calibration.thresholds`).
 
     Raises:
         ConfigurationError: labels are missing for this target, the prompts have different system messages or repeat
@@ -130,7 +131,8 @@ def certify(
         # Of very few answers of one kind there may be none in a fold; the promise does not rest on this.
         with suppress(CalibrationError):
             held_out = cross_fitted(fit, uncertainties, acceptable or [])
-    cut = _cut(target, confidences, acceptable, cloud_right)
+    order = _order(uncertainties) if fitted else confidences
+    cut = _cut(target, confidences, order, acceptable, cloud_right)
     area, interval, advice = _signal(collection.edge.model, uncertainties, acceptable)
     measured = [pair for pair in zip(uncertainties, confidences, strict=True) if not math.isnan(pair[1])]
     if len(measured) > 1 == len({confidence for _, confidence in measured}):
@@ -186,9 +188,22 @@ def _fit(kind: CalibratorKind, estimator: Estimator) -> Callable[[Sequence[float
     return {"platt": Platt.fit, "beta": partial(Beta.fit, unit=unit), "isotonic": Isotonic.fit}[kind]
 
 
+_SEEN_APART = 5
+"""Decimals by which uncertainties are told apart where a calibrator comes after; `Beta` clips at the sixth."""
+
+
+def _order(uncertainties: Sequence[float]) -> list[float]:
+    """Numbers in [0, 1] that fall as the uncertainties rise, and that no label had a say in."""
+    seen = [round(uncertainty, _SEEN_APART) for uncertainty in uncertainties]
+    distinct = sorted({value for value in seen if not math.isnan(value)}, reverse=True)
+    places = {value: (place + 1) / len(distinct) for place, value in enumerate(distinct)}
+    return [places.get(value, math.nan) for value in seen]
+
+
 def _cut(
     target: Target,
     confidences: Sequence[float],
+    order: Sequence[float],
     acceptable: Sequence[bool] | None,
     cloud_right: Sequence[bool] | None,
 ) -> Cut:
@@ -196,12 +211,26 @@ def _cut(
         return cost_cut(confidences, target.value, target.delta)
     losses = [not good for good in acceptable or ()]
     if target.kind == "error" and target.delta is not None:
-        return error_cut(confidences, losses, target.value, target.delta)
+        # A calibrator fitted on these labels may tie what it finds in the wrong order. Everything would then be tested
+        # first, which is a second chance. So what is tested is the order as it was before.
+        return _mapped(error_cut(order, losses, target.value, target.delta), order, confidences)
     if target.kind == "regret":
         losses = [lossy and right for lossy, right in zip(losses, cloud_right or (), strict=True)]
     if target.delta is None:
         return harm_cut(confidences, losses, target.value, method="crc")
     return harm_cut(confidences, losses, target.value, target.delta)
+
+
+def _mapped(cut: Cut, order: Sequence[float], confidences: Sequence[float]) -> Cut:
+    """The *cut* on the *order* as one on the *confidences*, which rise with it. It keeps nothing where they tie what
+    was tested with what was not."""
+    if cut.threshold is None:
+        return cut
+    least = cut.threshold
+    threshold = min(confidence for place, confidence in zip(order, confidences, strict=True) if place >= least)
+    if any(place < least and confidence >= threshold for place, confidence in zip(order, confidences, strict=True)):
+        return replace(cut, threshold=None, bound=1.0, kept=0.0)
+    return replace(cut, threshold=threshold)
 
 
 def _signal(
@@ -212,6 +241,6 @@ def _signal(
     if acceptable is None:
         return None, None, None
     wrong = [not good for good in acceptable]
-    area, interval = auroc(uncertainties, wrong), auroc_interval(uncertainties, wrong, resamples=1000)
+    area, interval = auroc(uncertainties, wrong), auroc_interval(uncertainties, wrong)
     advice = auroc_advice(edge, area, interval)
     return (None, None, advice) if math.isnan(interval[0]) else (area, interval, advice)

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 from confroute.errors import CalibrationError, ConfigurationError, require
+from confroute.evaluation import check_labels
 from confroute.identity import Identified
 
 BetaUnit: TypeAlias = Literal["nats", "share", "score"]
@@ -213,7 +214,7 @@ def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
     }
     try:
         return kind(**parameters)
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise ConfigurationError(
             f"The parameters of the calibrator {name}@{version} do not fit it: {error}."
         ) from error
@@ -237,7 +238,7 @@ def cross_fitted(
     """
     if folds < 2:
         raise ConfigurationError(f"folds must be at least 2, not {folds!r}.")
-    _check_lengths(uncertainties, acceptable)
+    check_labels(uncertainties, acceptable)
     rng = random.Random(seed)  # noqa: S311
     measured = [i for i, value in enumerate(uncertainties) if not math.isnan(value)]
     rng.shuffle(measured)
@@ -286,7 +287,7 @@ def _base_logit(labels: Sequence[bool]) -> float:
 
 def _items(uncertainties: Sequence[float], acceptable: Sequence[bool]) -> tuple[list[float], list[bool]]:
     require("sklearn", extra="train", wanted_by="Fitting a calibrator")
-    _check_lengths(uncertainties, acceptable)
+    check_labels(uncertainties, acceptable)
     items = [(value, bool(label)) for value, label in zip(uncertainties, acceptable, strict=True) if value == value]
     labels = [label for _, label in items]
     if len(items) < LEAST_ITEMS or len(set(labels)) < 2:
@@ -298,13 +299,6 @@ def _items(uncertainties: Sequence[float], acceptable: Sequence[bool]) -> tuple[
     finite = [value for value, _ in items if math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
     return [min(high, max(low, value)) for value, _ in items], labels
-
-
-def _check_lengths(uncertainties: Sequence[float], acceptable: Sequence[bool]) -> None:
-    if len(uncertainties) != len(acceptable):
-        raise CalibrationError(
-            f"There are {len(uncertainties)} uncertainties but {len(acceptable)} labels. Give one label for each."
-        )
 
 
 def _check_falling(calibrator: Calibrator, *, falling: bool) -> None:

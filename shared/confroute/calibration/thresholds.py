@@ -7,8 +7,10 @@ system prompt or kind of question needs its own threshold.
 
 The cost and the harm rules look at *nested* kept sets, and the only thing that they take from a confidence is its
 order. A calibrator fitted on the very same items therefore costs the promise nothing: a strictly decreasing one leaves
-every kept set as it is, and isotonic ties can only make the chosen one smaller. `error_cut` has no such licence for
-isotonic confidences, whose ties are drawn by looking at the labels; give it those of other items.
+every kept set as it is, and ties, those of isotonic steps or of a flat curve, can only make the chosen one smaller.
+`error_cut` has no such licence: ties drawn by looking at the labels change what it tests first, and a flat curve, which
+is what signal in the wrong direction is fitted by, gives "keep everything" a second chance. Give it confidences that
+saw no label of these items, such as the estimator's own, and put the threshold through the calibrator afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from importlib import import_module
 from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
-from confroute.errors import CalibrationError, ConfigurationError, require
+from confroute.errors import ConfigurationError, require
+from confroute.evaluation import check_confidences, check_labels
 
 CutMethod: TypeAlias = Literal["order_statistic", "rcps", "crc", "ltt"]
 
@@ -265,12 +268,7 @@ def _allowed(n: int, target: float, delta: float | None) -> int:
 
 def _descending(confidences: Sequence[float], losses: Sequence[bool]) -> Iterable[tuple[float, int, int]]:
     """Each distinct confidence from the highest on, how many items have it, and how many of these are lossy."""
-    if len(confidences) != len(losses):
-        raise CalibrationError(
-            f"There are {len(confidences)} confidences but {len(losses)} labels. Give one label for each confidence."
-        )
-    if any(loss not in (0, 1) for loss in losses):
-        raise CalibrationError("A label must be True or False, or 1 or 0; one is neither. Turn grades into such first.")
+    check_labels(confidences, losses)
     items = sorted(
         (item for item in zip(_ranked(confidences), map(int, losses), strict=True) if item[0] > -math.inf),
         reverse=True,
@@ -282,11 +280,7 @@ def _descending(confidences: Sequence[float], losses: Sequence[bool]) -> Iterabl
 
 def _ranked(confidences: Sequence[float]) -> list[float]:
     """The confidences, no signal below all."""
-    if any(confidence < 0 or confidence > 1 for confidence in confidences):
-        raise CalibrationError(
-            "A confidence must be in [0, 1], or NaN for no signal; one is not. Uncertainties become confidences by "
-            "the estimator's `confidence` or by a calibrator's."
-        )
+    check_confidences(confidences)
     return [-math.inf if math.isnan(confidence) else confidence for confidence in confidences]
 
 
