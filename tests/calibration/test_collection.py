@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,3 +206,16 @@ def test_only_errors_of_the_prompt_are_kept(tmp_path: Path) -> None:
     results = list(collection(edge=again).gather(PROMPTS[:2], path))
     assert [item.error for item in results] == ["ContextLengthError", None]
     assert {str(messages[-1]["content"]) for messages, _, _ in again.requests} == {"two"}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [{}, {"evidence": {"question": "", "answer": {"text": None}}, "usage": None, "error": None}, {"evidence": 3}],
+)
+def test_a_damaged_answer_is_told_before_the_edge_is_asked(tmp_path: Path, damaged: dict[str, Any]) -> None:
+    """A line that is JSON, but no answer, ends in the same error as one that is no JSON."""
+    path = tmp_path / "answers.jsonl"
+    with Journal(path, settings=collection().settings) as journal:
+        journal.add(PROMPTS[0].key, damaged)
+    with pytest.raises(InputError, match="not a file of results to go on from"):
+        collection().gather(PROMPTS, path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import stat
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -81,8 +83,8 @@ def test_of_options_the_one_that_differs_is_told(tmp_path: Path) -> None:
     """Not all of them as one; texts, which may be a prompt's, are not quoted."""
     path = tmp_path / "results.jsonl"
     options = {"max_tokens": 256, "seed": None, "stop": ["end"], "tools": []}
-    with Journal(path, settings={"options": options}):
-        pass
+    with Journal(path, settings={"options": options}) as journal:
+        journal.add("a", {})
     with pytest.raises(InputError) as caught:
         Journal(path, settings={"options": {**options, "max_tokens": 16, "seed": 0, "stop": ["my secret"]}})
     assert "max_tokens was 256 and is now 16, seed was None and is now 0, stop differs" in str(caught.value)
@@ -133,3 +135,54 @@ def test_closed_it_takes_nothing(tmp_path: Path) -> None:
     """Adding outside of the with statement is a mistake that is told."""
     with pytest.raises(ValueError, match="not open"):
         Journal(tmp_path / "results.jsonl", settings={}).add("a", {})
+
+
+def test_killed_while_it_goes_on_it_loses_nothing(tmp_path: Path) -> None:
+    """What was whole is not written again, which would leave nothing for a moment: it works where no byte may be."""
+    path = tmp_path / "results.jsonl"
+    write(path, "a", "b")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"key": "c", "te')
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        Journal(path, settings=SETTINGS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == whole
+
+
+def test_without_results_it_takes_on_other_settings(tmp_path: Path) -> None:
+    """A run that was started wrongly, and answered nothing, does not lock the folder; neither does one of a version
+    that wrote the settings first."""
+    path = tmp_path / "results.jsonl"
+    with Journal(path, settings={"edge": "mistyped"}):
+        pass
+    with Journal(path, settings={"edge": "meant"}):
+        pass
+    path.write_text('{"settings": {"edge": "mistyped"}}\n', encoding="utf-8")
+    with Journal(path, settings={"edge": "meant"}) as journal:
+        journal.add("a", {})
+    with pytest.raises(InputError, match="edge was 'meant'"):
+        Journal(path, settings={"edge": "mistyped"})
+
+
+def test_two_runs_of_different_settings_do_not_mix(tmp_path: Path) -> None:
+    """Where another run has given the file its settings since it was opened, the first result is refused."""
+    path = tmp_path / "results.jsonl"
+    with Journal(path, settings={"edge": "a"}) as first, Journal(path, settings={"edge": "b"}) as second:
+        first.add("x", {})
+        with pytest.raises(InputError, match="edge was 'a' and is now 'b'"):
+            second.add("x", {})
+        first.add("y", {})
+    assert list(Journal(path, settings={"edge": "a"}).results) == ["x", "y"]
+
+
+def test_a_result_that_cannot_be_read_is_told_at_once(tmp_path: Path) -> None:
+    """Valid JSON may be damaged, too; other settings, for which it may be right, are told first."""
+    path = tmp_path / "results.jsonl"
+    write(path, "a")
+    with pytest.raises(InputError, match=r"not a file of results to go on from \(KeyError\)"):
+        Journal(path, settings=SETTINGS, read=itemgetter("evidence"))
+    with pytest.raises(InputError, match="other settings"):
+        Journal(path, settings={"edge": "big"}, read=itemgetter("evidence"))

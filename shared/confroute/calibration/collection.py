@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Collection:
             ModelError: the edge answers nothing any more.
         """
         settings = {**self.settings, "weights": weights_of(self.edge)}
-        return self._gathered(prompts, Journal(path, settings=settings, later={"weights"}))
+        return self._gathered(prompts, Journal(path, settings=settings, later={"weights"}, read=partial(_read, "")))
 
     def _gathered(self, prompts: Sequence[Prompt], opened: Journal) -> Iterator[Collected]:
         with opened as journal:
@@ -166,9 +167,11 @@ def _read(key: str, item: dict[str, Any]) -> Collected:
 
 def read_sample(item: dict[str, Any]) -> Sample:
     """The sample that ``dataclasses.asdict`` and JSON made of one."""
-    alternatives = item["alternatives"]
+    alternatives, text = item["alternatives"], item["text"]
+    if not isinstance(text, str):
+        raise TypeError("a sample's text must be a string")
     return Sample(
-        text=item["text"],
+        text=text,
         token_logprobs=_tuple(item["token_logprobs"]),
         tokens=_tuple(item["tokens"]),
         alternatives=None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -64,7 +65,7 @@ class CloudModel:
 
     def _journal(self, kind: str, path: Path) -> Journal:
         at = {"url": hashlib.sha256(self.url.encode()).hexdigest()[:16]} if self.url else {}
-        return Journal(path, settings={kind: self.name, **at})
+        return Journal(path, settings={kind: self.name, **at}, read=itemgetter("text"))
 
     def _reply(self, prompt: Prompt, journal: Journal) -> str:
         if prompt.key not in journal.results:
