@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -195,3 +196,34 @@ def test_an_empty_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     result = ask(monkeypatch, "Who?", engine=Unsure(" "))
     assert isinstance(result.exception, ModelError)
     assert "is empty" in str(result.exception)
+
+
+@pytest.mark.parametrize("answer", ["x[:a:2]", ":100: :x:", "[bold]b[/bold]"])
+def test_an_answer_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    """What rich would take for an emoji or for markup may be code."""
+    result = ask(monkeypatch, "Who?", "--threshold", "0", engine=Unsure(answer, model=":a:"))
+    assert answer in result.stdout.splitlines()
+
+
+def test_an_error_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """So is what it quotes."""
+    monkeypatch.setattr(sys, "argv", ["confroute", "ask", "Who?", "--edge", "no:x:such"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "no:x:such" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    """What cannot be written is told, without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "confroute.cli", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.strip() == "Error: The output could not be written: No space left on device."

@@ -1,5 +1,6 @@
 """The command line: `confroute demo`, `confroute ask`, `confroute calibrate` and `confroute check`."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typer import Typer
 
 _INTERRUPTED = 130
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def app() -> "Typer":
@@ -61,7 +63,8 @@ def _flowing(command: Callable[..., None]) -> str:
 
 
 def main() -> None:
-    """Run the command line; a confroute error becomes one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    """Run the command line; a confroute error, or a full disk, becomes one line on stderr and exit code 2, Ctrl-C exit
+    code 130."""
     _open_streams()
     # A character that its encoding lacks must not end the work of an hour.
     reconfigure: Any = getattr(sys.stdout, "reconfigure", None)
@@ -73,9 +76,16 @@ def main() -> None:
         sys.stderr.write("Interrupted.\n")
         sys.exit(_INTERRUPTED)
     except ConfrouteError as error:
-        from rich.console import Console
+        from confroute.consoles import console
 
-        Console(stderr=True).print(f"Error: {error}", style="red", markup=False, highlight=False)
+        console(stderr=True).print(f"Error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        sys.stderr.write(f"Error: The output could not be written: {error.strerror}.\n")
+        # What is left to be written would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,12 +15,15 @@ from typer.testing import CliRunner, Result
 pytest.importorskip("scipy")
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
+pytest.importorskip("openai")
 
-from confroute import Generation, SamplingOptions, errors
+from confroute import Generation, Router, SamplingOptions, errors
 from confroute.calibration import command
 from confroute.calibration.certificate import Certificate
 from confroute.cli import app
-from confroute.errors import ConfrouteError
+from confroute.demo.stand_in import stand_in_cloud
+from confroute.errors import ConfrouteError, ModelError
+from confroute.estimators import VoteShare
 from confroute.records import Message, question_of
 from confroute.testing import says
 
@@ -153,4 +157,56 @@ def test_a_certificate_that_keeps_nothing_is_not_recommended(tmp_path: Path, edg
     assert "Use it" not in told
     assert "Add prompts to" in told
     more = " ".join(calibrate(tmp_path, asked(60), "--target", "harm=0.05").stdout.split())
-    assert "Use it: Router(certificate=" in more
+    assert "Use it: Router(samples=4, certificate=" in more
+
+
+def test_the_line_to_paste_makes_the_router(tmp_path: Path, edge: Lima, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What differs from a router's defaults is in it, and it runs; what requests must be like is told."""
+    given = ("--samples", "3", "--max-tokens", "12", "--edge", "lima", "--estimator", "vote_share", "--task", "facts")
+    result = calibrate(tmp_path, asked(), "--target", "cost=0.5", "--system", "Be secret.", *given)
+    line = re.search("Use it: (.*), or the same", result.stdout)
+    assert line is not None, result.stdout
+    monkeypatch.setattr("confroute.router.resolve_edge", lambda edge: {"lima": Lima()}[edge])  # type: ignore[misc]
+    assert "from confroute.estimators import VoteShare" in result.stdout
+    made = eval(line[1], {"Router": Router, "VoteShare": VoteShare})  # noqa: S307
+    assert (made.samples, made.certificate.task) == (3, "facts")
+    assert "max_tokens=12 and the system message of these prompts only" in result.stdout
+    assert "secret" not in result.stdout
+
+
+def test_what_is_a_router_s_default_is_not_in_the_line(tmp_path: Path, edge: Lima) -> None:
+    """Short where it can be; and a password of an address is not in it."""
+    plain = ("--target", "cost=0.5", "--samples", "10")
+    assert f'Router(certificate="{tmp_path}' in calibrate(tmp_path, asked(), *plain).stdout
+    result = calibrate(tmp_path, asked(), *plain, "--edge", "http://me:hidden@host/v1#m", "--engine", "llamacpp")
+    assert 'resolve_edge("…", engine="llamacpp"), certificate=' in result.stdout
+    assert "max_tokens=256 and no system message only" in result.stdout
+    assert "hidden" not in result.stdout
+
+
+def test_another_cloud_model_is_refused_before_the_edge_is_asked(
+    tmp_path: Path, edge: Lima, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cloud's file is read first; where the first run got no answer of it, it is no obstacle."""
+    items = asked(12, references=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "not-needed")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    assert isinstance(calibrate(tmp_path, items, "--target", "harm=0.5").exception, ModelError)
+    with stand_in_cloud({item["question"]: "Lima" for item in items}) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        assert calibrate(tmp_path, items, "--target", "harm=0.5").exit_code == 0
+    (tmp_path / "out" / "answers.jsonl").unlink()
+    before = edge.asked
+    monkeypatch.setenv("OPENAI_MODEL", "another")
+    result = calibrate(tmp_path, items, "--target", "harm=0.5")
+    assert "cloud.jsonl" in str(result.exception)
+    assert edge.asked == before
+
+
+def test_codes_of_emoji_are_shown_as_they_are(tmp_path: Path, edge: Lima) -> None:
+    """In a name, a folder or a task they are no pictures."""
+    edge.model = "m:x:"
+    result = calibrate(tmp_path, asked(), "--target", "cost=0.5", "--task", ":100:", "--out", str(tmp_path / ":a:"))
+    assert result.exit_code == 0, result.exception
+    for part in ("m:x:", ":100:", ":a:"):
+        assert part in result.stdout

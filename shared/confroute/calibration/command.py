@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Sequence
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from confroute.calibration.certificate import Certificate, Kind
 from confroute.calibration.certify import Certified, Target, certify, check_plan
 from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by_references
 from confroute.calibration.prompts import Prompt, read_prompts
+from confroute.consoles import console
 from confroute.edge import resolve_edge
 from confroute.edge.naming import ENGINES
 from confroute.environment import cloud_errors, has_openai_key, openai_access, openai_model
 from confroute.errors import ConfigurationError, InputError, require
+from confroute.estimators import Disagreement, Estimator
 from confroute.estimators.naming import ESTIMATOR_NAMES, named_estimator
 from confroute.records import Message, SamplingOptions
+from confroute.router import Router
 
 T = TypeVar("T")
 
@@ -112,11 +116,14 @@ def calibrate(
     )
     try:
         with _written(out):
+            if cloud is not None:
+                # Those of another cloud model are refused before the edge works for hours.
+                _said(cloud, _kind(labels, asked), wanted, (), (), out)
             answers = collection.gather(asked, out / "answers.jsonl")
             collected = _watched("asking the edge", answers, asked, quiet=as_json)
             acceptable, cloud_right, kind = _labelled(labels, wanted, asked, collected, cloud, out, quiet=as_json)
     except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. The same command goes on from here.", style="yellow")
+        console(stderr=True).print("Interrupted. The same command goes on from here.", style="yellow")
         raise typer.Exit(130) from None
     made = certify(
         collection,
@@ -138,15 +145,49 @@ def calibrate(
         typer.echo(json.dumps(made.certificate.to_dict(), indent=1))
         return
     _show(made.certificate, acceptable, collected)
-    console = Console()
-    console.print(f"Written: {escape(str(path))}" + "".join(f", {plot.name}" for plot in plots), highlight=False)
-    use = f'Use it: Router(certificate="{path}"), or certificate= of the LangChain or LlamaIndex model.\n'
+    shown = console()
+    shown.print(f"Written: {path}" + "".join(f", {plot.name}" for plot in plots), highlight=False, markup=False)
+    use = _use(edge, engine, collection, measure, task, path) + _kept(asked, max_tokens)
     if made.certificate.threshold is None:
         use = (
             f'A router with it escalates everything. Add prompts to "{prompts}" and run the same command again, which '
             "asks only the new ones; or choose another target, estimator or edge model.\n"
         )
-    console.print(escape(use))
+    # Whole lines, to be copied.
+    shown.print(use, markup=False, soft_wrap=True)
+
+
+def _use(
+    edge: str, engine: str | None, collection: Collection, measure: Estimator, task: str | None, path: Path
+) -> str:
+    """The line of Python that takes the certificate: all that is not a router's default."""
+    named = edge if not re.search("[@?]", edge) else "…"  # An address may hold a password.
+    given: list[str] = []
+    imported = ""
+    if engine is not None:
+        given.append(f'resolve_edge("{named}", engine="{engine}")')
+    elif edge != _default("edge"):
+        given.append(f'"{named}"')
+    if not isinstance(measure, Disagreement):
+        given.append(f"estimator={type(measure).__name__}()")
+        imported = f"; from confroute.estimators import {type(measure).__name__}"
+    if measure.needs_samples and collection.samples != _default("samples"):
+        given.append(f"samples={collection.samples}")
+    given.append(f'certificate="{path}"')
+    if task is not None:
+        given.append(f"task={task!r}")
+    return f"Use it: Router({', '.join(given)}), or the same of the LangChain or LlamaIndex model{imported}.\n"
+
+
+def _default(name: str) -> Any:
+    return signature(Router).parameters[name].default
+
+
+def _kept(prompts: Sequence[Prompt], max_tokens: int) -> str:
+    """What requests must be like for their answers to be kept."""
+    systems = any(message.get("role") == "system" for message in prompts[0].messages)
+    message = "the system message of these prompts" if systems else "no system message"
+    return f"It keeps answers to requests with max_tokens={max_tokens} and {message} only.\n"
 
 
 @contextmanager
@@ -165,7 +206,7 @@ def _distinct(prompts: Sequence[Prompt]) -> list[Prompt]:
         first.setdefault(prompt.key, prompt)
     if repeated := len(prompts) - len(first):
         told = f"{repeated} of {len(prompts)} prompts repeat another and are left out."
-        Console(stderr=True).print(told, style="yellow", highlight=False)
+        console(stderr=True).print(told, style="yellow", highlight=False)
     return list(first.values())
 
 
@@ -222,6 +263,31 @@ def _are_gold(labels: Labels, prompts: Sequence[Prompt]) -> bool:
     return labels is Labels.gold or (labels is Labels.auto and referenced)
 
 
+def _kind(labels: Labels, prompts: Sequence[Prompt]) -> Labels:
+    if _are_gold(labels, prompts):
+        return Labels.gold
+    return Labels.agreement if labels is Labels.auto else labels
+
+
+def _said(
+    cloud: CloudModel | None,
+    kind: Labels,
+    target: Target,
+    prompts: Sequence[Prompt],
+    collected: Sequence[Collected],
+    out: Path,
+) -> tuple[Iterator[str] | None, Iterator[bool] | None]:
+    """The cloud's answers and its verdicts, where they are needed. Their files are read at once, the cloud is asked as
+    they are taken."""
+    if cloud is None:
+        return None, None
+    shadowed = kind is Labels.agreement or target.kind == "regret"
+    return (
+        cloud.answers(prompts, out / "cloud.jsonl") if shadowed else None,
+        cloud.verdicts(collected, out / "verdicts.jsonl") if kind is Labels.judge else None,
+    )
+
+
 def _labelled(
     labels: Labels,
     target: Target,
@@ -233,18 +299,13 @@ def _labelled(
     quiet: bool,
 ) -> tuple[list[bool] | None, list[bool] | None, Any]:
     """Whether each of the edge's answers is acceptable, whether the cloud's is right, and the kind of the labels."""
-    kind = Labels.agreement if labels is Labels.auto else labels
-    if _are_gold(labels, prompts):
-        kind = Labels.gold
-    answers: list[str] | None = None
-    if cloud is not None and (kind is Labels.agreement or target.kind == "regret"):
-        shadow = cloud.answers(prompts, out / "cloud.jsonl")
-        answers = _watched("asking the cloud", shadow, prompts, quiet=quiet)
+    kind = _kind(labels, prompts)
+    shadow, verdicts = _said(cloud, kind, target, prompts, collected, out)
+    answers = _watched("asking the cloud", shadow, prompts, quiet=quiet) if shadow is not None else None
     cloud_right = by_references(prompts, answers) if answers is not None and target.kind == "regret" else None
     if kind is Labels.gold:
         return by_references(prompts, [answer_of(item).text for item in collected]), cloud_right, "gold"
-    if kind is Labels.judge and cloud is not None:
-        verdicts = cloud.verdicts(collected, out / "verdicts.jsonl")
+    if verdicts is not None:
         return _watched("asking the judge", verdicts, prompts, quiet=quiet), cloud_right, "judge"
     if answers is not None:
         return by_agreement(collected, answers), cloud_right, "agreement"
@@ -260,7 +321,7 @@ def _watched(what: str, results: Iterable[T], prompts: Sequence[Prompt], *, quie
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console(stderr=True),
         disable=quiet,
     )
     with bar:
@@ -300,7 +361,7 @@ def _show(certificate: Certificate, acceptable: Sequence[bool] | None, collected
 
     def add(name: str, value: str) -> None:
         # A name may hold brackets, which are no markup.
-        table.add_row(name, escape(value))
+        table.add_row(name, Text(value))
 
     add("promise", f"{risks[certificate.kind]} at most {certificate.target:.1%}")
     sure = "on average" if certificate.delta is None else f"with probability {1 - certificate.delta:.0%}"
@@ -324,7 +385,7 @@ def _show(certificate: Certificate, acceptable: Sequence[bool] | None, collected
         passing = sum(not item.is_lasting for item in collected)
         again = f", {passing} of them to be asked again by another run" if passing else ""
         add("edge failed", f"{silent} times; counted as escalated{again}")
-    console = Console()
-    console.print(table)
+    shown = console()
+    shown.print(table)
     if certificate.advice:
-        console.print(certificate.advice, style="yellow", highlight=False, markup=False)
+        shown.print(certificate.advice, style="yellow", highlight=False, markup=False)

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from confroute.conformance.engines import ENGINE_LAWS, FACTS, attempt
 from confroute.conformance.subject import Subject
+from confroute.consoles import console
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.edge.naming import ENGINES
 
@@ -65,8 +65,8 @@ def check(
 
 def show_check(engine: EdgeEngine, *, context_tokens: int | None, as_json: bool) -> None:
     """The check of any engine. Raises typer.Exit(1) if it breaks a law."""
-    console, waiting = Console(), Console(stderr=True)
-    with waiting.status(f"Loading {escape(engine.model)} …"):
+    shown, waiting = console(), console(stderr=True)
+    with waiting.status(Text(f"Loading {engine.model} …")):
         for prepare in (getattr(engine, "load", None), getattr(engine, "capabilities", None)):
             can = prepare() if prepare else None
     abilities: dict[str, Any] = asdict(can) if can else {}
@@ -74,22 +74,22 @@ def show_check(engine: EdgeEngine, *, context_tokens: int | None, as_json: bool)
         for name, what in _ABILITIES.items() if abilities else ():
             # True is an int, too.
             most = f", up to {abilities[name]}" if type(abilities[name]) is int and abilities[name] else ""
-            console.print(f"{'yes' if abilities[name] else 'no':>4}  {what}{most}", highlight=False)
+            shown.print(f"{'yes' if abilities[name] else 'no':>4}  {what}{most}", highlight=False)
     outcomes: list[Outcome] = []
     subject = Subject(engine=engine, facts=FACTS, context_tokens=context_tokens)
     with waiting.status("") as status:
         for outcome in _tried(subject, status):
             outcomes.append(outcome)
             if not as_json:
-                _show(console, outcome, known=any(outcome.why == earlier.why for earlier in outcomes[:-1]))
+                _show(shown, outcome, known=any(outcome.why == earlier.why for earlier in outcomes[:-1]))
     broken = sum(outcome.kept is False for outcome in outcomes)
     if as_json:
         document = {"edge": engine.model, "abilities": abilities, "laws": [asdict(outcome) for outcome in outcomes]}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
     elif broken:
-        console.print(f"{engine.model} breaks {broken} of {len(outcomes)} laws.", style="red", markup=False)
+        shown.print(f"{engine.model} breaks {broken} of {len(outcomes)} laws.", style="red", markup=False)
     else:
-        console.print(f"{engine.model} will do as the edge.", style="green", markup=False)
+        shown.print(f"{engine.model} will do as the edge.", style="green", markup=False)
     if broken:
         raise typer.Exit(1)
 

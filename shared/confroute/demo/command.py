@@ -17,9 +17,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from confroute.consoles import console
 from confroute.contract import Decision
 from confroute.edge import EdgeEngine, resolve_edge
 from confroute.environment import cloud_errors, has_openai_key, openai_access, openai_model
@@ -115,13 +116,13 @@ def run_demo(
         else:
             show(_console(), rows, summary, cloud_note=note)
         if svg is not None:
-            picture = Console(record=True, width=132, file=io.StringIO())
+            picture = console(record=True, width=132, file=io.StringIO())
             show(picture, rows, summary, cloud_note=note, most=12)
             picture.save_svg(str(svg), title="confroute demo")
     if failure is not None:
         raise failure
     if interrupted:
-        Console(stderr=True).print(f"Interrupted after {len(rows)} of {len(questions)} questions.", style="yellow")
+        console(stderr=True).print(f"Interrupted after {len(rows)} of {len(questions)} questions.", style="yellow")
         raise typer.Exit(130)
 
 
@@ -170,16 +171,16 @@ def ask(
     if as_json:
         _print_json({"answer": text, "record": record})
         return
-    console = _console()
-    console.print(text, markup=False, highlight=False, style="bold")
+    shown = _console()
+    shown.print(text, markup=False, highlight=False, style="bold")
     told = ["no signal" if record["confidence"] is None else f"confidence {record['confidence']:.2f}"]
     if record["threshold"] is not None:
         told.append(f"threshold {record['threshold']:.2f}")
     if record["estimator"] is not None:
         told += [record["estimator"], f"{record['samples']} samples"]
-    console.print(f"{record['route']} ({record['reason']}): {', '.join(told)}", style="dim", markup=False)
+    shown.print(f"{record['route']} ({record['reason']}): {', '.join(told)}", style="dim", markup=False)
     if note:
-        console.print(note, style="yellow")
+        shown.print(note, style="yellow")
 
 
 _CUT_SHORT = "The answer is cut short at the tokens that it may have (--max-tokens)."
@@ -246,7 +247,7 @@ def _loaded(engine: EdgeEngine) -> EdgeEngine:
     the server what it can, so that one which is not there is told as such."""
     load = getattr(engine, "load", None) or getattr(engine, "capabilities", None)
     if load is not None:
-        with Console(stderr=True).status(f"Loading {escape(engine.model)} …"):
+        with console(stderr=True).status(Text(f"Loading {engine.model} …")):
             load()
     return engine
 
@@ -299,7 +300,7 @@ def _progress() -> Progress:
         MofNCompleteColumn(),
         TextColumn("[green]{task.fields[edge]} edge[/] [cyan]{task.fields[cloud]} cloud[/]"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console(stderr=True),
     )
 
 
@@ -314,4 +315,4 @@ def _print_json(document: Any, *, indent: int | None = None) -> None:
 
 def _console() -> Console:
     # Into a file or a pipe the table gets room for its questions rather than rich's 80 columns.
-    return Console() if sys.stdout.isatty() else Console(width=132)
+    return console(width=None if sys.stdout.isatty() else 132)
