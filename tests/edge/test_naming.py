@@ -275,3 +275,23 @@ def test_a_path_is_told_as_it_was_given(kind: type, tmp_path: Path) -> None:
             resolve_edge(kind(path))
     with pytest.raises(ConfigurationError, match=r'"~/zanzibarland\.gguf"'):
         resolve_edge(kind("~/zanzibarland.gguf"))
+
+
+@pytest.mark.parametrize("name", ["TINY.GGUF", "Tiny.Gguf", "weights.bin", "sha256-1a2b"])
+def test_a_file_is_no_name_of_the_hub(gguf: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What lies there is run, however its suffix is written, though "models/TINY.GGUF" could be an owner's model."""
+    pytest.importorskip("xllamacpp")
+    folder = gguf.parent / "models"
+    folder.mkdir()
+    gguf.rename(folder / name)
+    monkeypatch.chdir(gguf.parent)
+    assert type(resolve_edge(f"models/{name}")).__name__ == "LlamaCppEngine"
+    (folder / name).write_bytes(b"PK")
+    with pytest.raises(ConfigurationError, match=r'it does not begin with "GGUF"'):
+        resolve_edge(f"models/{name}")
+
+
+def test_an_absent_file_in_capitals_is_told_as_absent() -> None:
+    """Not looked for in the Hub."""
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        resolve_edge("models/ABSENT.GGUF")

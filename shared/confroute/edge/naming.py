@@ -58,9 +58,10 @@ def resolve_edge(edge: str | Path | EdgeEngine, *, engine: str | None = None) ->
     if name in _PACKAGED:
         return _gguf_engine(_packaged_file(name), name, engine)
     path = expanded(edge)
-    if name.endswith(".gguf"):
+    # A file is no checkpoint of the Hub's, whatever it is called.
+    if name.lower().endswith(".gguf") or _is(Path.is_file, path):
         return _gguf_engine(_checked_gguf(path, _shown(path, name)), path.stem, engine)
-    if _is_folder(path):
+    if _is(Path.is_dir, path):
         if not (path / "config.json").is_file():
             raise ConfigurationError(
                 f'The folder "{_shown(path, name)}" holds no config.json, so it is not a model checkpoint.'
@@ -98,9 +99,9 @@ def _shown(path: Path, given: str) -> str:
     return path.name if _MAY_HOLD_A_KEY.search(given) else given
 
 
-def _is_folder(path: Path) -> bool:
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return path.is_dir()
+        return kind(path)
     except (OSError, ValueError):
         # Too long a name, for one.
         return False
