@@ -88,13 +88,17 @@ def test_thoughts_are_no_part_of_the_answer(content: Any, said: dict[str, Any]) 
 
 @pytest.mark.parametrize(("content", "said"), THOUGHTS)
 def test_tokens_are_those_of_the_answer(content: Any, said: dict[str, Any]) -> None:
-    """The thoughts' own say nothing of it, and unless they are told apart, no token does."""
-    tokens = (
-        ["<think>", "Peru?", "</think>", "\n", "Lima"] if isinstance(content, str) and not said else ["Peru?", "Lima"]
-    )
+    """The thoughts' own say nothing of it: they are told from it by their mark, or by what they spell."""
+    marked = isinstance(content, str) and not said
+    tokens = ["<think>", "Peru?", "</think>", "\n", "Lima"] if marked else ["Peru?", "Lima"]
     metadata = {"logprobs": {"content": [{"token": token, "logprob": -1.0} for token in tokens]}}
-    told = answer(content, response_metadata=metadata, **said).tokens
-    assert told == (("\n", "Lima") if len(tokens) == 5 else None)
+    assert answer(content, response_metadata=metadata, **said).tokens == (("\n", "Lima") if marked else ("Lima",))
+
+
+def test_no_token_is_the_answers_where_they_cannot_be_told_apart() -> None:
+    """Tokens that spell neither the thought nor the answer may be of either."""
+    metadata = {"logprobs": {"content": [{"token": token, "logprob": -1.0} for token in ("Chile?", "Lima")]}}
+    assert answer("Lima", response_metadata=metadata, additional_kwargs={"reasoning_content": "Peru?"}).tokens is None
 
 
 @pytest.mark.parametrize(("content", "said"), THOUGHTS)
