@@ -43,8 +43,8 @@ TOLD: dict[str, tuple[Any, int, int]] = {
     ),
     "SGLang, newer": (
         (
-            "Input length (9000 tokens) exceeds the maximum allowed length (4091 tokens). Use a shorter input or enable "
-            "--allow-auto-truncate."
+            "Input length (9000 tokens) exceeds the maximum allowed length (4091 tokens). Use a shorter input or "
+            "enable --allow-auto-truncate."
         ),
         9000,
         4091,
