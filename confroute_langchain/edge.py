@@ -13,6 +13,7 @@ from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableTy
 
 from confroute.edge.borrowed import CONNECTIONS, BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
+from confroute.edge.sdk_clients import sdk_clients_of
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_langchain.ambient import unheard
@@ -81,7 +82,13 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
         return not streams or kind._astream is BaseChatModel._astream  # pyright: ignore[reportPrivateUsage]
 
     def loop_clients(self) -> Mapping[str, Any]:
-        return {**super().loop_clients(), **_ollama_clients(self._native)}
+        native: Any = self._native
+        if getattr(native, "http_socket_options", None):
+            return {}  # which go into the HTTP client when it is made
+        proxy = next((proxy for name in _PROXIES if (proxy := getattr(native, name, None))), None)
+        # With a proxy, LangChain has its own where one that was given would be, and no other can be given.
+        of_proxy = getattr(native, "http_async_client", None)
+        return {**sdk_clients_of(native, proxy=proxy, of_proxy=of_proxy), **_ollama_clients(native)}
 
     def isolation(self) -> Mapping[str, Any]:
         return {"cache": False, "callbacks": None}
@@ -89,6 +96,8 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
 
 # Said rather than left out, which would have those of the chain around it.
 _UNSEEN: RunnableConfig = {"callbacks": []}
+_PROXIES = ("openai_proxy", "anthropic_proxy")
+"""Fields for the proxy that a model's HTTP client is made with."""
 
 
 def _ollama_clients(model: Any) -> dict[str, Any]:

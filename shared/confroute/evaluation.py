@@ -64,8 +64,8 @@ def auroc_interval(
     That is too small where the rarer kind varies more than the other. DeLong's (1988), of the answers as they are, is
     not: S^2 t (1 - t) / (A (1 - A)), with Student's t for z and Welch's degrees of freedom, as it is estimated.
 
-    Simulated at 95 %, it misses 1 to 4 % where both kinds vary alike, ties or not; up to 7 % with 5 to 20 wrong answers
-    that vary twice as much as the right ones, and up to 10 % in the worst that were tried.
+    Simulated at 95 % with normal uncertainties of 5 to 20 wrong and 50 or 200 right answers (600 runs each), it misses
+    1 to 4 % where both kinds vary alike, up to 7 % where the wrong ones vary twice as much, and up to 13 % thrice.
 
     >>> [round(bound, 2) for bound in auroc_interval([0.1] * 9 + [0.2] * 6, [False] * 9 + [True] * 6)]
     [0.73, 1.0]

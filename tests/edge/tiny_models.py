@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import pickle
 import threading
 import time
@@ -90,10 +91,14 @@ def model_of(engine: TransformersEngine) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(engine._checkpoint).eval()
 
 
-def passes_of(engine: TransformersEngine) -> Any:
+def batcher_of(engine: TransformersEngine) -> Any:
     engine.load()
     assert engine._loaded is not None
-    return engine._loaded.batcher._passes
+    return engine._loaded.batcher
+
+
+def passes_of(engine: TransformersEngine) -> Any:
+    return batcher_of(engine)._passes
 
 
 @contextmanager
@@ -227,3 +232,14 @@ def until_idle() -> None:
     while any(thread.name == "confroute-torch" for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "The thread that runs the model still does."
         time.sleep(0.01)
+
+
+@contextmanager
+def without_collector() -> Generator[None]:
+    """What is let go only by the garbage collector stays."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

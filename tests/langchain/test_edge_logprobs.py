@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from json import JSONDecodeError
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from openai import APIStatusError
 
 from confroute import Generation, ModelError, SamplingOptions
+from confroute.edge import objections
 from confroute.errors import UnsupportedRequestError
 from confroute_langchain.edge import ChatModelEdge
 from tests.edge.scripted_server import Reply, Request, completion, serving
@@ -171,7 +174,7 @@ def test_one_reply_that_is_no_json_says_nothing_of_them() -> None:
     assert len(model.seen) == 1
 
 
-def test_a_server_that_refused_them_is_asked_for_them_again_some_time_later() -> None:
+def test_a_server_that_refused_them_is_asked_for_them_again_some_time_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another may stand there by now."""
     refusing = [True]
 
@@ -183,6 +186,7 @@ def test_a_server_that_refused_them_is_asked_for_them_again_some_time_later() ->
         asked(edge, 1, GREEDY)
         refusing.clear()
         asked(edge, 1, GREEDY)
-        edge._objections.forget()
+        later = time.monotonic() + 2 * objections.ANEW_SECONDS
+        monkeypatch.setattr(objections, "time", SimpleNamespace(monotonic=lambda: later))
         assert asked(edge, 1, GREEDY).samples[0].token_logprobs == (-0.5,)
         assert [request.get("logprobs") for request in server.asked] == [True, None, None, True]

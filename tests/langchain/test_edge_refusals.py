@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from openai import BadRequestError
 
 from confroute import Generation, SamplingOptions
+from confroute.edge import objections
 from confroute_langchain.edge import ChatModelEdge
 from tests.edge.scripted_server import Reply, Request, completion, serving
 from tests.langchain.test_edge import chat
@@ -134,12 +137,13 @@ def test_a_seed_that_is_refused_is_not_sent() -> None:
         assert ["seed" in request for request in server.answered] == [True, False, False, False]
 
 
-def test_what_was_refused_is_said_again_some_time_later() -> None:
+def test_what_was_refused_is_said_again_some_time_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another model may stand there by now."""
     with serving(as_claude) as server:
         edge = ChatModelEdge(chat(server.url))
         asked(edge, 1, DRAWN)
-        edge._objections.forget()
+        later = time.monotonic() + 2 * objections.ANEW_SECONDS
+        monkeypatch.setattr(objections, "time", SimpleNamespace(monotonic=lambda: later))
         asked(edge, 1, DRAWN)
         assert [top_p for _, top_p in sampling(server.answered)] == [0.9, None, 0.9, None]
 

@@ -165,18 +165,23 @@ def _use(
     given: list[str] = []
     imported = ""
     if engine is not None:
-        given.append(f'resolve_edge("{named}", engine="{engine}")')
+        given.append(f"resolve_edge({_quoted(named)}, engine={_quoted(engine)})")
     elif edge != _default("edge"):
-        given.append(f'"{named}"')
+        given.append(_quoted(named))
     if not isinstance(measure, Disagreement):
         given.append(f"estimator={type(measure).__name__}()")
         imported = f"; from confroute.estimators import {type(measure).__name__}"
     if measure.needs_samples and collection.samples != _default("samples"):
         given.append(f"samples={collection.samples}")
-    given.append(f'certificate="{path}"')
+    given.append(f"certificate={_quoted(path)}")
     if task is not None:
-        given.append(f"task={task!r}")
+        given.append(f"task={_quoted(task)}")
     return f"Use it: Router({', '.join(given)}), or the same of the LangChain or LlamaIndex model{imported}.\n"
+
+
+def _quoted(text: object) -> str:
+    """As Python reads it, too: Windows' paths have backslashes."""
+    return json.dumps(str(text), ensure_ascii=False)
 
 
 def _default(name: str) -> Any:

@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
-from confroute.edge.patterns import BeyondGrammars, for_grammar
+from confroute.edge.patterns import MOST_REPETITIONS, BeyondGrammars, for_grammar
 from confroute.errors import UnsupportedRequestError
 
 NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _VALUES = ("const", "enum", "default", "examples")
 _NO_GRAMMAR = ("title", "description", "default", "examples", "$comment")
-_MOST_REPETITIONS = 2000
 _MOST_ITEMS = 1000
 """From about twice as many on llama.cpp refuses the bound, and writes the schema to stderr, or overlooks it."""
 _MOST_PARTS = 1500
@@ -77,7 +76,7 @@ def _part(name: str, value: Any) -> Any:
 def _check_bounds(schema: Mapping[str, Any]) -> None:
     for of in ("Length", "Items"):
         least = _number(schema.get(f"min{of}"), 0)
-        if least > min(_MOST_REPETITIONS, _number(schema.get(f"max{of}"), math.inf)):
+        if least > min(MOST_REPETITIONS, _number(schema.get(f"max{of}"), math.inf)):
             raise BeyondGrammars("it asks for more characters or items than it lets be, or than 2,000")
     least, most = _number(schema.get("minimum"), -math.inf), _number(schema.get("maximum"), math.inf)
     if schema.get("type") == "integer":

@@ -26,14 +26,10 @@ _OTHERS = (ConfrouteError, JSONDecodeError)
 
 
 class Objections:
-    """What a model refused to be told a while ago, where it took the same request without. A copy knows of none:
-    another machine has another clock."""
+    """What a model refused to be told a while ago, where it took the same request without."""
 
     def __init__(self) -> None:
         self._until: dict[Told, float] = {}  # by the monotonic clock
-
-    def __reduce__(self) -> tuple[type[Objections], tuple[()]]:
-        return Objections, ()
 
     def standing(self) -> frozenset[Told]:
         now = time.monotonic()
@@ -41,9 +37,6 @@ class Objections:
 
     def remember(self, refused: Iterable[Told]) -> None:
         self._until.update(dict.fromkeys(refused, time.monotonic() + ANEW_SECONDS))
-
-    def forget(self) -> None:
-        self._until.clear()
 
 
 def names_any(error: Exception, names: Iterable[str]) -> bool:

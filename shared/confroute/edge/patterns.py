@@ -40,7 +40,7 @@ _AT_MOST: dict[str, Ranges] = {
 """What may be of these classes by somebody's rules, and is not to come where none of them may."""
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
 _NO_PLACE_IN_JSON: Ranges = [(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0x7F), (0xD800, 0xDFFF)]
-_MOST_REPETITIONS = 2000
+MOST_REPETITIONS = 2000
 _MOST_EMPTY = 60
 """Of parts that may be left out or be empty: the work is the square of it."""
 
@@ -139,7 +139,7 @@ def _repetitions(token: str) -> tuple[int, int | None]:
     assert found is not None  # noqa: S101 - it is one of these
     least = int(found[1])
     most = int(found[3]) if found[3] else None if found[2] else least
-    if max(least, most or 0) > _MOST_REPETITIONS or (most is not None and most < least):
+    if max(least, most or 0) > MOST_REPETITIONS or (most is not None and most < least):
         raise BeyondGrammars("a pattern repeats something too often, or never")
     return least, most
 

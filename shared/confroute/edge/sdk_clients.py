@@ -11,16 +11,16 @@ from functools import cached_property
 from typing import Any
 
 _OWN_HTTP = "HttpxClientWrapper"
-"""What the SDKs, and LangChain, call the HTTP clients that they make themselves."""
-_PROXIES = ("openai_proxy", "anthropic_proxy")
-"""Fields of LangChain's models for the proxy that such an HTTP client was made with."""
+"""What the SDKs, and frameworks, call the HTTP clients that they make themselves."""
 
 
-def sdk_clients_of(model: Any) -> dict[str, Any]:
+def sdk_clients_of(model: Any, *, proxy: str | None = None, of_proxy: Any = None) -> dict[str, Any]:
     """New asynchronous clients, or the parts of them, by the attributes of *model* that have such, each with an HTTP
-    client of its own. None in place of one that the caller made, or put something into."""
-    if getattr(model, "http_socket_options", None):
-        return {}  # which go into the HTTP client when it is made
+    client of its own. None in place of one that the caller made, or put something into.
+
+    Where the framework made the HTTP client for a *proxy*, so are the new ones; it may be *of_proxy*, by another name
+    than the SDKs'.
+    """
     held = dict(_held(model))
     again: dict[str, Any] = {}
     roots: list[Any] = []
@@ -29,7 +29,7 @@ def sdk_clients_of(model: Any) -> dict[str, Any]:
         if _is_root(root) and not any(root is other for other in roots):
             roots.append(root)
     for root in roots:
-        made = _made_again(root, _proxy(model), getattr(model, "http_async_client", None))
+        made = _made_again(root, proxy, of_proxy)
         parts = {name: each for name, each in held.items() if _dict(each).get("_client") is root}
         if made is None or not _is_as_made(root, made):
             continue
@@ -48,16 +48,11 @@ def _held(model: Any) -> Iterator[tuple[str, Any]]:
                 yield name, getattr(model.model_copy(), name)
 
 
-def _made_again(root: Any, proxy: str | None, given: Any) -> Any:
+def _made_again(root: Any, proxy: str | None, of_proxy: Any) -> Any:
     http = _dict(root)["_client"]
-    # With a proxy, LangChain has its own where one that was given would be, and no other can be given.
-    if _OWN_HTTP not in type(http).__name__ and not (proxy and http is given):
+    if _OWN_HTTP not in type(http).__name__ and not (proxy and http is of_proxy):
         return None
     return root.with_options(http_client=type(http)(**({"proxy": proxy} if proxy else {})))
-
-
-def _proxy(model: Any) -> str | None:
-    return next((proxy for name in _PROXIES if (proxy := getattr(model, name, None))), None)
 
 
 def _is_root(each: Any) -> bool:
