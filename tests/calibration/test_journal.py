@@ -101,6 +101,9 @@ def test_of_options_the_one_that_differs_is_told(tmp_path: Path) -> None:
         "{}\n",
         '{"settings": 3}\n',
         '{"settings": {}}\n{"text": "x"}\n',
+        '{"settings": {"edge": "big"}}\n{"key": "a"}\n{"ke',
+        pytest.param('{"a document": "without a last newline"}', id="not even a whole line"),
+        pytest.param('{"lines": 1}\n{"lines": 2}', id="without a last newline"),
     ],
 )
 def test_no_journal(tmp_path: Path, text: str) -> None:

@@ -76,10 +76,9 @@ class Journal:
         # In bytes, since a run that was killed while it wrote leaves a line without its end, or half a character.
         content = self.path.read_bytes() if self.path.exists() else b""
         *lines, rest = content.split(b"\n")
-        if rest:
-            # Only shortened: a run that is killed here, too, must find all that was whole.
-            os.truncate(self.path, len(content) - len(rest))
         try:
+            if not content.startswith(_BEGINNING[: len(content)]):
+                raise ValueError
             first, *others = [json.loads(line) for line in lines] or [{"settings": self.settings}]
             settings = {**{name: self.settings[name] for name in self.later}, **first["settings"]}
             # Two runs that began together have both written the first line.
@@ -100,8 +99,12 @@ class Journal:
                 f"{', '.join(changed)}. Use the same ones, name another folder (--out), or remove the file to begin "
                 "anew."
             )
+        elif rest:
+            # Only shortened: a run that is killed here, too, must find all that was whole.
+            os.truncate(self.path, len(content) - len(rest))
 
 
+_BEGINNING = b'{"settings"'
 _DIGESTS = ("url", "weights")
 
 
