@@ -101,6 +101,23 @@ def test_tokens_that_do_not_spell_the_answer_are_not_its_own(message: dict[str, 
 
 
 @pytest.mark.parametrize(
+    ("tokens", "known"),
+    [
+        (["Li", "ma", "\n\n", "Question", ":"], True),
+        (["Li", "ma", "\n\nQuestion: Why"], True),  # the token that it ends in goes on
+        (["Li", "ma", " EN", "D", "<|im_end|>"], True),
+        (["Lima", ", wait, is it?", "Lima"], False),
+        (["Lima", "?", " Question", ":", " Lima"], False),
+    ],
+)
+def test_what_stopped_the_answer_is_one_of_the_stop_strings(tokens: list[str], known: bool) -> None:
+    """What else is told after it, a thought began with that is not shown."""
+    choice = {"message": {"content": "Lima"}, "logprobs": told(tokens), "finish_reason": "stop"}
+    sample = read_reply(choice, alternatives=1, output_tokens=0, stop=("\n\nQuestion:", "END"))
+    assert bool(sample.token_logprobs) == bool(sample.tokens) == bool(sample.alternatives) == known
+
+
+@pytest.mark.parametrize(
     ("content", "tokens", "kept"),
     [
         ("Lima", [*THOUGHT, "<|im_end|>"], ["\n\n", "Li", "ma"]),  # vLLM with include_reasoning=false
@@ -146,15 +163,15 @@ def test_hidden_thoughts_are_not_scored_as_the_answer(content: str, tokens: list
         ("Lima?", ["Lima", "?", "Lim"], None),
     ],
 )
-@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize("stop", [None, ()])
 def test_thoughts_without_a_mark_after_them_are_not_scored_as_the_answer(
-    thoughts: str, tokens: list[str], answer: list[str] | None, stopped: bool
+    thoughts: str, tokens: list[str], answer: list[str] | None, stop: Sequence[str] | None
 ) -> None:
     """As of Ollama, which lists the tokens of both and leaves the marks out: a thought may begin with the answer's own
     words, and be surer of them."""
     message = {"content": "Lima", "reasoning": thoughts}
     choice = {"message": message, "logprobs": told(tokens), "finish_reason": "stop"}
-    sample = read_reply(choice, alternatives=1, output_tokens=0, stopped=stopped)
+    sample = read_reply(choice, alternatives=1, output_tokens=0, stop=stop)
     assert (sample.text, sample.tokens) == ("Lima", answer and tuple(answer))
     last = len(tokens) - (tokens[-1] == "<|im_end|>")
     expected = answer and tuple(-float(i) for i in range(last - len(answer), last))
@@ -175,9 +192,11 @@ def test_where_nothing_stopped_the_answer_nothing_is_beyond_it(tokens: list[str]
     """But the end of the turn: other tokens are thoughts that the server hides, and which of them are the answer's is
     not known. A stop string may have more."""
     choice = {"message": {"content": "Lima"}, "logprobs": told(tokens), "finish_reason": "stop"}
-    for stopped in (False, True):
-        sample = read_reply(choice, alternatives=1, output_tokens=0, stopped=stopped)
-        assert bool(sample.token_logprobs) == bool(sample.tokens) == bool(sample.alternatives) == (known or stopped)
+    for stop in ((), None):
+        sample = read_reply(choice, alternatives=1, output_tokens=0, stop=stop)
+        assert (
+            bool(sample.token_logprobs) == bool(sample.tokens) == bool(sample.alternatives) == (known or stop is None)
+        )
 
 
 @pytest.mark.parametrize(

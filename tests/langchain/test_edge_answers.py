@@ -9,7 +9,7 @@ import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
-from confroute import ModelError, Sample
+from confroute import ModelError, Sample, SamplingOptions
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
 from tests.langchain.scripted import ScriptedCloud, record_of
@@ -70,7 +70,7 @@ def test_an_answer_held_back_is_no_answer(metadata: dict[str, Any]) -> None:
     assert (record["route"], record["reason"]) == ("cloud", "edge_error")
 
 
-THOUGHTS = [
+THOUGHTS: list[tuple[Any, dict[str, Any]]] = [
     ("<think>Peru?</think>\nLima", {}),
     ([{"type": "reasoning", "reasoning": "Peru?"}, {"type": "text", "text": "Lima"}], {}),
     ([{"type": "thinking", "thinking": "Peru?", "signature": "s"}, {"type": "text", "text": "Lima"}], {}),
@@ -99,6 +99,33 @@ def test_no_token_is_the_answers_where_they_cannot_be_told_apart() -> None:
     """Tokens that spell neither the thought nor the answer may be of either."""
     metadata = {"logprobs": {"content": [{"token": token, "logprob": -1.0} for token in ("Chile?", "Lima")]}}
     assert answer("Lima", response_metadata=metadata, additional_kwargs={"reasoning_content": "Peru?"}).tokens is None
+
+
+@pytest.mark.parametrize(("own", "stop"), [({}, ()), ({}, ("END",)), ({"stop": ["END"]}, ())])
+def test_no_token_is_the_answers_where_a_hidden_thought_began_with_it(own: dict[str, Any], stop: tuple[str]) -> None:
+    """Its first words would be as sure as the thought is, and no stop string was what came after them."""
+    tokens = ["Lima", ", wait, is it?", "Lima"]
+    metadata = {"logprobs": {"content": [{"token": token, "logprob": -1.0} for token in tokens]}}
+    edge = ChatModelEdge(saying("Lima", response_metadata=metadata).bind(**own))
+    assert asked(edge, 1, SamplingOptions(stop=stop)).samples[0].tokens is None
+
+
+@pytest.mark.parametrize(("own", "stop"), [({}, ("\nEND",)), ({"stop": ["\nEND"]}, ()), ({"stop": "\nEND"}, ())])
+def test_tokens_of_a_stop_string_are_not_the_answers(own: dict[str, Any], stop: tuple[str]) -> None:
+    """Which some servers list after it; it may be one of the model's own."""
+    tokens = ["Lima", "\n", "EN", "D"]
+    metadata = {"logprobs": {"content": [{"token": token, "logprob": -1.0} for token in tokens]}}
+    edge = ChatModelEdge(saying("Lima", response_metadata=metadata).bind(**own))
+    assert asked(edge, 1, SamplingOptions(stop=stop)).samples[0].tokens == ("Lima",)
+
+
+def test_an_answer_ends_before_its_stop_string() -> None:
+    """Also where the integration did not tell it to the server, which went on."""
+    tokens = ["<think>", "END?", "</think>", "Lima", " EN", "D and", " more"]
+    metadata = {"logprobs": {"content": [{"token": token, "logprob": -1.0} for token in tokens]}}
+    edge = ChatModelEdge(saying("".join(tokens), response_metadata={**metadata, "finish_reason": "length"}))
+    sample = asked(edge, 1, SamplingOptions(stop=("more", "END"))).samples[0]
+    assert (sample.text, sample.tokens, sample.finish_reason) == ("Lima", ("Lima",), "stop")
 
 
 @pytest.mark.parametrize(("content", "said"), THOUGHTS)

@@ -19,6 +19,7 @@ from confroute.edge.borrowed_settings import (
     UNSAID,
     WITHIN,
     own_seeds,
+    own_stops,
     private_settings,
     replaced,
     unsaid,
@@ -129,7 +130,8 @@ class BorrowedModel(ABC, Generic[Model]):
         if are_to_differ:
             self._refuse_copies()
         replies = yield from self._replies(messages, n, options)
-        samples = tuple(reply.sample(options.alternatives) for reply in replies)
+        stop = options.stop or own_stops(self._settings())
+        samples = tuple(reply.sample(options.alternatives, stop) for reply in replies)
         if options.must_call and not any(sample.tool_calls for sample in samples):
             raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
         if are_to_differ and len(said(replies)) > 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from confroute.edge.finish_reasons import finish_reason_of
+from confroute.edge.protocol import before
 from confroute.edge.replies import read_reply, read_whole
 from confroute.records import Sample
 
@@ -24,9 +25,12 @@ class Reply:
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def sample(self, alternatives: int) -> Sample:
-        """As `read_reply`."""
-        return read_reply(self.choice, alternatives=alternatives, output_tokens=self.output_tokens, alone=True)
+    def sample(self, alternatives: int, stop: Sequence[str] = ()) -> Sample:
+        """As `read_reply`, up to the first of the *stop* strings, all that there were."""
+        read = read_reply(
+            self.choice, alternatives=alternatives, output_tokens=self.output_tokens, alone=True, stop=stop
+        )
+        return before(stop, read)
 
 
 def said(replies: Sequence[Reply]) -> set[object]:

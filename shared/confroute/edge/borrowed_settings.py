@@ -71,6 +71,12 @@ def own_seeds(settings: Sequence[Mapping[str, Any]]) -> Iterator[int]:
                 yield seed
 
 
+def own_stops(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Stop strings among *settings*."""
+    told = [each.get(name) or () for each in settings for name in NAMES["stop"]]
+    return [string for each in told for string in ([each] if isinstance(each, str) else each)]
+
+
 def unsaid(meaning: str, field: Any) -> Any:
     """What a *field* holds where nothing is to be said of it. One that always says something says what changes nothing:
     a temperature and a top_p of 1."""

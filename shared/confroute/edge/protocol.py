@@ -296,17 +296,18 @@ def read_samples(
     shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
     alone = len(choices) == 1
     samples = [
-        _before(
+        before(
             stop,
-            read_reply(choice, alternatives=alternatives, output_tokens=share, alone=alone, stopped=any(stop)),
+            read_reply(choice, alternatives=alternatives, output_tokens=share, alone=alone, stop=stop),
         )
         for choice, share in zip(choices, shares, strict=True)
     ]
     return samples, max(0, int(usage.get("prompt_tokens") or 0))
 
 
-def _before(stop: Sequence[str], sample: Sample) -> Sample:
-    """The sample up to the first of the *stop* strings, which transformers serve leaves at the end of the text."""
+def before(stop: Sequence[str], sample: Sample) -> Sample:
+    """The sample up to the first of the *stop* strings, which transformers serve leaves at the end of the text, and
+    which some of a framework's models do not tell their server."""
     cut = min((at for at in (sample.text.find(string) for string in stop if string) if at >= 0), default=None)
     if cut is None:
         return sample

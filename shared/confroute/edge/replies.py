@@ -33,11 +33,16 @@ _SOLUTION = "<|begin_of_solution|>", "<|end_of_solution|>"
 
 
 def read_reply(
-    choice: Mapping[str, Any], *, alternatives: int, output_tokens: int, alone: bool = False, stopped: bool = True
+    choice: Mapping[str, Any],
+    *,
+    alternatives: int,
+    output_tokens: int,
+    alone: bool = False,
+    stop: Sequence[str] | None = None,
 ) -> Sample:
     """`read_choice`, for servers of all kinds: a leading thought is no part of the text, nor are its tokens of the
     answer's, which are None where they do not spell it, or may be others'. They are counted in ``output_tokens``.
-    Where nothing can have *stopped* the answer but its end, no other token comes after it."""
+    Where the strings that *stop* it are known, no other token comes after it than those of one of them."""
     message: Mapping[str, Any] = choice["message"]
     sample = read_choice(
         _saying(choice, _text(message)), alternatives=alternatives, output_tokens=output_tokens, alone=alone
@@ -61,9 +66,19 @@ def read_reply(
     kept = saying(answer, text)
     beyond = (answer.tokens or ())[len(kept.tokens or ()) :]
     # They may be the rest of thoughts that began with the answer's words.
-    if not (stopped and (skipped or not thoughts)) and any(each.strip() and not is_hidden(each) for each in beyond):
+    if any(map(_is_shown, beyond)) and not ((skipped or not thoughts) and _is_stopped(answer.tokens or (), text, stop)):
         return _untold(sample, text)
     return kept
+
+
+def _is_shown(token: str) -> bool:
+    return bool(token.strip()) and not is_hidden(token)
+
+
+def _is_stopped(tokens: Sequence[str], text: str, stop: Sequence[str] | None) -> bool:
+    """Whether the *tokens* may be those of the *text* and of what stopped it; the last may go on beyond that."""
+    last = max((i for i, token in enumerate(tokens) if _is_shown(token)), default=0)
+    return stop is None or any(spelled(text + string, tokens)[0] >= last for string in stop if string)
 
 
 def _without_thought(text: str) -> str:
