@@ -131,9 +131,12 @@ class ConfidenceRoutedChatModel(Settings):
 
     def _chunks(self, call: tuple[Request, CloudCall]) -> Flow[None]:
         request, cloud = call
+        before = AIMessageChunk(content="", id=cloud.run and cloud.run.message_id)
 
         def convert(answer: Answer[BaseMessage]) -> Flow[None]:
-            chunk = chunk_of(message_chunk(answer))
+            nonlocal before
+            before = message_chunk(answer, before)
+            chunk = chunk_of(before)
             if cloud.run is not None and cloud.run.reports_tokens:
                 yield cloud.run.token(chunk)
             yield Emit(chunk)

@@ -85,20 +85,22 @@ def whole_message(answer: Answer[BaseMessage]) -> AIMessage:
     )
 
 
-def message_chunk(answer: Answer[BaseMessage]) -> AIMessageChunk:
+def message_chunk(answer: Answer[BaseMessage], before: AIMessageChunk) -> AIMessageChunk:
     """One piece of a stream. The record is on the last only: LangChain merges chunks' metadata by adding strings and
-    numbers up, so it may stand in one chunk of a stream.
+    numbers up, so it may stand in one chunk of a stream. One without an id has that of the piece *before* it: by ids
+    LangGraph tells messages apart.
     """
     if answer.sample is not None:
         whole = _as_chunk(edge_message(answer.sample, answer))
-        return whole.model_copy(update={"chunk_position": "last"})
+        return whole.model_copy(update={"id": before.id, "chunk_position": "last"})
     if answer.native is None:
-        record = cast("ConfidenceRecord", answer.record)
-        return AIMessageChunk(content="", response_metadata={METADATA_KEY: record.to_dict()}, chunk_position="last")
+        metadata = {METADATA_KEY: cast("ConfidenceRecord", answer.record).to_dict()}
+        nothing: Any = "" if isinstance(before.content, str) else []
+        return AIMessageChunk(content=nothing, id=before.id, response_metadata=metadata, chunk_position="last")
     chunk = _as_chunk(answer.native)
     return chunk.model_copy(
         update={
-            "id": _own_id(chunk),
+            "id": _own_id(chunk) or before.id,
             "response_metadata": _without_record(chunk.response_metadata),
             "chunk_position": None,
         }

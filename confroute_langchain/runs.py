@@ -13,6 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.callbacks.manager import BaseRunManager, ahandle_event, handle_event
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig, ensure_config
+from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
 from confroute.records import ConfidenceRecord
@@ -78,6 +79,11 @@ class Run:
             reports_tokens=False,
         )
         return run, {**config, "run_id": run_id, "callbacks": manager}
+
+    @property
+    def message_id(self) -> str:
+        """What LangChain calls the message of this run where its provider does not name it."""
+        return f"{LC_ID_PREFIX}-{self.run_id}"
 
     def announce(self, record: ConfidenceRecord) -> Call:
         """The step that sends the record as the custom event ``confidence_routing`` of this run."""

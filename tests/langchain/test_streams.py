@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any, cast
 
 import pytest
-from langchain_core.language_models import FakeMessagesListChatModel
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import FakeMessagesListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tracers import BaseTracer
@@ -87,3 +88,43 @@ def test_a_cloud_may_be_routed_itself(ask: Any, threshold: float, text: str) -> 
     record = record_of(answer)
     assert (record["route"], record["cloud"]["model"]) == ("cloud", "ConfidenceRoutedChatModel")
     assert record_of(ask(routed(routed()), SURE))["route"] == "edge"
+
+
+class Tokens(BaseCallbackHandler):
+    """Keeps the ids of the pieces that handlers are told of."""
+
+    def __init__(self) -> None:
+        self.ids: list[str | None] = []
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
+        self.ids.append(chunk.message.id)
+
+
+@pytest.mark.parametrize("question", [SURE, UNSURE])
+@pytest.mark.parametrize("message_id", [None, "msg_1"])
+def test_the_pieces_of_an_answer_have_one_id(ask: Any, question: str, message_id: str | None) -> None:
+    """Handlers are told the answer's, under `invoke` and `stream`, the provider's where it gives one: LangGraph takes
+    pieces of other ids for other messages."""
+    cloud = GenericFakeChatModel(messages=iter([AIMessage("Olympus Mons it is", id=message_id)]))
+    tokens = Tokens()
+    answer = ask(routed(cloud, streaming=True), question, config={"callbacks": [tokens]})
+    assert len(tokens.ids) == (1 if question == SURE else 8)
+    assert set(tokens.ids) == {answer.id}
+    if message_id and question == UNSURE:
+        assert answer.id == message_id
+    else:
+        assert str(answer.id).startswith("lc_run-")
+
+
+def test_an_id_that_only_the_first_piece_tells_is_all_pieces(ask: Any) -> None:
+    """As OpenAI's Responses API streams."""
+
+    class FirstTold(ScriptedCloud):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            for i, chunk in enumerate(super()._stream(*args, **kwargs)):
+                chunk.message.id = None if i else "resp_1"
+                yield chunk
+
+    tokens = Tokens()
+    assert ask(routed(FirstTold(), streaming=True), UNSURE, config={"callbacks": [tokens]}).id == "resp_1"
+    assert set(tokens.ids) == {"resp_1"}
