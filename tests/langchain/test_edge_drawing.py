@@ -113,7 +113,7 @@ def test_a_model_is_tried_anew_after_two_minutes() -> None:
     said += ["Dory", "Ark", "Cog", "Tug"]
     with pytest.raises(ConfigurationError):
         asked(edge, 2, DRAWN)
-    edge._copied_at -= 120
+    edge._drawing._copied_at -= 120
     assert asked(edge, 2, DRAWN).samples
 
 

@@ -63,6 +63,60 @@ def test_a_request_that_is_refused_in_any_case_says_nothing_of_them() -> None:
         assert asked(edge, 1, GREEDY).samples[0].token_logprobs == (-0.5,)
 
 
+def refuses_wordlessly(request: Request) -> Reply:
+    return (400, {}) if request.get("logprobs") else completion(["Lima"], logprob=None)
+
+
+@ways
+def test_a_refusal_that_names_nothing_is_of_them_where_they_are_refused_again(ask: Ask) -> None:
+    """Right after the same was answered without them: no later request is made in vain."""
+    with serving(refuses_wordlessly) as server:
+        edge = ChatModelEdge(chat(server.url))
+        for n in (1, 2):
+            assert [sample.text for sample in ask(edge, n, GREEDY).samples] == ["Lima"] * n
+        assert [request.get("logprobs") for request in server.asked] == [True, None, True, None, None]
+
+
+HICCUPS: list[Reply] = [
+    (400, {"error": {"message": "Please try again later"}}),
+    (403, "<html>Forbidden</html>"),
+    (200, {"error": {"message": "Provider returned error", "code": 502}}),
+    (200, {"choices": None}),
+    (200, {"choices": []}),
+]
+
+
+@ways
+@pytest.mark.parametrize("hiccup", HICCUPS)
+def test_a_passing_failure_leaves_them_asked_for(ask: Ask, hiccup: Reply) -> None:
+    """Which names nothing, and after which an answer without them says only that it has passed."""
+    hiccups = [hiccup]
+
+    def reply(request: Request) -> Reply:
+        return hiccups.pop() if hiccups else completion(["Lima"])
+
+    with serving(reply) as server:
+        edge = ChatModelEdge(chat(server.url))
+        for _ in range(2):
+            assert ask(edge, 1, GREEDY).samples[0].token_logprobs == (-0.5,)
+        assert [request.get("logprobs") for request in server.asked] == [True, None, True, True]
+
+
+@ways
+@pytest.mark.parametrize("status", [429, 500])
+def test_an_answer_without_them_is_served_where_more_is_not_found_out(ask: Ask, status: int) -> None:
+    """A server that has no time for it says nothing of them."""
+    failures: list[Reply] = [(status, {}), (400, {})]
+
+    def reply(request: Request) -> Reply:
+        return failures.pop() if request.get("logprobs") and failures else completion(["Lima"])
+
+    with serving(reply) as server:
+        edge = ChatModelEdge(chat(server.url))
+        assert [ask(edge, 1, GREEDY).samples[0].text for _ in range(2)] == ["Lima"] * 2
+        assert [request.get("logprobs") for request in server.asked] == [True, None, True, True]
+
+
 @pytest.mark.parametrize("status", [401, 404, 408, 429, 500, 503])
 def test_a_failure_of_another_kind_is_not_asked_about(status: int) -> None:
     """A server that is busy, broken or locked is not asked twice for it."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
+from confroute.edge.borrowed_drawing import TRIED_SAMPLES, Drawing
 from confroute.edge.borrowed_replies import Reply, said
 from confroute.edge.borrowed_settings import (
     LOGPROBS,
@@ -27,12 +26,12 @@ from confroute.edge.borrowed_settings import (
     with_inner,
 )
 from confroute.edge.clients import Clients
-from confroute.edge.objections import ANEW_SECONDS, Objections, Told, may_be_of_the_request, names_any
+from confroute.edge.objections import Objections, Told, may_be_of_the_request, names_any
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
 from confroute.edge.sdk_clients import sdk_clients_of
 from confroute.edge.turns import Turns
-from confroute.errors import ConfigurationError, ModelError, UnsupportedRequestError
+from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Generation, Message, SamplingOptions
 from confroute.steps import Call, Flow, arun, run
 
@@ -44,9 +43,6 @@ _Configured: TypeAlias = tuple[Model, Mapping[str, Any]]
 
 CONNECTIONS = 16
 """One request's samples at once, and few enough for a small server, or a service's limit."""
-_TRIALS = (SamplingOptions(temperature=1.0, max_tokens=64), SamplingOptions(temperature=2.0, max_tokens=512))
-"""How it is found out whether a model draws: the first is enough for most, and not every service takes the second."""
-_TRIED_SAMPLES = 4
 # Not every model takes them: they are replaced where the caller set them. So is top_p where nothing is drawn.
 _IF_SET = ("do_sample", "n")
 _LOGPROBS_TOLD: Told = ("logprobs", None)
@@ -63,7 +59,8 @@ class BorrowedModel(ABC, Generic[Model]):
     greedy answers; samples count on from it, for they would be copies of each other.
 
     A request that is refused is made again without what the refusal names (a seed, top_p, a temperature of at most 1),
-    or without logprobs; where that helped, the next two minutes' are made so at once. Of what is left out, a value of
+    or without logprobs; where that helped, the next two minutes' are made so at once. Where it named nothing, it is
+    made with logprobs once more first: what came only once had another cause. Of what is left out, a value of
     the model's own is, too: samples that all had its top_p of 0.1 would agree whatever it knows.
 
     That a model draws is seen where its samples of a request differ. As long as they never did, and where they do not,
@@ -85,20 +82,18 @@ class BorrowedModel(ABC, Generic[Model]):
         self.model = name
         self._native = native
         self._clients = Clients()
-        self._turns, self._trials = Turns(connections), Turns(1)
+        self._turns, self._drawing = Turns(connections), Drawing(name)
         self._bound: Mapping[str, Any] = bound or {}
         self._is_synchronous = self.is_synchronous(native)
         own = next(own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
-        self._draws: bool | None = None  # as far as known
-        self._copied_at = -math.inf  # by the monotonic clock
         self._objections = Objections()
         self._warned = False
 
     def __getstate__(self) -> dict[str, Any]:
         # Another machine has another clock, and Python has no copies of counters any more.
         seed = None if self._seeds is None else next(self._seeds)
-        return {**self.__dict__, "_seeds": seed, "_copied_at": -math.inf, "_objections": Objections()}
+        return {**self.__dict__, "_seeds": seed, "_objections": Objections()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         seed = state["_seeds"]
@@ -128,38 +123,44 @@ class BorrowedModel(ABC, Generic[Model]):
     def _generation(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[Generation]:
         are_to_differ = n > 1 and options.temperature > 0
         if are_to_differ:
-            self._refuse_copies()
+            self._drawing.refuse_copies()
         replies = yield from self._replies(messages, n, options)
         stop = options.stop or own_stops(self._settings())
         samples = tuple(reply.sample(options.alternatives, stop) for reply in replies)
         if options.must_call and not any(sample.tool_calls for sample in samples):
             raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
         if are_to_differ and len(said(replies)) > 1:
-            self._draws = True
-        elif are_to_differ and not self._draws:
-            yield Call(
-                lambda: self._trials.take([lambda: run(self._trial())]),
-                lambda: self._trials.on_loop(lambda: arun(self._trial())),
-            )
-            self._refuse_copies()
+            self._drawing.is_seen()
+        elif are_to_differ:
+            yield from self._drawing.is_tried(lambda options: self._replies(PROBE, TRIED_SAMPLES, options))
         return Generation(samples=samples, input_tokens=max(reply.input_tokens for reply in replies))
 
     def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
         """The model's answers, asked for once more without what it refuses to be told."""
         standing = self._objections.standing()
         refused: list[Told] = []
+        is_guess = False
         while True:
             try:
                 replies = yield self._request(messages, n, options, standing.union(refused))
+                break
             except Exception as error:
                 told = self._objected_to(error, options, standing.union(refused))
                 if told is None:
                     raise
                 refused.append(told)
-            else:
-                self._objections.remember(refused)
-                self._warn(refused)
-                return replies
+                is_guess = is_guess or (told == _LOGPROBS_TOLD and not names_any(error, LOGPROBS))
+        if is_guess:
+            # What failed may have passed by itself: it was of them if they are refused where all else was answered.
+            others = [told for told in refused if told != _LOGPROBS_TOLD]
+            try:
+                replies = yield self._request(messages, n, options, standing.union(others))
+                refused = others
+            except Exception as error:
+                refused = refused if may_be_of_the_request(error) else others
+        self._objections.remember(refused)
+        self._warn(refused)
+        return replies
 
     def _objected_to(self, error: Exception, options: SamplingOptions, without: AbstractSet[Told]) -> Told | None:
         """What to leave out next of a request that was told all but what it is *without*, that which is missed the
@@ -235,45 +236,6 @@ class BorrowedModel(ABC, Generic[Model]):
         reply = await self._turns.in_thread(ask)
         self._is_synchronous = True
         return reply
-
-    def _trial(self) -> Flow[None]:
-        """Find out whether the model draws. As long as it says the same, or nothing, longer samples are drawn at a
-        higher temperature. Another request may have found out before."""
-        if self._draws is not None:
-            return
-        told: set[object] = set()
-        for options in _TRIALS:
-            try:
-                replies = yield from self._replies(PROBE, _TRIED_SAMPLES, options)
-            except Exception as error:
-                if told and may_be_of_the_request(error):
-                    break
-                raise ModelError(
-                    f'It is not known yet whether samples of "{self.model}" differ, for its trial failed '
-                    f"({type(error).__name__}): that they agree says nothing so far. The next request tries again."
-                ) from error
-            told = said(replies)
-            if len(told) > 1:
-                self._draws = True
-                return
-        if not told:
-            raise ModelError(
-                f'"{self.model}" said nothing in {_TRIALS[-1].max_tokens} tokens, so that it is not known whether its '
-                "samples differ. If it is a reasoning model, have it show its thoughts, or turn them off."
-            )
-        self._draws, self._copied_at = False, time.monotonic()
-
-    def _refuse_copies(self) -> None:
-        if self._draws is not False:
-            return
-        if time.monotonic() - self._copied_at >= ANEW_SECONDS:
-            self._draws = None
-            return
-        raise ConfigurationError(
-            f'"{self.model}" says the same each time, however high the temperature: samples would agree whatever the '
-            "model knows. Have it draw: give its class a field called temperature that its answers heed, a pipeline of "
-            "Hugging Face's do_sample=True, a server no seed of its own and no cache before it; see docs/scale.md."
-        )
 
     def _rest_name(self) -> str | None:
         return self.rest_field if self.rest_field in self._fields() else None
