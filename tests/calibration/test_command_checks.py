@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -210,3 +212,65 @@ def test_codes_of_emoji_are_shown_as_they_are(tmp_path: Path, edge: Lima) -> Non
     assert result.exit_code == 0, result.exception
     for part in ("m:x:", ":100:", ":a:"):
         assert part in result.stdout
+
+
+class Stingy(BaseHTTPRequestHandler):
+    """A cloud that holds back its answers but for those to questions that begin with one of *told*."""
+
+    told: ClassVar[tuple[str, ...]] = ()
+    held_back: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        said = {"message": {"role": "assistant", "content": "Oslo"}, "finish_reason": "stop"}
+        choices = [said] if question.startswith(self.told) else self.held_back
+        body = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
+        sent = json.dumps({**body, "choices": [{"index": 0, **choice} for choice in choices]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def stingy(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Stingy]]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stingy) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("OPENAI_API_KEY", "not-needed")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+        yield Stingy
+        server.shutdown()
+        thread.join()
+
+
+BLANK = {"message": {"role": "assistant", "content": None}, "finish_reason": "length"}
+FILTERED = {"message": {"role": "assistant", "content": "I cannot"}, "finish_reason": "content_filter"}
+
+
+@pytest.mark.parametrize("held_back", [[BLANK], [FILTERED], []], ids=["blank", "filtered", "no choice"])
+def test_nothing_is_promised_on_a_cloud_that_holds_back_its_answers(
+    tmp_path: Path, edge: Lima, stingy: type[Stingy], monkeypatch: pytest.MonkeyPatch, held_back: list[Any]
+) -> None:
+    """Where it answers nothing, that is an error; single prompts count as right in the cloud, how many is told, and
+    they are asked again, alone."""
+    items = [{"question": f"{i}?", "references": ["Quito"]} for i in range(40)]
+    regret = ("--target", "regret=0.3", "--json")
+    monkeypatch.setattr(stingy, "held_back", held_back)
+    monkeypatch.setattr(stingy, "told", ())
+    assert "gave no answer 3 times in a row" in str(calibrate(tmp_path, items, *regret).exception)
+
+    monkeypatch.setattr(stingy, "told", ("0",))
+    mostly = calibrate(tmp_path, items, *regret)
+    assert "no answer to 39 of 40" in " ".join(mostly.stderr.split())
+    assert json.loads(mostly.stdout)["threshold"] is None
+
+    monkeypatch.setattr(stingy, "told", tuple("0123456789"))
+    after = calibrate(tmp_path, items, *regret)
+    assert "no answer" not in after.stderr
+    assert json.loads(after.stdout)["threshold"] is not None
+    assert edge.asked == 80

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 
 from confroute import Evidence
 from confroute.calibration.collection import Collected
-from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by_references
+from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by_references, cloud_is_right
 from confroute.calibration.prompts import Prompt
-from confroute.errors import InputError
+from confroute.errors import InputError, ModelError
 from confroute.records import Message
 from confroute.testing import says
 
@@ -105,12 +106,12 @@ def test_a_verdict_is_of_one_answer(tmp_path: Path) -> None:
         ("**YES**", True),
         ("no", False),
         ("Not yes", False),
-        ("", False),
         ("maybe", False),
+        (" ", None),
     ],
 )
-def test_verdicts(tmp_path: Path, reply: str, verdict: bool) -> None:
-    """Only a reply that begins with yes is one; the judge sees question and answer."""
+def test_verdicts(tmp_path: Path, reply: str, verdict: bool | None) -> None:
+    """Only a reply that begins with yes is one, a blank one is none; the judge sees question and answer."""
     cloud = Cloud(reply)
     verdicts = CloudModel(name="judge", ask=cloud).verdicts(ANSWERS[:1], tmp_path / "verdicts.jsonl")
     assert list(verdicts) == [verdict]
@@ -123,3 +124,35 @@ def test_a_failed_answer_is_not_acceptable_whatever_the_judge_says(tmp_path: Pat
     cloud = CloudModel(name="judge", ask=Cloud())
     assert list(cloud.verdicts([FAILED], tmp_path / "verdicts.jsonl")) == [False]
     assert answer_of(FAILED).text == ""
+
+
+def test_a_blank_reply_is_no_answer_and_asked_for_again(tmp_path: Path) -> None:
+    """Nor is one kept that a file of an older version holds; what was answered is not asked for again."""
+    path = tmp_path / "cloud.jsonl"
+    assert list(CloudModel(name="big", ask=Cloud("a", " ", "c")).answers(PROMPTS, path)) == ["a", None, "c"]
+    with path.open("a") as older:
+        older.write(json.dumps({"key": PROMPTS[1].key, "text": ""}) + "\n")
+    again = Cloud("b")
+    assert list(CloudModel(name="big", ask=again).answers(PROMPTS, path)) == ["a", "b", "c"]
+    assert again.asked == ["Capital of Japan?"]
+
+
+def test_no_answer_of_the_cloud_counts_against_the_edge() -> None:
+    """For a regret the cloud may have been right; and nothing agrees with what was not said."""
+    assert cloud_is_right(PROMPTS, ["Lyon", None, "4"]) == [False, True, True]
+    assert by_agreement(ANSWERS[:1], [None]) == [False]
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_cloud_that_answers_nothing_ends_the_run(tmp_path: Path, judged: bool) -> None:
+    """After three blank replies, where it never gave another; one that has answered before is asked on."""
+    items = [item(f"{i}?", "x") for i in range(5)]
+    asked = [prompt(f"{i}?") for i in range(5)]
+
+    def replies(*texts: str) -> list[str | None] | list[bool | None]:
+        model, path = CloudModel(name="big", ask=Cloud(*texts)), tmp_path / "cloud.jsonl"
+        return list(model.verdicts(items, path)) if judged else list(model.answers(asked, path))
+
+    with pytest.raises(ModelError, match=r"big gave no answer 3 times in a row.*OPENAI_MODEL"):
+        replies("", " ", "\n")
+    assert replies("no", "", "", "", "no")[1:4] == [None] * 3

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from importlib import import_module
-from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from confroute.calibration.certificate import Certificate, Kind
+from confroute.calibration.certificate import Kind
 from confroute.calibration.certify import Certified, Target, certify, check_plan
+from confroute.calibration.cloud import openai_cloud
 from confroute.calibration.collection import Collected, Collection
-from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by_references
+from confroute.calibration.labels import CloudModel, answer_of, by_agreement, by_references, cloud_is_right
 from confroute.calibration.prompts import Prompt, read_prompts
+from confroute.calibration.report import requests_kept, show, use
 from confroute.consoles import console
 from confroute.edge import resolve_edge
 from confroute.edge.naming import ENGINES
-from confroute.environment import cloud_errors, has_openai_key, openai_access, openai_model
+from confroute.environment import has_openai_key
 from confroute.errors import ConfigurationError, InputError, require
-from confroute.estimators import Disagreement, Estimator
 from confroute.estimators.naming import ESTIMATOR_NAMES, named_estimator
-from confroute.records import Message, SamplingOptions
-from confroute.router import Router
+from confroute.records import SamplingOptions
 
 T = TypeVar("T")
 
@@ -144,55 +139,17 @@ def calibrate(
     if as_json:
         typer.echo(json.dumps(made.certificate.to_dict(), indent=1))
         return
-    _show(made.certificate, acceptable, collected)
+    show(made.certificate, acceptable, collected)
     shown = console()
     shown.print(f"Written: {path}" + "".join(f", {plot.name}" for plot in plots), highlight=False, markup=False)
-    use = _use(edge, engine, collection, measure, task, path) + _kept(asked, max_tokens)
+    told = use(edge, engine, collection, measure, task, path) + requests_kept(asked, max_tokens)
     if made.certificate.threshold is None:
-        use = (
+        told = (
             f'A router with it escalates everything. Add prompts to "{prompts}" and run the same command again, which '
             "asks only the new ones; or choose another target, estimator or edge model.\n"
         )
     # Whole lines, to be copied.
-    shown.print(use, markup=False, soft_wrap=True)
-
-
-def _use(
-    edge: str, engine: str | None, collection: Collection, measure: Estimator, task: str | None, path: Path
-) -> str:
-    """The line of Python that takes the certificate: all that is not a router's default."""
-    named = edge if not re.search("[@?]", edge) else "…"  # An address may hold a password.
-    given: list[str] = []
-    imported = ""
-    if engine is not None:
-        given.append(f"resolve_edge({_quoted(named)}, engine={_quoted(engine)})")
-    elif edge != _default("edge"):
-        given.append(_quoted(named))
-    if not isinstance(measure, Disagreement):
-        given.append(f"estimator={type(measure).__name__}()")
-        imported = f"; from confroute.estimators import {type(measure).__name__}"
-    if measure.needs_samples and collection.samples != _default("samples"):
-        given.append(f"samples={collection.samples}")
-    given.append(f"certificate={_quoted(path)}")
-    if task is not None:
-        given.append(f"task={_quoted(task)}")
-    return f"Use it: Router({', '.join(given)}), or the same of the LangChain or LlamaIndex model{imported}.\n"
-
-
-def _quoted(text: object) -> str:
-    """As Python reads it, too: Windows' paths have backslashes."""
-    return json.dumps(str(text), ensure_ascii=False)
-
-
-def _default(name: str) -> Any:
-    return signature(Router).parameters[name].default
-
-
-def _kept(prompts: Sequence[Prompt], max_tokens: int) -> str:
-    """What requests must be like for their answers to be kept."""
-    systems = any(message.get("role") == "system" for message in prompts[0].messages)
-    message = "the system message of these prompts" if systems else "no system message"
-    return f"It keeps answers to requests with max_tokens={max_tokens} and {message} only.\n"
+    shown.print(told, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -247,19 +204,7 @@ def _cloud(target: Target, labels: Labels, prompts: Sequence[Prompt]) -> CloudMo
             f"A target for {target.kind} needs labels. Put references into the prompts, or set OPENAI_API_KEY (and "
             "OPENAI_BASE_URL for another server), so that the cloud's answers can label them."
         )
-    require("openai", extra="train", wanted_by="Labels of the cloud")
-    access = openai_access()
-    kept = "What was answered so far is kept: the same command goes on from here."
-    with cloud_errors(openai_model(), kept):
-        client: Any = import_module("openai").OpenAI(**access)
-
-    def ask(messages: Sequence[Message]) -> str:
-        with cloud_errors(openai_model(), kept):
-            given = [dict(message) for message in messages]
-            reply = client.chat.completions.create(model=openai_model(), messages=given)
-            return reply.choices[0].message.content or ""
-
-    return CloudModel(name=openai_model(), ask=ask, url=str(client.base_url))
+    return openai_cloud()
 
 
 def _are_gold(labels: Labels, prompts: Sequence[Prompt]) -> bool:
@@ -281,7 +226,7 @@ def _said(
     prompts: Sequence[Prompt],
     collected: Sequence[Collected],
     out: Path,
-) -> tuple[Iterator[str] | None, Iterator[bool] | None]:
+) -> tuple[Iterator[str | None] | None, Iterator[bool | None] | None]:
     """The cloud's answers and its verdicts, where they are needed. Their files are read at once, the cloud is asked as
     they are taken."""
     if cloud is None:
@@ -307,14 +252,26 @@ def _labelled(
     kind = _kind(labels, prompts)
     shadow, verdicts = _said(cloud, kind, target, prompts, collected, out)
     answers = _watched("asking the cloud", shadow, prompts, quiet=quiet) if shadow is not None else None
-    cloud_right = by_references(prompts, answers) if answers is not None and target.kind == "regret" else None
+    _tell_silence(answers)
+    cloud_right = cloud_is_right(prompts, answers) if answers is not None and target.kind == "regret" else None
     if kind is Labels.gold:
         return by_references(prompts, [answer_of(item).text for item in collected]), cloud_right, "gold"
     if verdicts is not None:
-        return _watched("asking the judge", verdicts, prompts, quiet=quiet), cloud_right, "judge"
+        judged = _watched("asking the judge", verdicts, prompts, quiet=quiet)
+        _tell_silence(judged)
+        return list(map(bool, judged)), cloud_right, "judge"
     if answers is not None:
         return by_agreement(collected, answers), cloud_right, "agreement"
     return None, None, None
+
+
+def _tell_silence(replies: Sequence[object] | None) -> None:
+    if replies and (silent := sum(reply is None for reply in replies)):
+        told = (
+            f"The cloud gave no answer to {silent} of {len(replies)} requests (blank, or held back by a filter). They "
+            "count against the edge; the same command asks them again."
+        )
+        console(stderr=True).print(told, style="yellow", highlight=False)
 
 
 def _watched(what: str, results: Iterable[T], prompts: Sequence[Prompt], *, quiet: bool) -> list[T]:
@@ -351,46 +308,3 @@ def _plots(
     plot_reliability(made.held_out, acceptable, paths[1])
     plot_risk_coverage(made.uncertainties, wrong, paths[2], cut=made.cut)
     return paths
-
-
-def _show(certificate: Certificate, acceptable: Sequence[bool] | None, collected: Sequence[Collected]) -> None:
-    risks = {
-        "cost": "share escalated",
-        "harm": "wrong and kept",
-        "regret": "wrong, kept, and right in the cloud",
-        "error": "wrong among those kept",
-    }
-    table = Table(
-        title="Certificate" if certificate.certified else "NOT certified", title_justify="left", show_header=False
-    )
-
-    def add(name: str, value: str) -> None:
-        # A name may hold brackets, which are no markup.
-        table.add_row(name, Text(value))
-
-    add("promise", f"{risks[certificate.kind]} at most {certificate.target:.1%}")
-    sure = "on average" if certificate.delta is None else f"with probability {1 - certificate.delta:.0%}"
-    add("bound", f"{certificate.bound:.1%} {sure} ({certificate.method}, n = {certificate.n})")
-    add("threshold", "none: escalate everything" if certificate.threshold is None else f"{certificate.threshold:.4g}")
-    add("kept on the edge", f"{certificate.kept:.1%} of these prompts")
-    if acceptable is not None:
-        right, n = sum(acceptable), len(acceptable)
-        stats: Any = import_module("scipy.stats")
-        low, high = stats.binomtest(right, n).proportion_ci(method="wilson")
-        name = {"gold": "edge right", "judge": "edge judged right", "agreement": "edge agrees with the cloud"}
-        add(name[certificate.labels or "gold"], f"{right} of {n}, {right / n:.1%} (95 %: {low:.1%} to {high:.1%})")
-    if certificate.auroc is not None and certificate.auroc_interval is not None:
-        low, high = certificate.auroc_interval
-        add("AUROC", f"{certificate.auroc:.3f} (95 %: {low:.3f} to {high:.3f}); 0.5 is no signal")
-    add("for", f"{certificate.edge} on {certificate.engine}, {certificate.estimator}, {certificate.samples} samples")
-    if certificate.task:
-        add("task", certificate.task)
-    silent = sum(item.evidence is None for item in collected)
-    if silent:
-        passing = sum(not item.is_lasting for item in collected)
-        again = f", {passing} of them to be asked again by another run" if passing else ""
-        add("edge failed", f"{silent} times; counted as escalated{again}")
-    shown = console()
-    shown.print(table)
-    if certificate.advice:
-        shown.print(certificate.advice, style="yellow", highlight=False, markup=False)

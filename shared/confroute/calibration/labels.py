@@ -13,11 +13,16 @@ from confroute.calibration.collection import Collected
 from confroute.calibration.journal import Journal
 from confroute.calibration.prompts import Prompt
 from confroute.equivalence import Equivalence, StructuredEquivalence
+from confroute.errors import ModelError
 from confroute.grading import contains_answer
 from confroute.records import Message, Sample
 
 LabelKind: TypeAlias = Literal["gold", "agreement", "judge"]
 Ask: TypeAlias = Callable[[Sequence[Message]], str]
+"""What a cloud model replies; blank where it gives no answer."""
+
+IN_A_ROW = 3
+"""After so many blank replies, where there never was another, the cloud is taken not to answer at all."""
 
 _JUDGE = (
     "Question:\n{question}\n\nAnswer:\n{answer}\n\n"
@@ -34,17 +39,21 @@ class CloudModel:
     ask: Ask
     url: str | None = field(default=None, repr=False)
 
-    def answers(self, prompts: Sequence[Prompt], path: Path) -> Iterator[str]:
-        """What it answers to each prompt (a shadow call). Those that *path* holds are not asked, nor paid, again."""
-        return self._answered(prompts, self._journal("answers", path))
+    def answers(self, prompts: Sequence[Prompt], path: Path) -> Iterator[str | None]:
+        """What it answers to each prompt (a shadow call). Those that *path* holds are not asked, nor paid, again.
 
-    def _answered(self, prompts: Sequence[Prompt], opened: Journal) -> Iterator[str]:
-        with opened as journal:
-            for prompt in prompts:
-                yield self._reply(prompt, journal)
+        None for a blank reply, which is no answer: it was refused, or the tokens went into thinking. It is in no file,
+        so that another run asks again.
 
-    def verdicts(self, collected: Sequence[Collected], path: Path) -> Iterator[bool]:
-        """Whether it calls each of the edge's answers correct; a reply that does not begin with "yes" is a no.
+        Raises:
+            InputError: *path* is of another cloud model, or is no such file; before the first answer is wanted.
+            ModelError: it answers nothing at all.
+        """
+        return self._replied(prompts, self._journal("answers", path))
+
+    def verdicts(self, collected: Sequence[Collected], path: Path) -> Iterator[bool | None]:
+        """Whether it calls each of the edge's answers correct; a reply that does not begin with "yes" is a no, a blank
+        one is None. Raises as `answers` does.
 
         A verdict is of one answer: what *path* holds of another answer to the same prompt is not taken.
 
@@ -53,24 +62,50 @@ class CloudModel:
         """
         return self._judged(collected, self._journal("verdicts", path))
 
-    def _judged(self, collected: Sequence[Collected], opened: Journal) -> Iterator[bool]:
+    def _judged(self, collected: Sequence[Collected], opened: Journal) -> Iterator[bool | None]:
+        replies = self._replied([_judging(item) for item in collected], opened)
+        for item, reply in zip(collected, replies, strict=True):
+            if item.evidence is None:
+                yield False
+            else:
+                yield None if reply is None else reply.strip().strip("*\"'").casefold().startswith("yes")
+
+    def _replied(self, prompts: Sequence[Prompt | None], opened: Journal) -> Iterator[str | None]:
+        """None, too, where there is nothing to ask."""
         with opened as journal:
-            for item in collected:
-                if item.evidence is None:
-                    yield False
-                    continue
-                text = _JUDGE.format(question=item.evidence.question, answer=item.evidence.answer.text)
-                reply = self._reply(Prompt(messages=({"role": "user", "content": text},)), journal)
-                yield reply.strip().strip("*\"'").casefold().startswith("yes")
+            blank, is_known = 0, any(str(result["text"]).strip() for result in journal.results.values())
+            for prompt in prompts:
+                reply = prompt and self._reply(prompt, journal)
+                is_known = is_known or reply is not None
+                blank += prompt is not None and reply is None
+                if blank == IN_A_ROW and not is_known:
+                    raise ModelError(
+                        f"The cloud model {self.name} gave no answer {IN_A_ROW} times in a row: its replies are blank, "
+                        "or a content filter held them back. See that OPENAI_MODEL and OPENAI_BASE_URL name a model "
+                        "that answers these prompts, or take out those that it refuses. The same command then goes on "
+                        "from here."
+                    )
+                yield reply
 
     def _journal(self, kind: str, path: Path) -> Journal:
         at = {"url": hashlib.sha256(self.url.encode()).hexdigest()[:16]} if self.url else {}
         return Journal(path, settings={kind: self.name, **at}, read=itemgetter("text"))
 
-    def _reply(self, prompt: Prompt, journal: Journal) -> str:
-        if prompt.key not in journal.results:
-            journal.add(prompt.key, {"text": self.ask(prompt.messages)})
+    def _reply(self, prompt: Prompt, journal: Journal) -> str | None:
+        # Files of older versions hold blank replies.
+        if not str(journal.results.get(prompt.key, {"text": ""})["text"]).strip():
+            reply = self.ask(prompt.messages)
+            if not reply.strip():
+                return None
+            journal.add(prompt.key, {"text": reply})
         return str(journal.results[prompt.key]["text"])
+
+
+def _judging(item: Collected) -> Prompt | None:
+    if item.evidence is None:
+        return None
+    text = _JUDGE.format(question=item.evidence.question, answer=item.evidence.answer.text)
+    return Prompt(messages=({"role": "user", "content": text},))
 
 
 def answer_of(item: Collected) -> Sample:
@@ -86,15 +121,24 @@ def by_references(prompts: Sequence[Prompt], texts: Sequence[str]) -> list[bool]
     ]
 
 
+def cloud_is_right(prompts: Sequence[Prompt], answers: Sequence[str | None]) -> list[bool]:
+    """Whether each of the cloud's answers holds an accepted one. Where it gave none, None, it counts as right, so that
+    no regret is promised on its silence."""
+    right = by_references(prompts, [text or "" for text in answers])
+    return [text is None or good for text, good in zip(answers, right, strict=True)]
+
+
 def by_agreement(
-    collected: Sequence[Collected], cloud: Sequence[str], equivalence: Equivalence | None = None
+    collected: Sequence[Collected], cloud: Sequence[str | None], equivalence: Equivalence | None = None
 ) -> list[bool]:
-    """Whether each of the edge's answers means the same as the cloud's. Free of annotation; says nothing about which
-    of the two is right where they differ."""
+    """Whether each of the edge's answers means the same as the cloud's, None where it gave none. Free of annotation;
+    says nothing about which of the two is right where they differ."""
     judge = equivalence or StructuredEquivalence()
     verdicts: list[bool] = []
     for item, other in zip(collected, cloud, strict=True):
         text, question = answer_of(item).text, item.evidence.question if item.evidence else ""
-        alike = bool(text.strip()) and (text == other or judge.same([(text, other)], question=question)[0])
-        verdicts.append(alike)
+        if other is None or not text.strip():
+            verdicts.append(False)
+        else:
+            verdicts.append(text == other or judge.same([(text, other)], question=question)[0])
     return verdicts
