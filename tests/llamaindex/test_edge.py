@@ -101,7 +101,9 @@ def test_a_server_that_refuses_logprobs_is_asked_without(ask: Callable[..., Gene
     """After one refusal, which is remembered."""
 
     def reply(request: Request) -> Reply:
-        return (400, {}) if request.get("logprobs") else completion(["Lima"], logprob=None)
+        if request.get("logprobs"):
+            return 400, {"error": {"message": "logprobs are not supported"}}
+        return completion(["Lima"], logprob=None)
 
     with serving(reply) as server:
         edge = LLMEdge(llm(server.url))
