@@ -100,6 +100,49 @@ def test_thoughts_are_no_part_of_the_answer(before: str, text: str, expected: st
     assert read(THINKING, text, before, SamplingOptions()).text == expected
 
 
+def read_tokens(form: ChatFormat, text: str, before: str = "assistant\n") -> Sample:
+    """What is read of an answer of a token for each character."""
+    prompt = form._tokenizer(before, add_special_tokens=False)["input_ids"]
+    said = Sample(
+        text=text.strip(),
+        tokens=tuple(text),
+        token_logprobs=tuple(-float(i) for i in range(len(text))),
+        alternatives=tuple(((character, 0.0),) for character in text),
+        output_tokens=len(text),
+    )
+    return form.read(said, prompt, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "expected"),
+    [
+        ("assistant\n", "<think>A, or B?</think>\n\nB", "B"),
+        ("assistant\n<think>\n", "B? A? A\n</think>\nA", "A"),
+        ("assistant\n", "<think>No.</think>No.\n", "No."),
+        ("assistant\n", "<think>No. No", ""),
+        ("assistant\n", "No.<think>Or? Yes.</think> Yes.", "Yes."),
+        ("assistant\n", " No.\n", " No.\n"),
+    ],
+)
+def test_the_tokens_of_thoughts_are_no_part_of_the_answer(before: str, text: str, expected: str) -> None:
+    """They are as sure of what is only considered; none are told where they are not those of the answer alone."""
+    sample = read_tokens(THINKING, text, before)
+    first = text.rindex(expected) if expected else 0
+    assert sample.tokens == (tuple(expected) or None)
+    assert sample.token_logprobs == (tuple(-float(first + i) for i in range(len(expected))) or None)
+    assert sample.alternatives == (tuple(((character, 0.0),) for character in expected) or None)
+    assert sample.output_tokens == len(text)
+
+
+def test_the_tokens_of_a_call_are_told_where_nothing_was_thought_before_it() -> None:
+    """Which of them are the call's, its arguments do not say."""
+    call = '<tool_call>{"name": "a", "arguments": {}}</tool_call>'
+    assert read_tokens(THINKING, call).tokens == tuple(call)
+    thought = read_tokens(THINKING, f"<think>a or b?</think>{call}")
+    assert thought.tool_calls
+    assert thought.tokens is thought.token_logprobs is thought.alternatives is None
+
+
 def test_marks_of_no_meaning_to_a_model_are_words() -> None:
     """To a model whose template has no calls, the text is what it is."""
     plain = ChatFormat(tokenizer("{{ messages[0].content }}"), "m")

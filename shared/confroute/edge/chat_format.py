@@ -10,6 +10,7 @@ from inspect import signature
 from typing import Any, cast
 
 from confroute.edge.forks import RenewedLock
+from confroute.edge.spelling import spelling
 from confroute.errors import ModelError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions, ToolCall
 from confroute.tools import Tool, are_wanted, as_call, read_call
@@ -87,7 +88,9 @@ class ChatFormat:
         )
 
     def read(self, sample: Sample, prompt: Sequence[int], options: SamplingOptions) -> Sample:
-        """*sample* without thoughts, its calls told apart. A call that cannot be read has no name."""
+        """*sample* without thoughts, its calls told apart. A call that cannot be read has no name. Tokens that are not
+        the answer's alone are None; of calls, which do not tell how they were written, all are kept where nothing was
+        thought."""
         if options.must_call:
             return as_call(sample)
         if self._template is None:
@@ -95,21 +98,26 @@ class ChatFormat:
         before = self.decode(prompt)
         if self._own is None:
             before = _THOUGHT if _ends_in_thought(before) else ""
-        text, calls = self._parsed(sample.text, before, options)
+        text, calls, has_thought = self._parsed(sample.text, before, options)
         reason = "tool_calls" if calls and sample.finish_reason == "stop" else sample.finish_reason
-        return replace(sample, text=text, tool_calls=calls, finish_reason=reason)
+        read = replace(sample, text=text, tool_calls=calls, finish_reason=reason)
+        if calls:
+            return replace(read, tokens=None, token_logprobs=None, alternatives=None) if has_thought else read
+        return read if text == sample.text else spelling(read)
 
-    def _parsed(self, text: str, before: str, options: SamplingOptions) -> tuple[str, tuple[ToolCall, ...]]:
+    def _parsed(self, text: str, before: str, options: SamplingOptions) -> tuple[str, tuple[ToolCall, ...], bool]:
+        """The words, the calls, and whether there was anything else."""
         try:
             parsed: dict[str, Any] = self._tokenizer.parse_response(
                 text, self._template, prefix=before, tools=list(options.tools)
             )
         except ValueError:
-            return "", (ToolCall(name="", arguments=text),)
+            return "", (ToolCall(name="", arguments=text),), False
         functions: list[Any] = [entry["function"] for entry in parsed.get("tool_calls") or ()]
         # SmolLM2's are lists within one mark.
         listed = [each for function in functions for each in _listed(function)]
-        return parsed.get("content", "").strip(), tuple(map(read_call, listed))
+        others = parsed.keys() - {"role", "content", "tool_calls"}
+        return parsed.get("content", "").strip(), tuple(map(read_call, listed)), any(parsed[name] for name in others)
 
     def _begun_call(self) -> str:
         """What a call begins with: written for the model, which is then held to the rest."""

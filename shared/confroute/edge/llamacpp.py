@@ -7,11 +7,9 @@ import os
 import secrets
 import time
 import weakref
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from http.client import HTTPException
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from confroute.edge.loopback import Exchange, close_copies
 from confroute.edge.naming import expanded
 from confroute.edge.own_thread import begun, in_daemon, in_own_thread
 from confroute.edge.replies import read_reply
+from confroute.edge.spelling import spelling
 from confroute.edge.waiting import Waiting
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
@@ -335,34 +334,14 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
 def _read(choice: dict[str, Any], options: SamplingOptions) -> Sample:
     """The sample, with the parts of characters counted that no logprobs are told of."""
     if answer_schema(options) is not None:
-        return _spelled(read_choice(choice, alternatives=options.alternatives))
+        # llama.cpp lets a model think before its JSON, and put it into a fence (```json), and tells these tokens, too.
+        return spelling(read_choice(choice, alternatives=options.alternatives))
     sample = read_reply(choice, alternatives=options.alternatives, output_tokens=0)
     if "usage" not in choice:
         return sample
     # The token that ends the turn is counted.
     generated = int(choice["usage"]["completion_tokens"]) - (sample.finish_reason == "stop")
     return replace(sample, output_tokens=max(sample.output_tokens, generated))
-
-
-def _spelled(sample: Sample) -> Sample:
-    """The *sample* with the tokens that spell its text, or None. llama.cpp lets a model think before its JSON, and put
-    it into a fence (```json), and tells the tokens of these, too."""
-    tokens = sample.tokens or ()
-    told = "".join(tokens)
-    begins = [0, *accumulate(map(len, tokens))]
-    # The last place: it may have thought of the same JSON.
-    first = next((i for i in reversed(range(len(tokens))) if _begins(told[begins[i] :], sample.text)), len(tokens))
-    kept = slice(first, bisect_left(begins, len(told) - len(told[begins[first] :].lstrip()) + len(sample.text)))
-    return replace(
-        sample,
-        tokens=tokens[kept] or None,
-        token_logprobs=(sample.token_logprobs or ())[kept] or None,
-        alternatives=(sample.alternatives or ())[kept] or None,
-    )
-
-
-def _begins(told: str, text: str) -> bool:
-    return bool(text) and told.lstrip().startswith(text)
 
 
 def _check(value: int, name: str, *, most: int, least: int = 1) -> None:

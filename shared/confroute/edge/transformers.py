@@ -47,8 +47,8 @@ class TransformersEngine:
     values stay in memory, and a prompt that begins like one of them (the same instructions, a conversation that goes
     on) is read from where it differs; so are those that come at once. Concurrent requests are batched: a pass of the
     model takes the next token of all of them. A request that is cancelled, or ended by Ctrl-C, leaves at the next pass.
-    Token logprobs are those of the full softmax before temperature and top-p, in float32. Weights are loaded at the
-    first request; code from a checkpoint is never run.
+    Token logprobs are those of the full softmax before temperature and top-p, in float32, of the answer without its
+    thought. Weights are loaded at the first request; code from a checkpoint is never run.
 
     On CUDA a pass that is like one before it is recorded and replayed (a CUDA graph): what is asked for the third time
     of a kind, by its length and number, takes a fraction of the time. Prompts of up to 2,048 tokens are read whole
