@@ -245,6 +245,51 @@ def test_a_copied_edge_counts_on_from_the_seed(copied: Any) -> None:
     assert second == first + 1
 
 
+class Thinking(Scripted):
+    """As ChatAnthropic, whose max_tokens are the thoughts', too; remembers them."""
+
+    max_tokens: int | None = 1024
+    thinking: dict[str, Any] | None = None
+    given: list[int | None] = Field(default_factory=list[int | None])
+
+    def _call(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> str:
+        self.given.append(self.max_tokens)
+        return super()._call(messages, stop, run_manager, **kwargs)
+
+
+BUDGET = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+
+
+@pytest.mark.parametrize(
+    ("given", "bound", "told"),
+    [
+        ({**BUDGET, "max_tokens": 4096}, {}, 1032),
+        ({"max_tokens": 4096}, BUDGET, 1032),
+        ({**BUDGET, "max_tokens": 1030}, {}, 1030),  # the most that the model is to say
+        ({**BUDGET, "max_tokens": 1000}, {}, 1032),  # as such a one is refused
+        ({**BUDGET, "max_tokens": None}, {}, 1032),
+        ({"thinking": {"type": "disabled"}}, {}, 8),
+        ({}, {}, 8),
+    ],
+)
+def test_an_answer_has_its_tokens_beside_a_budget_for_thoughts(
+    given: dict[str, Any], bound: dict[str, Any], told: int
+) -> None:
+    """Anthropic refuses a limit of both that is not above the budget."""
+    model = Thinking(answer=str, **given)
+    ChatModelEdge(model.bind(**bound)).generate(ASK, n=1, options=DRAWN)
+    assert model.given == [told]
+
+
+def test_no_fewer_tokens_are_told_than_are_asked_for() -> None:
+    """Where they are above the budget themselves."""
+    model = Thinking(answer=str, **{**BUDGET, "max_tokens": 2000})
+    ChatModelEdge(model).generate(ASK, n=1, options=SamplingOptions(max_tokens=4096))
+    assert model.given == [4096]
+
+
 @pytest.mark.parametrize(("bound", "stop"), [({}, ("END",)), ({"stop": ["\n"]}, ("END",)), ({}, ())])
 def test_stop_strings_reach_a_model_without_a_field_for_them(bound: dict[str, Any], stop: tuple[str, ...]) -> None:
     """As LangChain's own argument, once."""

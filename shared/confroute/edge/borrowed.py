@@ -24,6 +24,7 @@ from confroute.edge.borrowed_settings import (
     unsaid,
     wanted_by,
     with_inner,
+    with_thoughts,
 )
 from confroute.edge.clients import Clients
 from confroute.edge.objections import Objections, Told, may_be_of_the_request, names_any
@@ -262,6 +263,7 @@ class BorrowedModel(ABC, Generic[Model]):
     def _configured(self, options: SamplingOptions, seed: int | None, without: AbstractSet[Told]) -> _Configured[Model]:
         native, known = cast("Any", self._native), self._fields()
         wanted = wanted_by(options, seed, without)
+        wanted["max_tokens"] = with_thoughts(options.max_tokens, self._settings(), vars(native))
         if_set = _IF_SET if options.temperature > 0 else (*_IF_SET, "top_p")
         update = {name: replaced(getattr(native, name), wanted) for name in WITHIN if name in known}
         fields: dict[str, Any] = {}

@@ -77,6 +77,21 @@ def own_stops(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [string for each in told for string in ([each] if isinstance(each, str) else each)]
 
 
+def with_thoughts(tokens: int, settings: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> int:
+    """How many tokens an answer of so many *tokens* may have in all where the model is *told*, or its *settings* have,
+    a budget for thoughts, as Anthropic's, which refuses a limit that is not above it: at most the model's own limit,
+    unless that one would be refused."""
+    values = [value for each in (*settings, told) for value in each.values()]
+    named = [cast("Mapping[str, Any]", value) for value in values if isinstance(value, Mapping)]
+    budgets = [budget for each in named if isinstance(budget := each.get("budget_tokens"), int)]
+    if not budgets:
+        return tokens
+    both = max(budgets) + tokens
+    limits = (each.get(name) for each in settings for name in NAMES["max_tokens"])
+    own = next((limit for limit in limits if isinstance(limit, int)), both)
+    return max(tokens, min(both, own)) if own > max(budgets) else both
+
+
 def unsaid(meaning: str, field: Any) -> Any:
     """What a *field* holds where nothing is to be said of it. One that always says something says what changes nothing:
     a temperature and a top_p of 1."""
