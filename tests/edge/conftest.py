@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,3 +53,20 @@ def connect() -> Iterator[Callable[..., ServerEngine]]:
     yield engine
     for each in engines:
         each.close()
+
+
+class Clock:
+    """The engine's own, so many *hours* on."""
+
+    hours = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + 3600 * self.hours
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in ("server", "renewals"):
+        monkeypatch.setattr(f"confroute.edge.{module}.time", clock)
+    return clock

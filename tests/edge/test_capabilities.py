@@ -203,7 +203,7 @@ def test_a_model_that_never_says_anything_is_not_judged(connect: Connect, monkey
         assert len(server.asked) == before
         assert Router(engine).decide(ASK).record.reason == "edge_error"
         server.reply, server.draws = takes_all, True
-        monkeypatch.setattr("confroute.edge.server._ANEW_SECONDS", 0.0)
+        monkeypatch.setattr("confroute.edge.renewals._ANEW_SECONDS", 0.0)
         assert len(engine.generate(ASK, n=2, options=replace(OPTIONS, temperature=0.7)).samples) == 2
         assert engine.capabilities() == ALL
 

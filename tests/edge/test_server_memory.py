@@ -13,6 +13,7 @@ import pytest
 from confroute import ConfigurationError, ModelError, SamplingOptions, UnsupportedRequestError
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
+from tests.edge.conftest import Clock
 from tests.edge.scripted_server import (
     Reply,
     Request,
@@ -93,7 +94,7 @@ def test_a_no_is_not_the_last_word(connect: Connect, monkeypatch: pytest.MonkeyP
         server.reply = holds_schema
         with pytest.raises(UnsupportedRequestError, match="JSON schema"):
             engine.generate(ASK, n=1, options=SCHEMA)
-        monkeypatch.setattr("confroute.edge.server._ANEW_SECONDS", 0.0)
+        monkeypatch.setattr("confroute.edge.renewals._ANEW_SECONDS", 0.0)
         assert engine.generate(ASK, n=1, options=SCHEMA).samples[0].text == '"Lima"'
         before = len(server.asked)
         engine.generate(ASK, n=1, options=SCHEMA)
@@ -105,27 +106,11 @@ def test_what_was_not_drawn_is_not_for_good(connect: Connect, monkeypatch: pytes
     drawing = replace(OPTIONS, temperature=0.7)
     with serving(constant, draws=False) as server:
         engine = connect(server)
-        monkeypatch.setattr("confroute.edge.server._ANEW_SECONDS", 0.0)
+        monkeypatch.setattr("confroute.edge.renewals._ANEW_SECONDS", 0.0)
         with pytest.raises(ConfigurationError, match="the same text"):
             engine.generate(ASK, n=2, options=drawing)
         server.draws = True
         assert len(engine.generate(ASK, n=2, options=drawing).samples) == 2
-
-
-class Clock:
-    """The engine's own, so many *hours* on."""
-
-    hours = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic() + 3600 * self.hours
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("confroute.edge.server.time", clock)
-    return clock
 
 
 @pytest.mark.parametrize("names", [("logprobs",), ("n",)])

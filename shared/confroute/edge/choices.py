@@ -151,6 +151,14 @@ def _tokens(told: Any) -> Sequence[Mapping[str, Any]]:
     return tokens if all(map(_is_token, tokens)) else []
 
 
+def is_untold(choice: Mapping[str, Any]) -> bool:
+    """Whether it has a text and tells nothing of its tokens. Beside calls some servers never do."""
+    message: Mapping[str, Any] = choice["message"]
+    logprobs: Any = choice.get("logprobs")
+    told: Any = cast("Mapping[str, Any]", logprobs).get("content") if isinstance(logprobs, Mapping) else None
+    return bool(message.get("content")) and not message.get("tool_calls") and not told
+
+
 def _is_token(told: Any) -> bool:
     token: Mapping[str, Any] = cast("Mapping[str, Any]", told) if isinstance(told, Mapping) else {}
     try:

@@ -13,8 +13,8 @@ from email.utils import parsedate_to_datetime
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
-from confroute.edge.choices import saying
-from confroute.edge.refusals import BrokenError, BusyError, Refusals, was_cut
+from confroute.edge.choices import is_untold, saying
+from confroute.edge.refusals import BrokenError, BusyError, LoadingError, LostError, Refusals, was_cut
 from confroute.edge.replies import read_reply
 from confroute.errors import ConfrouteError
 from confroute.records import Sample
@@ -71,6 +71,16 @@ class _Outcome:
     pause: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a request: the *samples*, as many as the server gave, and the prompt's tokens. Its logprobs are
+    *untold* where they were asked for, and an answer has none."""
+
+    samples: Sequence[Sample]
+    input_tokens: int
+    untold: bool
+
+
 class Connection:
     """A client of one server and model, whose errors are confroute's. At most *most* requests are under way at the same
     time, each for at most *seconds*, its *retries* and the pauses before them included. It is known whether the server
@@ -97,6 +107,8 @@ class Connection:
         self._turns = asyncio.Semaphore(most)
         self._seconds = seconds
         self._retries = retries
+        self.losses = 0
+        """How often it was found that the server was gone, or just started: a retry may have reached another."""
 
     async def create(self, request: Mapping[str, Any], *, tentative: bool = False) -> dict[str, Any]:
         """The raw reply to a chat completion *request*, which is made again where that may help. Of a *tentative* one,
@@ -125,6 +137,7 @@ class Connection:
                 seconds -= time.monotonic() - begun
             if outcome.failure is None:
                 break
+            self.losses += isinstance(outcome.failure, (LostError, LoadingError))
             pause = outcome.pause
             if pause is None:
                 pause = min(_FIRST_PAUSE * 2**retry, _LONGEST_PAUSE) * random.uniform(0.75, 1.0)  # noqa: S311
@@ -141,13 +154,17 @@ class Connection:
         self._answered = True
         return cast("dict[str, Any]", reply)
 
-    async def samples(self, request: Mapping[str, Any], *, alternatives: int) -> tuple[list[Sample], int]:
-        """The samples in the reply to *request*, as many as the server gave, and the prompt's tokens."""
+    async def samples(self, request: Mapping[str, Any], *, alternatives: int) -> Reply:
         reply = await self.create(request)
         stop: Sequence[str] = request.get("stop", ())
         # Logprobs that were not asked for are none that the probe found to be any.
         telling = bool(request.get("logprobs") or request.get("top_logprobs"))
-        return self.understood(lambda: read_samples(reply, alternatives=alternatives, stop=stop, telling=telling))
+
+        def read() -> Reply:
+            samples, tokens = read_samples(reply, alternatives=alternatives, stop=stop, telling=telling)
+            return Reply(samples, tokens, untold=telling and any(map(is_untold, reply["choices"])))
+
+        return self.understood(read)
 
     def understood(self, read: Callable[[], T]) -> T:
         """What *read* makes of a reply of the server, which may be JSON of any kind."""

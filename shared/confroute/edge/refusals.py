@@ -46,6 +46,10 @@ class BusyError(ModelError):
     """The server has no time for the request, is starting or is not there, and says so."""
 
 
+class LoadingError(BusyError):
+    """The server still loads its model: it was started anew."""
+
+
 class BrokenError(ModelError):
     """The server broke on this request, as some do on what they do not know."""
 
@@ -159,7 +163,8 @@ class Refusals:
             # A page is a gateway's, and of itself.
             is_loading = "loading" in text.lower() and not text.lstrip().startswith("<")
             state = "still loads its model" if is_loading else "is busy or starting"
-            return BusyError(f"{self._who(status)} {state}, and did not take {what}. Try again later.")
+            kind = LoadingError if is_loading else BusyError
+            return kind(f"{self._who(status)} {state}, and did not take {what}. Try again later.")
         return ModelError(f"{self._who(status)} failed on {what}.")
 
     def _refused(self, status: int, what: str, body: Any, max_tokens: int) -> ConfrouteError | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -16,25 +15,32 @@ from urllib.parse import unquote
 from confroute.credentials import checked_key
 from confroute.edge.addresses import checked_name, is_here, keep_place, read_address
 from confroute.edge.background import BackgroundLoop
+from confroute.edge.doubts import Doubts
 from confroute.edge.forks import RenewedLock
-from confroute.edge.probing import LONGEST, MOST_ALTERNATIVES, probed
+from confroute.edge.lacks import lack_of, wants_more
+from confroute.edge.probing import probed
 from confroute.edge.protocol import (
     Capabilities,
     Connection,
+    Reply,
     Shared,
     together,
 )
 from confroute.edge.proxies import proxy_variable, unusable_environment
-from confroute.edge.refusals import BrokenError, DeniedError, FullError, LostError, RefusedError
+from confroute.edge.refusals import BrokenError, DeniedError, FullError, RefusedError
+from confroute.edge.renewals import Renewals
 from confroute.edge.requests import Request, checked_extra, parts_of, request_of, seed_of, size_of
 from confroute.errors import ConfigurationError, ConfrouteError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
-from confroute.tools import are_wanted
 
-_ANEW_SECONDS = 120.0
-"""How long a server's "no" is taken for its last word, and how often at most one that fails on requests is probed."""
-_MOST_IN_VAIN = 9
-"""After that many times twice as long, a server that can do without is asked again about once a day."""
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a server *can*, found out *at* this time, by the monotonic clock; it had been lost so often before."""
+
+    can: Capabilities
+    at: float
+    losses: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class _Line:
 
     loop: BackgroundLoop
     connection: Connection
-    probe: Shared[tuple[Capabilities, float]]
+    probe: Shared[_Known]
     hang_up: Callable[[], Any]
     lingers: bool = False
     """Whether a probe goes on though who waits for it leaves."""
@@ -101,10 +107,11 @@ class ServerEngine:
         self._retries = retries
         self._connections = connections
         self._extra = checked_extra(extra or {})
-        self._can: Capabilities | None = None
+        self._known: _Known | None = None
         self._answered = False  # ever
-        self._asked_at = self._doubted_at = -math.inf  # by the monotonic clock
-        self._in_vain = 0  # probes for more than it could, one after another
+        self._probed = Renewals()  # for more than it could
+        self._refusals = Renewals()  # that had it probed
+        self._doubts = Doubts()
         self._most = sys.maxsize  # samples that the server takes in one request, as far as known
         self._was_short = False  # whether it gave less than that the last time
         self._line: _Line | None = None
@@ -115,8 +122,7 @@ class ServerEngine:
         return f"ServerEngine({self.model!r} on {self._host})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another machine has another clock.
-        return {**self.__dict__, "_line": None, "_lock": None, "_asked_at": -math.inf, "_doubted_at": -math.inf}
+        return {**self.__dict__, "_line": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -132,12 +138,12 @@ class ServerEngine:
         return await line.loop.relay(self._generate(line, messages, n, options))
 
     def capabilities(self) -> Capabilities:
-        """What the server can do, asked at first use and remembered until it is out of reach or refuses a request; what
-        it cannot, for two minutes, after which a request that is for it has it asked anew. What there is a way
-        without, as logprobs and ``n``, is each time asked for half as often, at last once a day. Errors are those of a
-        request."""
+        """What the server can do, asked at first use and remembered until it is out of reach, refuses a request, or
+        answers as another would, without logprobs or with copies; what it cannot, for two minutes, after which a
+        request that is for it has it asked anew. What there is a way without, as logprobs and ``n``, is each time
+        asked for half as often, at last once a day. Errors are those of a request."""
         line = self._connected()
-        return line.loop.wait(self._capabilities(line))
+        return line.loop.wait(self._capabilities(line)).can
 
     def close(self) -> None:
         """Close the connections and end the engine's thread, as its garbage collection does, too. What is under way
@@ -202,11 +208,37 @@ class ServerEngine:
         )
 
     async def _generate(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> Generation:
-        can = await self._capable(line, messages, n, options)
+        for _ in range(2):
+            known = await self._capable(line, messages, n, options)
+            generation, untold = await self._drawn(line, known.can, messages, n, options)
+            if await self._is_same(line, known, generation.samples, options, untold=untold):
+                return generation
+        raise ModelError(
+            f"The server at {self._host} came back as another while it answered, and so did the next one. Is there "
+            "more than one at its address, with different settings?"
+        )
+
+    async def _is_same(
+        self, line: _Line, known: _Known, samples: Sequence[Sample], options: SamplingOptions, *, untold: bool
+    ) -> bool:
+        """Whether the server that gave the *samples* can what it was *known* to: it may have come back as another."""
+        if known.losses != line.connection.losses:
+            return (await self._capabilities(line)).can == known.can
+        if not self._doubts.are_raised_by(samples, options, untold=untold):
+            return True
+        self._doubts.renewals.begin()
+        same = (await self._renewed(line, known)).can == known.can
+        self._doubts.renewals.end(in_vain=same)
+        return same
+
+    async def _drawn(
+        self, line: _Line, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions
+    ) -> tuple[Generation, bool]:
+        """The samples, and whether a reply had no logprobs though the server *can* tell them."""
         request = request_of(can, messages, options)
         seed = seed_of(can, options)
         samples: list[Sample] = []
-        input_tokens = 0
+        input_tokens, untold = 0, False
         issued = 0  # seeds, of which a server may have used more than it gave samples
         limit, short = self._most, False
         refused = False  # what came last, which so many small ones may be, too
@@ -234,22 +266,17 @@ class ServerEngine:
             refused = False
             # Remembered only now: a request that is refused however small says nothing about the next.
             self._most = min(self._most, limit)
-            for (given, tokens), part in zip(replies, parts, strict=True):
-                samples += given[: size_of(part)]
+            for reply, part in zip(replies, parts, strict=True):
+                samples += reply.samples[: size_of(part)]
                 issued += size_of(part)
-                input_tokens = tokens or input_tokens
-            short = self._are_short([len(given) for given, _ in replies], [size_of(part) for part in parts])
-        return Generation(samples=tuple(samples), input_tokens=input_tokens)
+                input_tokens = reply.input_tokens or input_tokens
+                untold = untold or reply.untold
+            short = self._are_short([len(reply.samples) for reply in replies], [size_of(part) for part in parts])
+        return Generation(samples=tuple(samples), input_tokens=input_tokens), untold
 
-    async def _replies(
-        self, line: _Line, parts: Sequence[Request], alternatives: int
-    ) -> list[tuple[list[Sample], int]]:
-        """The samples of each part, and its prompt's tokens."""
+    async def _replies(self, line: _Line, parts: Sequence[Request], alternatives: int) -> list[Reply]:
         try:
             return await together([line.connection.samples(part, alternatives=alternatives) for part in parts])
-        except LostError:
-            self._forget()
-            raise
         except (BrokenError, DeniedError, RefusedError) as error:
             # More samples than it takes are refused by a server that is still the same.
             if not isinstance(error, RefusedError) or all(size_of(part) == 1 for part in parts):
@@ -267,85 +294,59 @@ class ServerEngine:
         return bool(short)
 
     def _forget(self) -> None:
-        self._can, self._most, self._was_short = None, sys.maxsize, False
+        self._known, self._most, self._was_short = None, sys.maxsize, False
 
     def _doubt(self) -> None:
         """Have the server probed anew, which may be another by now; but not for each request that it refuses."""
-        now = time.monotonic()
-        if now - self._doubted_at >= _ANEW_SECONDS:
-            self._doubted_at = now
+        if self._refusals.is_old:
+            self._refusals.begin()
             self._forget()
 
-    async def _capable(
-        self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions
-    ) -> Capabilities:
+    async def _capable(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> _Known:
         """What the server can, which is all that the request is for; what it could not some time ago is asked anew."""
-        can = await self._capabilities(line)
-        lack = self._lack(can, messages, n, options)
-        age = time.monotonic() - self._asked_at
-        if lack is not None and age >= _ANEW_SECONDS:
-            self._forget()
-            can = await self._capabilities(line)
-            lack = self._lack(can, messages, n, options)
-        elif lack is None and _wants_more(can, n, options) and age >= _ANEW_SECONDS * 2**self._in_vain:
-            can = await self._renewed(line, can)
-        if lack is not None:
-            raise lack
-        return can
+        known = await self._capabilities(line)
 
-    async def _renewed(self, line: _Line, known: Capabilities) -> Capabilities:
-        """What the server can by now, of which the request has no need: it is *known* how to do without, and it goes
-        on as it was where the probe fails. The longer that there is no more, the less often it is asked for."""
-        self._asked_at = time.monotonic()  # others go on in the meantime
+        def lack() -> ConfrouteError | None:
+            return lack_of(known.can, messages, n, options, model=self.model, host=self._host)
+
+        lacking = lack()
+        if lacking is not None and self._probed.is_old:
+            known = await self._renewed(line, known)
+            lacking = lack()
+        elif lacking is None and wants_more(known.can, n, options) and self._probed.is_due:
+            before, known = known.can, await self._renewed(line, known)
+            # The longer that there is no more, the less often it is asked for.
+            self._probed.end(in_vain=known.can == before)
+        if lacking is not None:
+            raise lacking
+        return known
+
+    async def _renewed(self, line: _Line, known: _Known) -> _Known:
+        """What the server can by now. It is *known* how to do without more, and it goes on as it was where the probe
+        fails."""
+        self._probed.begin()  # others go on in the meantime
         try:
-            can, self._asked_at = await line.probe.result(lingers=line.lingers)
+            return self._remembered(await line.probe.result(lingers=line.lingers))
         except ModelError:
-            can = known
-        self._in_vain = min(self._in_vain + 1, _MOST_IN_VAIN) if can == known else 0
-        self._can = can
-        return can
+            return known
 
-    def _lack(
-        self, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions
-    ) -> ConfrouteError | None:
-        """What the server cannot of what the request is for."""
-        if options.temperature < can.least_temperature:
-            return ConfigurationError(
-                f'"{self.model}" on the server at {self._host} takes no temperature below '
-                f"{can.least_temperature:g}, and {options.temperature:g} was asked for. Set the request's temperature, "
-                "and a router's sampling_temperature, to at least that, or have another model at the edge."
-            )
-        several = n > 1 and options.temperature > 0
-        if several and can.draws is None:
-            return ModelError(
-                f'"{self.model}" on the server at {self._host} said nothing in {LONGEST} tokens, so that it is not '
-                "known whether its samples differ. If it is a reasoning model, have its server show the thoughts, or "
-                "turn them off."
-            )
-        if several and not can.draws:
-            return ConfigurationError(
-                f'The server at {self._host} answers "{self.model}" with the same text however high the temperature: '
-                "samples would agree whatever the model knows. Have it draw, without a seed of its own and a cache "
-                "before it; docs/scale.md tells how for some servers."
-            )
-        if options.json_schema is not None and not can.json_schema:
-            return UnsupportedRequestError(f"The server at {self._host} does not hold answers to a JSON schema.")
-        if are_wanted(messages, options) and not can.tools:
-            return UnsupportedRequestError(f'The server at {self._host} does not call tools with "{self.model}".')
-        return None
-
-    async def _capabilities(self, line: _Line) -> Capabilities:
-        if self._can is None:
-            self._can, self._asked_at = await line.probe.result(lingers=line.lingers)
+    async def _capabilities(self, line: _Line) -> _Known:
+        known = self._known
+        if known is None or known.losses != line.connection.losses:
+            known = self._remembered(await line.probe.result(lingers=line.lingers))
             self._answered = True
-        return self._can
+        return known
+
+    def _remembered(self, known: _Known) -> _Known:
+        if self._known is None or known.can != self._known.can:
+            self._forget()
+        self._known = known
+        self._probed.begin(known.at)
+        self._doubts.proven()
+        return known
 
 
-def _wants_more(can: Capabilities, n: int, options: SamplingOptions) -> bool:
-    """Whether the request is better served by a server that can what this one cannot."""
-    return not can.logprobs or can.alternatives < min(options.alternatives, MOST_ALTERNATIVES) or (n > 1 and not can.n)
-
-
-async def _dated(connection: Connection) -> tuple[Capabilities, float]:
+async def _dated(connection: Connection) -> _Known:
     """What the server can, and when that was found out: a probe may have lingered for long."""
-    return await probed(connection), time.monotonic()
+    losses = connection.losses
+    return _Known(await probed(connection), time.monotonic(), losses)
