@@ -191,6 +191,13 @@ def test_an_edge_that_fails_is_told_where_there_is_no_cloud(
     assert "escalating" not in result.output
 
 
+def test_a_question_of_broken_bytes_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal of another encoding: nothing is asked, nor is a failure of the model told."""
+    result = ask(monkeypatch, "caf\udce9?")
+    assert isinstance(result.exception, InputError)
+    assert "question is no UTF-8 text" in str(result.exception)
+
+
 def test_an_empty_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told as that, not shown as an empty line."""
     result = ask(monkeypatch, "Who?", engine=Unsure(" "))

@@ -206,6 +206,14 @@ def test_options_reach_the_edge() -> None:
     assert edge.requests[1][2] == SamplingOptions(temperature=0.7, top_p=0.9, max_tokens=3, stop=("\n",), seed=7)
 
 
+def test_the_edge_is_given_a_developer_message_as_a_system_message() -> None:
+    """Edge models know no other name of it, and a certificate takes the one for the other."""
+    edge = ScriptedEngine({"hi": ("a", ["a"])})
+    developer, user = {"role": "developer", "content": "Be brief."}, {"role": "user", "content": "hi"}
+    Router(edge, samples=2).decide([developer, user])
+    assert [messages for messages, _, _ in edge.requests] == [[{**developer, "role": "system"}, user]] * 2
+
+
 @pytest.mark.parametrize(("told", "most"), [(1, 32), (100, 200), (0, 300)])
 def test_a_sample_may_be_twice_as_long_as_the_answer(told: int, most: int) -> None:
     """And 32 tokens in any case. Where the engine does not tell how many the answer has, it may be very long."""

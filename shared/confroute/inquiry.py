@@ -20,6 +20,7 @@ from confroute.records import (
     Price,
     Sample,
     SamplingOptions,
+    in_roles_of_the_edge,
     question_of,
 )
 from confroute.steps import Call, Flow
@@ -55,7 +56,7 @@ class Inquiry:
         self.samples: tuple[Sample, ...] = ()
         self.replies: dict[str, Sample] = {}
         self._edge = edge
-        self._messages = messages
+        self._messages = in_roles_of_the_edge(messages)
         self._question = question_of(messages)
         self._options = options
         self._price = price

@@ -260,6 +260,18 @@ class ConfidenceRecord:
         return values
 
 
+def in_roles_of_the_edge(messages: Sequence[Message]) -> Sequence[Message]:
+    """The *messages*, with OpenAI's newer name of a system message, "developer", as the older one: edge models know no
+    other, and a certificate takes them for the same.
+
+    >>> in_roles_of_the_edge([{"role": "developer", "content": "Be brief."}])
+    [{'role': 'system', 'content': 'Be brief.'}]
+    """
+    if all(message.get("role") != "developer" for message in messages):
+        return messages
+    return [{**message, "role": "system"} if message.get("role") == "developer" else message for message in messages]
+
+
 def question_of(messages: Sequence[Message]) -> str:
     """The text of the last user message, or of the last message if no user spoke."""
     for message in reversed(messages):

@@ -265,6 +265,14 @@ def test_template_hash_sees_system_messages_only() -> None:
     assert len(set(hashes)) == 6
     assert all(len(digits) == 16 and int(digits, 16) >= 0 for digits in hashes)
     assert template_hash([a, {"role": "user", "content": "x"}, b]) == template_hash([a, b])
+    # That of certificates that are out there.
+    assert template_hash([a]) == "0eb5b8d6f81bc677"
+
+
+def test_a_developer_message_is_a_system_message() -> None:
+    """An answer to instructions under OpenAI's newer name is not kept by a certificate for none, or for others."""
+    a, b = {"role": "developer", "content": "a"}, {"role": "system", "content": "b"}
+    assert template_hash([a, b]) == template_hash([{**a, "role": "system"}, b]) != template_hash([b])
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def test_system_goes_before_prompts_without_one(tmp_path: Path) -> None:
     assert first.key != second.key
 
 
+def test_a_developer_message_is_a_system_message(tmp_path: Path) -> None:
+    """It is read as one, which edge models know, and no other is put before it."""
+    own = {"role": "developer", "content": "own"}
+    asked = read(tmp_path, {"messages": [own, user("a")]}, system="given")[0]
+    assert list(asked.messages) == [{"role": "system", "content": "own"}, user("a")]
+
+
+def test_a_system_message_of_broken_bytes_is_told_first(tmp_path: Path) -> None:
+    """What no model could be sent is told as what it is, not as a failure of the model."""
+    with pytest.raises(InputError, match="system message is no UTF-8 text"):
+        read(tmp_path, {"question": "a"}, system="caf\udce9")
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -59,6 +72,10 @@ def test_system_goes_before_prompts_without_one(tmp_path: Path) -> None:
         ({"messages": []}, "needs a text"),
         ({"messages": [SECRET]}, "needs a text"),
         ({"messages": [{"role": "user"}]}, "needs a text"),
+        (
+            {"messages": [{"role": SECRET, "content": "a"}]},
+            '"role" is none of system, developer, user, assistant, tool',
+        ),
         ({"question": SECRET, "references": {"a": 1}}, "references"),
         ({"question": SECRET, "references": [[SECRET]]}, "references"),
         (f'{{"question": "{SECRET}\\ud800"}}', "half a character"),

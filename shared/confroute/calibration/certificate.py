@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 from confroute.calibration.thresholds import CutMethod
 from confroute.errors import ConfigurationError
 from confroute.evaluation import FEWEST
-from confroute.records import Message, SamplingOptions
+from confroute.records import Message, SamplingOptions, in_roles_of_the_edge
 
 FORMAT = 1
 """The version of the file's format."""
@@ -208,7 +208,8 @@ def template_hash(messages: Sequence[Message]) -> str:
     >>> template_hash([{"role": "user", "content": "Hi"}]) == template_hash([])
     True
     """
-    texts = [str(message.get("content") or "") for message in messages if message.get("role") == "system"]
+    known = in_roles_of_the_edge(messages)
+    texts = [str(message.get("content") or "") for message in known if message.get("role") == "system"]
     # As a JSON list, so that where one message ends and the next begins counts too.
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 

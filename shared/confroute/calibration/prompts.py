@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from confroute.errors import InputError
-from confroute.records import Message
+from confroute.records import Message, in_roles_of_the_edge
 
+_ROLES = ("system", "developer", "user", "assistant", "tool")
 _PROMPT, _REFERENCES = ("question", "prompt"), ("references", "reference", "answers", "answer")
 
 
@@ -33,11 +34,15 @@ def read_prompts(path: Path, *, system: str | None = None) -> list[Prompt]:
     Each line is an object with "question" (or "prompt"), a text, or "messages", a list of objects with "role" and
     "content"; and, if there are any, "references" (or "reference", "answers", "answer"), a text or a list of texts,
     of which blank ones do not count.
-    *system* is put before the messages of each line that has no system message of its own.
+    *system* is put before the messages of each line that has no system message of its own. One of the role "developer"
+    is read as a system message.
 
     Raises:
-        InputError: the file cannot be read, has no prompts, or a line is none; the message has the line's number.
+        InputError: *system* is no text that can be sent, the file cannot be read or has no prompts, or a line is none;
+            the message then has the line's number.
     """
+    if system is not None:
+        check_text(system, "The system message")
     try:
         # Texts in JSON may hold what else `splitlines` takes for the end of a line.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -50,6 +55,22 @@ def read_prompts(path: Path, *, system: str | None = None) -> list[Prompt]:
             f'"{path.name}" holds no prompts. Put one JSON object on each line, such as {{"question": "…"}}.'
         )
     return prompts
+
+
+def check_text(text: str, what: str) -> None:
+    """Raises InputError for a *text* of the command line that models cannot be sent: bytes that are no UTF-8 are halves
+    of characters in it."""
+    if not is_text(text):
+        raise InputError(f"{what} is no UTF-8 text. Give it in that encoding, as a terminal set to UTF-8 does.")
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: halves of characters cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _prompt(path: Path, number: int, line: str, system: str | None) -> Prompt:
@@ -69,7 +90,10 @@ def _prompt(path: Path, number: int, line: str, system: str | None) -> Prompt:
         raise refuse('needs "question" or "messages", and not both')
     if not _are_messages(messages):
         raise refuse('needs a text for its question, or messages that each have a text for "role" and for "content"')
-    if not _is_text(messages):
+    if any(message["role"] not in _ROLES for message in messages):
+        raise refuse(f'has a message whose "role" is none of {", ".join(_ROLES)}')
+    messages = in_roles_of_the_edge(messages)
+    if not is_text(json.dumps(messages, ensure_ascii=False)):
         raise refuse("has half a character, an escape from \\ud800 to \\udfff without its other half")
     if system is not None and all(message["role"] != "system" for message in messages):
         messages = [{"role": "system", "content": system}, *messages]
@@ -80,14 +104,6 @@ def _prompt(path: Path, number: int, line: str, system: str | None) -> Prompt:
     # Nothing is no answer to compare with.
     accepted = tuple(text for text in map(str, listed) if text.strip())
     return Prompt(messages=tuple(messages), references=accepted or None)
-
-
-def _is_text(messages: Any) -> bool:
-    try:
-        json.dumps(messages, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _are_messages(messages: Any) -> bool:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from confroute.calibration.prompts import check_text
 from confroute.consoles import console
 from confroute.contract import Decision
 from confroute.edge import EdgeEngine, resolve_edge
@@ -142,6 +143,7 @@ def ask(
     """
     from confroute.demo.questions import SYSTEM
 
+    check_text(question, "The question")
     if not question.strip():
         raise InputError('The question is empty. Ask one, for example: confroute ask "What is the capital of Japan?"')
     engine_object = _loaded(resolve_edge(edge, engine=engine and engine.value))
