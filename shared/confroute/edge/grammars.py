@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from confroute.edge.patterns import MOST_REPETITIONS, BeyondGrammars, for_grammar
+from confroute.edge.subschemas import rewritten
 from confroute.errors import UnsupportedRequestError
 
 NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
-_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_VALUES = ("const", "enum", "default", "examples")
 _NO_GRAMMAR = ("title", "description", "default", "examples", "$comment")
 _MOST_ITEMS = 1000
 """From about twice as many on llama.cpp refuses the bound, and writes the schema to stderr, or overlooks it."""
@@ -31,7 +30,7 @@ def held(schema: Any) -> Any:
     try:
         if _parts(schema) > _MOST_PARTS:
             raise BeyondGrammars("it is very large")
-        return _held(schema)
+        return rewritten(schema, _held)
     except BeyondGrammars as error:
         raise UnsupportedRequestError(f"{NOT_HELD[:-1]}: {error}.") from error
 
@@ -51,26 +50,14 @@ def _parts(schema: Any, depth: int = 0) -> int:
     return 1 + sum(_parts(value, depth + 1) for value in values)
 
 
-def _held(schema: Any) -> Any:
-    if isinstance(schema, list | tuple):
-        return [_held(part) for part in cast("list[Any]", schema)]
-    if not isinstance(schema, Mapping):
-        return schema
-    parts = dict(cast("Mapping[str, Any]", schema))
-    _check_bounds(parts)
+def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    _check_bounds(schema)
+    parts = dict(schema)
     if _number(parts.get("maxItems"), 0) > _MOST_ITEMS:
         del parts["maxItems"]
     if isinstance(pattern := parts.get("pattern"), str) and pattern:
         parts["pattern"] = for_grammar(pattern)
-    return {name: _part(name, value) for name, value in parts.items()}
-
-
-def _part(name: str, value: Any) -> Any:
-    if name in _VALUES:
-        return value
-    if name in _NAMED and isinstance(value, Mapping):
-        return {each: _held(part) for each, part in cast("Mapping[str, Any]", value).items()}
-    return _held(value)
+    return parts
 
 
 def _check_bounds(schema: Mapping[str, Any]) -> None:

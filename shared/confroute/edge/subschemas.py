@@ -1,0 +1,27 @@
+"""Where the schemas stand within a JSON schema: not in its values, and not where a property has a keyword's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_VALUES = ("const", "enum", "default", "examples")
+
+
+def rewritten(schema: Any, rewrite: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Any:
+    """The *schema*, or a tool with one, of what *rewrite* makes of each, the outer before those within it."""
+    if isinstance(schema, list | tuple):
+        return [rewritten(part, rewrite) for part in cast("list[Any]", schema)]
+    if not isinstance(schema, Mapping):
+        return schema
+    parts = rewrite(cast("Mapping[str, Any]", schema))
+    return {name: _part(name, value, rewrite) for name, value in parts.items()}
+
+
+def _part(name: str, value: Any, rewrite: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Any:
+    if name in _VALUES:
+        return value
+    if name in _NAMED and isinstance(value, Mapping):
+        return {each: rewritten(part, rewrite) for each, part in cast("Mapping[str, Any]", value).items()}
+    return rewritten(value, rewrite)
