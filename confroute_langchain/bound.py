@@ -10,6 +10,8 @@ from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackHandler, 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding, RunnableConfig
 
+from confroute.wording import told_by
+
 Manager = TypeVar("Manager", CallbackManager, AsyncCallbackManager)
 
 _SAMPLING = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "seed")
@@ -23,8 +25,6 @@ class Bound:
 
     model: BaseChatModel
     arguments: Mapping[str, Any]
-    of_the_answer: Mapping[str, Any]
-    """Those of the arguments that say what an answer is to be, whoever gives it, such as tools."""
     bindings: tuple[RunnableBinding[Any, Any], ...]
     """From the inner to the outer."""
 
@@ -36,8 +36,7 @@ class Bound:
         if not isinstance(model, BaseChatModel):
             return None
         arguments = {name: value for binding in bindings for name, value in binding.kwargs.items()}
-        of_the_answer = {name: value for name, value in arguments.items() if name not in _SAMPLING}
-        return cls(model=model, arguments=arguments, of_the_answer=of_the_answer, bindings=bindings)
+        return cls(model=model, arguments=arguments, bindings=bindings)
 
     @property
     def name(self) -> str:
@@ -46,6 +45,15 @@ class Bound:
             if isinstance(name := getattr(self.model, attribute, None), str) and name:
                 return name
         return type(self.model).__name__
+
+    @property
+    def of_the_answer(self) -> dict[str, Any]:
+        """What the model's own fields, and the arguments, say of what an answer is to be, whoever gives it, such as
+        tools. A routed model says what its cloud does."""
+        fields = vars(self.model)
+        within = Bound.of(fields["cloud"]) if "cloud" in fields else None
+        bound = {name: value for name, value in self.arguments.items() if name not in _SAMPLING}
+        return {**(within.of_the_answer if within else {}), **told_by(fields), **bound}
 
     @property
     def key(self) -> str:

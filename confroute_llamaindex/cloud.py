@@ -95,6 +95,12 @@ def model_name(llm: LLM) -> str:
     return llm.class_name() if name == "unknown" else name
 
 
+def innermost(cloud: LLM) -> LLM:
+    """The cloud of a routed LLM that is another's cloud."""
+    inner = vars(cloud).get("cloud")
+    return innermost(inner) if isinstance(inner, LLM) else cloud
+
+
 def field_of(holder: Any, name: str) -> Any:
     """A field of an object or an entry of a mapping; None if there is none."""
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

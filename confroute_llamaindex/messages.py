@@ -16,12 +16,14 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 from llama_index.core.llms import LLM
+from llama_index.core.llms.structured_llm import StructuredLLM
 
 from confroute.arguments import obstacle, options_of
 from confroute.contract import Request
 from confroute.records import Message, SamplingOptions, ToolCall
 from confroute.tools import as_openai
-from confroute_llamaindex.form import asked_arguments, form_obstacle
+from confroute.wording import told_by
+from confroute_llamaindex.cloud import innermost
 
 _ROLES = {
     MessageRole.SYSTEM: "system",
@@ -48,8 +50,9 @@ def read_request(
     """What the edge is asked: text, calls and roles of *messages*; *options*, whose max_tokens the caller set where
     *limited*, overridden by the call's own *kwargs*; and the form of answer that *cloud* is asked for.
     """
-    asked = asked_arguments(cloud, kwargs)
-    unread = obstacle(asked) or form_obstacle(cloud, asked)
+    cloud = innermost(cloud)
+    asked = {**told_by(vars(cloud)), **kwargs}
+    unread = "answers that are objects" if isinstance(cloud, StructuredLLM) else obstacle(asked)
     try:
         read = [read_message(message) for message in messages]
         unread = unread or next(_obstacles(messages), None)

@@ -25,6 +25,14 @@ def test_both_names_of_the_limit_are_known() -> None:
         {"n": 2},
         {"logprobs": True},
         {"response_format": {"type": "json_object"}},
+        {"response_format": "json"},
+        {"candidate_count": 2},
+        {"audio": True},
+        {"modalities": ["text", "audio"]},
+        {"extra_body": {"tools": [{"type": "web_search"}]}},
+        {"extra_body": {"response_format": {"type": "json_object"}}, "response_format": None},
+        {"options": {"stop": 5}},
+        {"format": "json"},
     ],
 )
 def test_what_no_edge_can_do_is_an_obstacle(arguments: dict[str, Any]) -> None:
@@ -40,6 +48,8 @@ def test_what_no_edge_can_do_is_an_obstacle(arguments: dict[str, Any]) -> None:
         {"stop": "a", "n": 1, "logprobs": False, "user": "me"},
         {"max_tokens": None, "temperature": None, "n": None, "logprobs": None},
         {"response_format": {"type": "text"}},
+        {"modalities": "text", "response_modalities": ["TEXT"], "audio": {}},
+        {"extra_body": {"temperature": -1}, "text": "a", "format": "", "generation_config": None},
     ],
 )
 def test_what_an_edge_can_do_is_none(arguments: dict[str, Any]) -> None:

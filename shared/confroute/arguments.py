@@ -1,4 +1,4 @@
-"""What the keyword arguments of a framework's call, in OpenAI's names, ask of the edge."""
+"""What the keyword arguments of a framework's call ask of the edge."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, cast
 from confroute.errors import ConfigurationError
 from confroute.records import SamplingOptions
 from confroute.tools import offered
+from confroute.wording import foreign_word, in_openai_words
 
 _SAMPLING = {  # in the core's names
     "temperature": "temperature",
@@ -22,6 +23,7 @@ _SAMPLING = {  # in the core's names
 def options_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `SamplingOptions` that *arguments* set. What the edge cannot do of them is left out (see
     `obstacle`); what has no meaning to it is the cloud's alone."""
+    arguments = in_openai_words(arguments)
     given = {ours: arguments[name] for name, ours in _SAMPLING.items() if arguments.get(name) is not None}
     if isinstance(given.get("stop"), str):
         given["stop"] = [given["stop"]]
@@ -36,6 +38,7 @@ def options_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def obstacle(arguments: Mapping[str, Any]) -> str | None:
     """What in *arguments* no edge can do, named; None if there is nothing."""
+    arguments = in_openai_words(arguments)
     if arguments.get("functions"):
         return "functions"
     if arguments.get("tools") and _tools(arguments) is None:
@@ -47,6 +50,8 @@ def obstacle(arguments: Mapping[str, Any]) -> str | None:
         return "several answers"
     if arguments.get("logprobs"):
         return "logprobs"
+    if word := foreign_word(arguments):
+        return word
     if any(arguments.get(name) is not None for name in _SAMPLING):
         try:
             SamplingOptions(**options_of(arguments))

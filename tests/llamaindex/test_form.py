@@ -9,7 +9,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.llms import LLM
 from llama_index.llms.ollama import Ollama
-from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai import OpenAI, OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
@@ -48,8 +48,13 @@ def read(cloud: LLM, **kwargs: Any) -> Request:
         (OpenAILike(model="m", additional_kwargs={"guided_choice": ["a", "b"]}), {}, "guided_choice"),
         (Ollama(model="m", json_mode=True), {}, "json_mode"),
         (Ollama(model="m"), {"format": "json"}, "format"),
-        (openai(), {"extra_body": {"response_format": {"type": "json_object"}}}, "response_format"),
+        (openai(), {"extra_body": {"response_format": {"type": "json_object"}}}, "response format"),
         (openai(), {"generation_config": {"response_mime_type": "application/json"}}, "response_mime_type"),
+        (openai(modalities=["text", "audio"], audio_config={"voice": "alloy"}), {}, "more than text"),
+        (openai(), {"modalities": ["text", "audio"], "audio": {"voice": "alloy"}}, "more than text"),
+        (openai(), {"text": {"format": {"type": "json_object"}}}, "response format"),
+        (openai(logprobs=True), {}, "logprobs"),
+        (openai(additional_kwargs={"n": 2}), {}, "several"),
         (openai().as_structured_llm(City), {}, "objects"),
         (Ollama(model="m").as_structured_llm(City), {}, "objects"),
     ],
@@ -66,6 +71,8 @@ def test_a_form_that_only_the_cloud_knows(cloud: LLM, kwargs: dict[str, Any], na
     [
         (openai(additional_kwargs={"response_format": response_format(SCHEMA)}), {}),
         (openai(), {"response_format": response_format(SCHEMA)}),
+        (openai(additional_kwargs={"extra_body": {"response_format": response_format(SCHEMA)}}), {}),
+        (openai(), {"text": {"format": {"type": "json_schema", "name": "City", "schema": SCHEMA}}}),
         (Ollama(model="m"), {"format": SCHEMA}),
     ],
 )
@@ -79,6 +86,11 @@ def test_a_schema_in_any_words_is_the_edges_too(cloud: LLM, kwargs: dict[str, An
     ("cloud", "kwargs"),
     [
         (openai(additional_kwargs={"user": "somebody", "seed": 1, "extra_body": {"top_k": 4}}), {}),
+        (openai(), {}),
+        (openai(modalities=["text"], logprobs=False), {"n": 1}),
+        (OpenAIResponses(model="gpt-4o-mini", api_key="none"), {}),
+        (OpenAILike(model="m"), {}),
+        (Ollama(model="m"), {}),
         (openai(), {"format": None}),
         (openai(), {"format": ""}),
         (openai(additional_kwargs={"response_format": {"type": "text"}}), {}),
@@ -90,6 +102,17 @@ def test_free_words(cloud: LLM, kwargs: dict[str, Any]) -> None:
     """What says nothing of an answer's form is no obstacle, and the cloud's way of sampling is not the edge's."""
     request = read(cloud, **kwargs)
     assert (request.unsupported, request.options) == (None, SamplingOptions())
+
+
+@pytest.mark.parametrize(
+    "cloud",
+    [openai(additional_kwargs={"stop": ["END"]}), Ollama(model="m", additional_kwargs={"stop": ["END"]})],
+    ids=["openai", "ollama"],
+)
+def test_the_clouds_own_stop_strings_end_the_edges_answer(cloud: LLM) -> None:
+    """They are what the caller has answers end at, unless a call says otherwise."""
+    assert read(cloud).options.stop == ("END",)
+    assert read(cloud, stop=["X"]).options.stop == ("X",)
 
 
 def test_the_edges_prose_is_not_served_for_json(routed: Any) -> None:
