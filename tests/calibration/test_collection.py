@@ -24,6 +24,7 @@ from confroute.calibration.collection import Collected, Collection
 from confroute.calibration.journal import Journal
 from confroute.calibration.prompts import Prompt
 from confroute.edge.refusals import LostError
+from confroute.edge.server import ServerEngine
 from confroute.estimators import Estimator, PTrue, TokenEntropy
 from confroute.records import Message
 from confroute.testing import ScriptedEngine, says
@@ -190,22 +191,52 @@ def test_prompts_that_fail_one_after_the_other_are_no_end(tmp_path: Path) -> Non
     """While the edge still answers what it has answered before, three failures are those of three prompts."""
     results = list(collection(edge=Unreliable(range(2, 5))).gather(PROMPTS, tmp_path / "answers.jsonl"))
     assert [item.error for item in results] == [None, *["LostError"] * 3, None]
-    assert [item.is_lasting for item in results] == [True, *[False] * 3, True]
 
 
-def test_only_errors_of_the_prompt_are_kept(tmp_path: Path) -> None:
-    """A prompt that does not fit is not asked again; one that failed otherwise is, even where a file of an older
-    version holds its failure."""
+def test_an_edge_that_refuses_prompts_is_in_reach(tmp_path: Path) -> None:
+    """However many in a row, even from the first on, do not fit."""
+    edge = Engine(dict.fromkeys(QUESTIONS, ContextLengthError(9, 9, 9)))
+    results = list(collection(edge=edge).gather(PROMPTS, tmp_path / "answers.jsonl"))
+    assert [item.error for item in results] == ["ContextLengthError"] * 5
+
+
+def test_what_failed_is_asked_again(tmp_path: Path) -> None:
+    """An edge that was given more context, or is back, answers in the next run, even where a file of an older version
+    holds the failure; only what has no answer is asked."""
     path = tmp_path / "answers.jsonl"
-    edge = Engine({"one": ContextLengthError(9, 9, 9), "two": LostError("away")})
-    list(collection(edge=edge).gather(PROMPTS[:2], path))
-    assert "LostError" not in path.read_text(encoding="utf-8")
-    with Journal(path, settings=collection().settings) as journal:
-        journal.add(PROMPTS[1].key, {"evidence": None, "usage": None, "error": "LostError"})
+    edge = Engine({"one": ContextLengthError(9, 9, 9), "two": LostError("away"), "three": (RICH, [RICH])})
+    list(collection(edge=edge).gather(PROMPTS[:3], path))
+    assert "Error" not in path.read_text(encoding="utf-8")
+    with path.open("a", encoding="utf-8") as older:
+        failed = {"evidence": None, "usage": None, "error": "ContextLengthError"}
+        older.write(json.dumps({"key": PROMPTS[0].key, **failed}) + "\n")
     again = engine()
-    results = list(collection(edge=again).gather(PROMPTS[:2], path))
-    assert [item.error for item in results] == ["ContextLengthError", None]
-    assert {str(messages[-1]["content"]) for messages, _, _ in again.requests} == {"two"}
+    assert [item.error for item in collection(edge=again).gather(PROMPTS[:3], path)] == [None] * 3
+    assert {str(messages[-1]["content"]) for messages, _, _ in again.requests} == {"one", "two"}
+    last = engine()
+    list(collection(edge=last).gather(PROMPTS[:3], path))
+    assert last.requests == []
+
+
+def test_a_model_of_the_same_name_at_another_address_is_another_edge(tmp_path: Path) -> None:
+    """Its answers are asked anew; those of an older version's file, which names no address, are taken. No address is
+    written, and a password, which may change, is no part of it."""
+    pytest.importorskip("openai")
+    path, edge = tmp_path / "answers.jsonl", engine()
+    list(collection(edge=edge).gather(PROMPTS[:1], path))
+    lines = path.read_text(encoding="utf-8").split("\n")
+    older = json.loads(lines[0])
+    assert older["settings"].pop("url") is None
+    path.write_text("\n".join([json.dumps(older), *lines[1:]]), encoding="utf-8")
+    edge.base_url = ServerEngine("m", "http://me:secret@one.example/v1").base_url  # type: ignore[attr-defined]
+    assert edge.base_url == "http://one.example/v1"  # type: ignore[attr-defined]
+    assert len(list(collection(edge=edge).gather(PROMPTS[:2], path))) == 2
+
+    list(collection(edge=edge).gather(PROMPTS[:1], tmp_path / "new.jsonl"))
+    assert "one.example" not in (tmp_path / "new.jsonl").read_text(encoding="utf-8")
+    edge.base_url = "http://two.example/v1"  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="other settings: url differs"):
+        collection(edge=edge).gather(PROMPTS[:2], tmp_path / "new.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from confroute.calibration import command
 from confroute.calibration.certificate import Certificate
 from confroute.cli import app
 from confroute.demo.stand_in import stand_in_cloud
-from confroute.errors import ConfrouteError, ModelError
+from confroute.errors import ConfrouteError, ContextLengthError, ModelError, UnsupportedRequestError
 from confroute.estimators import VoteShare
 from confroute.records import Message, question_of
 from confroute.testing import says
@@ -129,6 +129,27 @@ def test_a_prompt_counts_once(tmp_path: Path, edge: Lima) -> None:
     result = calibrate(tmp_path, [*asked(20), *asked(19)], "--target", "cost=0.5", "--json")
     assert "19 of 39 prompts repeat another" in result.stderr
     assert json.loads(result.stdout)["n"] == 20
+
+
+def test_what_failed_is_told_by_its_kinds(tmp_path: Path, edge: Lima, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many of each, and that they are asked again."""
+    failures: dict[str, Exception] = dict.fromkeys(("1?", "2?"), ContextLengthError(9, 9, 9))
+    failures["3?"] = UnsupportedRequestError("x")
+        "1?": ContextLengthError(9, 9, 9),
+        "2?": ContextLengthError(9, 9, 9),
+        "3?": UnsupportedRequestError("x"),
+    }
+    answer = edge.generate
+
+    def generate(messages: Sequence[Message], **given: Any) -> Generation:
+        if failure := failures.get(question_of(messages)):
+            raise failure
+        return answer(messages, **given)
+
+    monkeypatch.setattr(edge, "generate", generate)
+    told = " ".join(calibrate(tmp_path, asked(), "--target", "cost=0.5").stdout.split())
+    assert "ContextLengthError: 2, UnsupportedRequestError: 1" in told
+    assert "asked again" in told
 
 
 @pytest.mark.parametrize("task", ["[/x]", "[legal]"])

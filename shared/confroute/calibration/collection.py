@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from confroute.calibration.journal import Journal
+from confroute.calibration.journal import Journal, digest_of
 from confroute.calibration.prompts import Prompt
 from confroute.edge import EdgeEngine
 from confroute.edge.weights import weights_of
@@ -29,8 +29,8 @@ FORMAT = 1
 IN_A_ROW = 3
 """After so many failures in a row it is tried whether the edge still answers what it has answered before."""
 
-# Errors of the prompt, which another run would meet again.
-_LASTING = frozenset(kind.__name__ for kind in (ContextLengthError, InputError, UnsupportedRequestError))
+# An edge that says so is in reach.
+_OF_THE_PROMPT = frozenset(kind.__name__ for kind in (ContextLengthError, InputError, UnsupportedRequestError))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,6 @@ class Collected:
     evidence: Evidence | None = None
     usage: ModelUsage | None = None
     error: str | None = None
-
-    @property
-    def is_lasting(self) -> bool:
-        """Whether another run would get the same, an answer or an error of the prompt's own; others are asked again."""
-        return self.error is None or self.error in _LASTING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,30 +78,31 @@ class Collection:
     def gather(self, prompts: Sequence[Prompt], path: Path) -> Iterator[Collected]:
         """What the edge says to each prompt, as it says it, in order; what *path* already holds is not asked again.
 
-        Each answer is in the file before it is handed out; see `Journal`. A failure is only where it is the prompt's
-        own, so that another run asks the others again.
+        Each answer is in the file before it is handed out; see `Journal`. A failure is in none: another run asks again,
+        of an edge that may be back, or have a larger context.
 
         Raises:
             InputError: *path* was made with other settings, or is no such file; before the first answer is wanted.
             ModelError: the edge answers nothing any more.
         """
-        settings = {**self.settings, "weights": weights_of(self.edge)}
-        return self._gathered(prompts, Journal(path, settings=settings, later={"weights"}, read=partial(_read, "")))
+        url = getattr(self.edge, "base_url", None)
+        # Files of older versions do not name these.
+        later = {"weights": weights_of(self.edge), "url": digest_of(url) if isinstance(url, str) else None}
+        journal = Journal(path, settings={**self.settings, **later}, later=later.keys(), read=partial(_read, ""))
+        return self._gathered(prompts, journal)
 
     def _gathered(self, prompts: Sequence[Prompt], opened: Journal) -> Iterator[Collected]:
         with opened as journal:
             failures = 0
             for prompt in prompts:
                 known = journal.results.get(prompt.key)
-                if known is not None and (kept := _read(prompt.key, known)).is_lasting:
-                    yield kept
+                if known is not None and known["error"] is None:
+                    yield _read(prompt.key, known)
                     continue
                 collected = self.ask(prompt)
-                if collected.is_lasting:
+                if collected.error is None:
                     journal.add(prompt.key, asdict(collected))
-                    failures = 0
-                else:
-                    failures += 1
+                failures = 0 if collected.error is None or collected.error in _OF_THE_PROMPT else failures + 1
                 if failures == IN_A_ROW:
                     self._check_alive(prompts, journal, collected.error)
                     failures = 0

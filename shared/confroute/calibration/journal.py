@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -102,6 +103,11 @@ class Journal:
         elif rest:
             # Only shortened: a run that is killed here, too, must find all that was whole.
             os.truncate(self.path, len(content) - len(rest))
+
+
+def digest_of(url: str) -> str:
+    """What a file names an address by, which may hold a key."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 _BEGINNING = b'{"settings"'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from confroute.calibration.collection import Collected
-from confroute.calibration.journal import Journal
+from confroute.calibration.journal import Journal, digest_of
 from confroute.calibration.prompts import Prompt
 from confroute.equivalence import Equivalence, StructuredEquivalence
 from confroute.errors import ModelError
@@ -88,7 +87,7 @@ class CloudModel:
                 yield reply
 
     def _journal(self, kind: str, path: Path) -> Journal:
-        at = {"url": hashlib.sha256(self.url.encode()).hexdigest()[:16]} if self.url else {}
+        at = {"url": digest_of(self.url)} if self.url else {}
         return Journal(path, settings={kind: self.name, **at}, read=itemgetter("text"))
 
     def _reply(self, prompt: Prompt, journal: Journal) -> str | None:

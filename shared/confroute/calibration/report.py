@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
 from inspect import signature
@@ -53,11 +54,9 @@ def show(certificate: Certificate, acceptable: Sequence[bool] | None, collected:
     add("for", f"{certificate.edge} on {certificate.engine}, {certificate.estimator}, {certificate.samples} samples")
     if certificate.task:
         add("task", certificate.task)
-    silent = sum(item.evidence is None for item in collected)
-    if silent:
-        passing = sum(not item.is_lasting for item in collected)
-        again = f", {passing} of them to be asked again by another run" if passing else ""
-        add("edge failed", f"{silent} times; counted as escalated{again}")
+    if kinds := Counter(item.error or "" for item in collected if item.evidence is None):
+        told = ", ".join(f"{kind}: {times}" for kind, times in kinds.most_common())
+        add("edge failed", f"{told}; counted as escalated, and asked again by another run")
     shown = console()
     shown.print(table)
     if certificate.advice:

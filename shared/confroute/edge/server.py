@@ -117,6 +117,11 @@ class ServerEngine:
         self._line: _Line | None = None
         self._lock = RenewedLock()
 
+    @property
+    def base_url(self) -> str:
+        """Where its API begins, without a login."""
+        return self._base_url
+
     def __repr__(self) -> str:
         # The URL may hold a password.
         return f"ServerEngine({self.model!r} on {self._host})"
