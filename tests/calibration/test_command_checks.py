@@ -135,10 +135,6 @@ def test_what_failed_is_told_by_its_kinds(tmp_path: Path, edge: Lima, monkeypatc
     """How many of each, and that they are asked again."""
     failures: dict[str, Exception] = dict.fromkeys(("1?", "2?"), ContextLengthError(9, 9, 9))
     failures["3?"] = UnsupportedRequestError("x")
-        "1?": ContextLengthError(9, 9, 9),
-        "2?": ContextLengthError(9, 9, 9),
-        "3?": UnsupportedRequestError("x"),
-    }
     answer = edge.generate
 
     def generate(messages: Sequence[Message], **given: Any) -> Generation:
