@@ -141,6 +141,11 @@ def is_hidden(token: str) -> bool:
     return bool(_NAMED.fullmatch(_visible(token)))
 
 
+def is_blank(token: str) -> bool:
+    """Whether it is white space; a part of a character is none."""
+    return not _visible(token)
+
+
 def _visible(token: str) -> str:
     return _SPACE.sub("", token) if token else _PART
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Any, cast
 
-from confroute.edge.choices import is_hidden, read_choice, saying, spelled
+from confroute.edge.choices import is_blank, is_hidden, read_choice, saying, spelled
 from confroute.records import Sample
 
 _OPEN = (
@@ -30,6 +31,8 @@ _THOUGHT = re.compile(
 )
 _SOLUTION = "<|begin_of_solution|>", "<|end_of_solution|>"
 """Beside the thought's own marks some have two of the answer."""
+_REST = 12
+"""How many characters more than a stop string the tokens may have that are taken off with it."""
 
 
 def read_reply(
@@ -42,7 +45,8 @@ def read_reply(
 ) -> Sample:
     """`read_choice`, for servers of all kinds: a leading thought is no part of the text, nor are its tokens of the
     answer's, which are None where they do not spell it, or may be others'. They are counted in ``output_tokens``.
-    Where the strings that *stop* it are known, no other token comes after it than those of one of them."""
+    Where the strings that *stop* it are known, no other token comes after it than those of one of them, and none of its
+    own is lacking."""
     message: Mapping[str, Any] = choice["message"]
     sample = read_choice(
         _saying(choice, _text(message)), alternatives=alternatives, output_tokens=output_tokens, alone=alone
@@ -57,6 +61,8 @@ def read_reply(
         return sample
     if not text or sample.tool_calls:
         return _untold(sample, text)
+    # The white space after a thought is as good as certain, and would be most of a short answer's mean.
+    skipped += len(list(takewhile(is_blank, (sample.tokens or ())[skipped:]))) if skipped else 0
     answer = replace(
         sample,
         tokens=sample.tokens and sample.tokens[skipped:],
@@ -68,7 +74,15 @@ def read_reply(
     # They may be the rest of thoughts that began with the answer's words.
     if any(map(_is_shown, beyond)) and not ((skipped or not thoughts) and _is_stopped(answer.tokens or (), text, stop)):
         return _untold(sample, text)
-    return kept
+    return kept if _are_whole(answer.tokens or (), text, stop) else _untold(sample, text)
+
+
+def _are_whole(tokens: Sequence[str], text: str, stop: Sequence[str] | None) -> bool:
+    """Whether the *tokens* spell all of the *text*, but for what a server takes off with a *stop* string: llama.cpp as
+    many tokens as that has."""
+    longest = max(map(len, stop or ()), default=0)
+    sure = text[: max(0, len(text) - longest - _REST)] if longest else text
+    return stop is None or not sure or spelled(sure, tokens)[1]
 
 
 def _is_shown(token: str) -> bool:
@@ -110,9 +124,9 @@ def _spelled_tokens(tokens: Sequence[str], thoughts: str, text: str) -> int:
     begin, is_all = spelled(thoughts, tokens) if thoughts.strip() else (0, False)
     if not (is_all and begin < len(tokens) and spelled(text, tokens[begin:])[1]):
         return 0
-    while is_hidden(tokens[begin]) and spelled(text, tokens[begin + 1 :])[1]:
-        begin += 1  # over marks that we do not know
-    return begin
+    # Over marks that we do not know, as many as there are before what spells the answer.
+    end = next((i for i in range(begin, len(tokens)) if not is_hidden(tokens[i])), len(tokens) - 1)
+    return bisect_right(range(end + 1), False, lo=begin + 1, key=lambda i: not spelled(text, tokens[i:])[1]) - 1
 
 
 def read_whole(choice: Mapping[str, Any], *, alternatives: int) -> Sample:
