@@ -36,9 +36,14 @@ def resolve_cloud(cloud: object) -> Bound:
             ) from None
     if (bound := Bound.of(cloud)) is not None:
         return bound
+    around = (
+        " What with_retry, with_fallbacks, configurable_fields and | make of a chat model goes around the routed model:"
+        " ConfidenceRoutedChatModel(cloud=model, …).with_retry()."
+    )
     raise ConfigurationError(
         f"cloud must be a LangChain chat model or a string for init_chat_model, not {type(cloud).__name__}. "
         'For example: cloud=ChatOpenAI(model="gpt-5-mini"), or cloud="openai:gpt-5-mini".'
+        f"{around if isinstance(cloud, Runnable) else ''}"
     )
 
 

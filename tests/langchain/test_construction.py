@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.output_parsers import StrOutputParser
 
 from confroute import ConfigurationError, Estimate, Price
 from confroute.estimators import Estimator
@@ -21,6 +22,9 @@ from tests.langchain.scripted import SURE, ScriptedCloud, record_of, routed, scr
     [
         ({"cloud": object()}, "cloud must be a LangChain chat model"),
         ({"cloud": None}, "cloud must be a LangChain chat model"),
+        ({"cloud": ScriptedCloud().with_retry()}, "not RunnableRetry.* goes around the routed model: Conf.*with_retry"),
+        ({"cloud": ScriptedCloud().with_fallbacks([ScriptedCloud()])}, "not RunnableWithFallbacks.* around the routed"),
+        ({"cloud": ScriptedCloud() | StrOutputParser()}, "not RunnableSequence.* around the routed"),
         ({"treshold": 0.5}, 'Did you mean "threshold"'),
         ({"engine": "llamacpp"}, r"resolve_edge\(…, engine=…\)"),
         ({"estimator": "semantic_entropy"}, r"SemanticEntropy\(\), not 'semantic_entropy'"),
