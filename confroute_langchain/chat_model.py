@@ -70,8 +70,8 @@ class ConfidenceRoutedChatModel(Settings):
         streaming: whether callbacks are told of tokens under `invoke`, too; by default where the cloud is set so.
 
     Keyword arguments of a call (or bound by `bind`) go to the cloud unchanged; ``temperature``, ``max_tokens``,
-    ``top_p`` and ``seed`` among them also hold for the edge. So do those bound to the cloud that say what an answer is
-    to be, such as ``tools``, ``response_format`` and ``stop``.
+    ``top_p`` and ``seed`` among them also hold for the edge. So does what the cloud's own settings, or what is bound to
+    it, say of what an answer is to be, such as ``tools``, ``response_format`` and ``stop``.
 
     """
 

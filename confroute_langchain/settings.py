@@ -101,6 +101,8 @@ class Settings(BaseChatModel):
     def _build(self) -> Settings:
         # What is wrong with a setting is told here, not at the first request.
         _ = self._cloud, self._router, self._of_the_edge
+        if self.output_version is None:
+            self.output_version = self._cloud.model.output_version
         self._add_version("confroute", __version__)
         return self
 
@@ -149,22 +151,24 @@ class Settings(BaseChatModel):
         for made, settings in _MADE_OF.items():
             if not changed.isdisjoint(settings):
                 vars(self).pop(made, None)
-        if "cloud" in changed and cloud is not None and self.profile == cloud.model.profile:
+        if "cloud" not in changed or cloud is None:
+            return
+        if self.profile == cloud.model.profile:
             self.profile = self._resolve_model_profile()
+        if self.output_version == cloud.model.output_version and "output_version" not in changed:
+            self.output_version = self._cloud.model.output_version
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        # Also what LangSmith gets. An address may hold a key, and so may what is bound to a model.
+        # Also what LangSmith gets. An address may hold a key, and so may a model's headers and what is bound to it.
         return [(name, _without_keys(value)) for name, value in super().__repr_args__()]
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        """What traces show, and a part of the cache's key."""
-        cloud = self._cloud.model
+        """What traces show, and a part of the cache's key. The cloud's settings, which may hold keys, are not in it."""
         router = self._router
         return {
             "edge": router.edge.model,
             "cloud": self._cloud.name,
-            "cloud_params": repr(sorted(cloud._identifying_params.items(), key=lambda item: item[0])),
             "estimator": router.estimator_identity,
             "threshold": router.policy.threshold,
             "policy": type(router.policy).__name__,
@@ -184,4 +188,15 @@ def _without_keys(setting: object) -> object:
     if isinstance(setting, str):
         return without_secrets(setting)
     bound = Bound.of(setting)
-    return bound.model if bound else setting
+    return _Shown(bound) if bound else setting
+
+
+class _Shown:
+    """A model by its class and name."""
+
+    def __init__(self, bound: Bound) -> None:
+        kind = type(bound.model).__name__
+        self._text = f"{kind}({'' if bound.name == kind else repr(bound.name)})"
+
+    def __repr__(self) -> str:
+        return self._text

@@ -118,3 +118,31 @@ async def test_streaming_that_was_turned_off_stays_off(model: Any, arguments: An
 
     events = [event["event"] async for event in RunnableLambda(invoked).astream_events(UNSURE, version="v2")]
     assert ("on_chat_model_stream" in events, "on_chat_model_end" in events) == (False, True)
+
+
+def test_answers_are_in_the_version_that_the_cloud_is_set_to(ask: Any) -> None:
+    """Whichever model answers, and unless the routed model is set to another."""
+    cloud = ScriptedCloud(output_version="v1")
+    for question in (SURE, UNSURE):
+        answer = ask(routed(cloud), question)
+        assert (answer.content, answer.response_metadata["output_version"]) == (answer.content_blocks, "v1")
+        assert isinstance(ask(routed(), question).content, str)
+    assert ask(routed(cloud, output_version="v0"), SURE).content == "Paris"
+
+
+def test_all_pieces_of_a_stream_are_in_that_version() -> None:
+    """The last, which has the record, included; where the routed model is set otherwise, it is as those before it."""
+    for settings in ({}, {"output_version": "v0"}):
+        pieces = list(routed(ScriptedCloud(output_version="v1"), **settings).stream(UNSURE))
+        assert [type(piece.content) for piece in pieces] == [list] * len(pieces)
+
+
+def test_another_cloud_s_version_is_taken_over(change: Change) -> None:
+    """Where it was the one before's; the caller's own stays."""
+    new = ScriptedCloud(output_version="v1")
+    assert isinstance(change(routed(), cloud=new).invoke(SURE).content, list)
+    assert change(routed(new), cloud=ScriptedCloud()).invoke(SURE).content == "Paris"
+    assert change(routed(output_version="v0"), cloud=new).invoke(SURE).content == "Paris"
+    assert isinstance(
+        routed(new).model_copy(update={"cloud": ScriptedCloud(), "output_version": "v1"}).invoke(SURE).content, list
+    )

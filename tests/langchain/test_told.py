@@ -16,6 +16,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_openai import ChatOpenAI
 
 from confroute import ConfigurationError
 from confroute.records import Sample
@@ -176,6 +177,24 @@ def test_no_key_of_an_address_is_shown(place: str) -> None:
     shown = repr(model) + str(model) + json.dumps(dumpd(model)) + model._get_llm_string()
     assert SECRET not in shown
     assert "http://host/v1#m" in repr(model)
+
+
+@pytest.mark.parametrize("setting", ["default_headers", "model_kwargs"])
+def test_no_key_among_the_settings_of_a_model_is_shown(setting: str) -> None:
+    """Neither the cloud's nor the edge's, which are shown by class and name; the cache still tells them apart."""
+
+    def openai(key: str) -> ChatOpenAI:
+        told = {"default_headers": {"api-key": key}, "model_kwargs": {"extra_headers": {"api-key": key}}}[setting]
+        return ChatOpenAI(model="gpt-5-mini", api_key="none", **{setting: told})  # pyright: ignore[reportArgumentType]
+
+    def shown(model: Any) -> str:
+        return repr(model) + str(model) + json.dumps(dumpd(model)) + str(model._identifying_params)
+
+    for model in (routed(openai(SECRET)), ConfidenceRoutedChatModel(edge=openai(SECRET), cloud=openai(SECRET))):
+        assert SECRET not in shown(model) + model._get_llm_string()
+        assert "cloud=ChatOpenAI('gpt-5-mini')" in repr(model)
+    assert "cloud=ScriptedCloud()" in repr(routed())
+    assert routed(openai("a"))._get_llm_string() != routed(openai("b"))._get_llm_string()
 
 
 def test_no_key_that_a_hook_holds_is_shown() -> None:
