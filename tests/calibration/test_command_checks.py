@@ -95,6 +95,25 @@ def test_what_can_never_work_is_told_first(
     assert edge.asked == 0
 
 
+@pytest.mark.parametrize(
+    ("references", "arguments", "way_out"),
+    [
+        (True, ["--target", "regret=0.1"], "right. Set OPENAI_API_KEY (and OPENAI_BASE_URL for another server)."),
+        (True, ["--labels", "judge"], "server), or leave --labels out."),
+        (False, ["--labels", "judge", "--target", "cost=0.5"], "server), or leave --labels out."),
+        (False, ["--labels", "judge"], "server), or put references into all prompts and leave --labels out."),
+        (False, [], "server), or put references into all prompts."),
+    ],
+)
+def test_without_a_cloud_only_what_helps_is_advised(
+    tmp_path: Path, edge: Lima, references: bool, arguments: list[str], way_out: str
+) -> None:
+    """References are not asked for where they are there, or where only the cloud knows."""
+    result = calibrate(tmp_path, asked(references=references), *arguments)
+    assert str(result.exception).endswith(way_out)
+    assert edge.asked == 0
+
+
 @pytest.mark.parametrize(("absent", "arguments"), [("matplotlib", []), ("sklearn", ["--calibrator", "platt"])])
 def test_a_missing_package_is_told_first(
     tmp_path: Path, edge: Lima, monkeypatch: pytest.MonkeyPatch, absent: str, arguments: list[str]

@@ -195,15 +195,18 @@ def _cloud(target: Target, labels: Labels, prompts: Sequence[Prompt]) -> CloudMo
         raise InputError(f"{missing} of {len(prompts)} prompts have no references, which gold labels need.")
     if target.kind == "regret" and not referenced:
         raise InputError("A regret needs references in all prompts, to know where the cloud is right.")
-    needed = target.kind == "regret" or labels in (Labels.agreement, Labels.judge)
-    needed = needed or (target.needs_labels and not referenced)
-    if not needed:
+    of_the_cloud = labels in (Labels.agreement, Labels.judge)
+    unlabelled = target.needs_labels and not referenced
+    if not (target.kind == "regret" or of_the_cloud or unlabelled):
         return None
     if not has_openai_key():
-        raise ConfigurationError(
-            f"A target for {target.kind} needs labels. Put references into the prompts, or set OPENAI_API_KEY (and "
-            "OPENAI_BASE_URL for another server), so that the cloud's answers can label them."
-        )
+        why, ways_out = f"A target for {target.kind} needs labels.", ["put references into all prompts"] * unlabelled
+        if of_the_cloud:
+            why, ways_out = f"Labels by {labels.value} are of the cloud.", [*ways_out, "leave --labels out"]
+        if target.kind == "regret":
+            why, ways_out = "A regret needs to know where the cloud is right.", []
+        otherwise = f", or {' and '.join(ways_out)}" if ways_out else ""
+        raise ConfigurationError(f"{why} Set OPENAI_API_KEY (and OPENAI_BASE_URL for another server){otherwise}.")
     return openai_cloud()
 
 
