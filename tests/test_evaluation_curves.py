@@ -6,6 +6,7 @@ import math
 import random
 from fractions import Fraction
 from itertools import groupby, pairwise, permutations, product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -253,3 +254,14 @@ def test_there_is_at_least_one_bin() -> None:
     """No bins is a wrong setting."""
     with pytest.raises(ConfigurationError, match="bins must be at least 1, not 0"):
         ece([0.5], [True], bins=0)
+
+
+@pytest.mark.parametrize("measure", [auroc, prr, aurc, risk_coverage, brier, ece, reliability, cost_quality])
+def test_arrays_are_taken_as_lists_are(measure: Any) -> None:
+    """NumPy's numbers and truth values give what Python's do; so do none at all."""
+    numpy = pytest.importorskip("numpy")
+    for values, labels in (([0.1, 0.4, 0.35, 0.8], [True, True, False, False]), ([], [])):
+        more = [labels[::-1]] if measure is cost_quality else []
+        given = [numpy.array(column, dtype=float if column is values else bool) for column in (values, labels, *more)]
+        expected, got = measure(values, labels, *more), measure(*given)
+        assert got == expected or (math.isnan(got) and math.isnan(expected))

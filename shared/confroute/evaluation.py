@@ -153,9 +153,10 @@ def prr(uncertainties: Sequence[float], quality: Sequence[float]) -> float:
     0.571
     """
     _check_lengths(uncertainties, quality)
-    if not quality or math.isclose(min(quality), max(quality)):
+    # NumPy's arrays are neither true nor false, and its truth values have no minus.
+    losses = [-float(grade) for grade in quality]
+    if not losses or math.isclose(min(losses), max(losses)):
         return math.nan
-    losses = [-grade for grade in quality]
     chance = sum(losses) / len(losses)
     return (chance - aurc(uncertainties, losses)) / (chance - aurc(losses, losses))
 
@@ -269,7 +270,7 @@ def cost_quality(
     """
     _check_lengths(edge_right, cloud_right)
     n, escalated, right = len(edge_right), 0, float(sum(edge_right))
-    gains = [cloud - edge for edge, cloud in zip(edge_right, cloud_right, strict=True)]
+    gains = [float(cloud) - float(edge) for edge, cloud in zip(edge_right, cloud_right, strict=True)]
     points: list[tuple[float, float]] = []
     for size, gain in _tied(confidences, gains, silent=-math.inf):
         points.append((escalated / n, right / n))
