@@ -13,7 +13,8 @@ from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableTy
 
 from confroute.edge.borrowed import CONNECTIONS, BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
-from confroute.edge.sdk_clients import sdk_clients_of
+from confroute.edge.clients import Again
+from confroute.edge.sdk_clients import is_handed_on, sdk_clients_of
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_langchain.ambient import unheard
@@ -81,14 +82,14 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
         streams = native._should_stream(async_api=True, **self._bound)  # pyright: ignore[reportPrivateUsage]
         return not streams or kind._astream is BaseChatModel._astream  # pyright: ignore[reportPrivateUsage]
 
-    def loop_clients(self) -> Mapping[str, Any]:
+    def loop_clients(self, again: Again) -> Mapping[str, Any]:
         native: Any = self._native
         if getattr(native, "http_socket_options", None):
             return {}  # which go into the HTTP client when it is made
         proxy = next((proxy for name in _PROXIES if (proxy := getattr(native, name, None))), None)
         # With a proxy, LangChain has its own where one that was given would be, and no other can be given.
         of_proxy = getattr(native, "http_async_client", None)
-        return {**sdk_clients_of(native, proxy=proxy, of_proxy=of_proxy), **_ollama_clients(native)}
+        return {**sdk_clients_of(native, again, proxy=proxy, of_proxy=of_proxy), **_ollama_clients(native, again)}
 
     def isolation(self) -> Mapping[str, Any]:
         return {"cache": False, "callbacks": None}
@@ -100,21 +101,24 @@ _PROXIES = ("openai_proxy", "anthropic_proxy")
 """Fields for the proxy that a model's HTTP client is made with."""
 
 
-def _ollama_clients(model: Any) -> dict[str, Any]:
+def _ollama_clients(model: Any, again: Again) -> dict[str, Any]:
     """For ChatOllama, which makes its clients of its settings. A copy does it, for a class of the caller's own may be
     made in any way, and what was changed on the client since is handed on."""
     langchain_ollama = sys.modules.get("langchain_ollama")
     if langchain_ollama is None or not isinstance(model, langchain_ollama.ChatOllama):
         return {}
+
+    def made() -> Any:
+        copied: Any = model.model_copy(update={"validate_model_on_init": False})
+        langchain_ollama.ChatOllama._set_clients(copied)
+        return copied._async_client
+
     own: Any = model._async_client
-    again: Any = model.model_copy(update={"validate_model_on_init": False})
-    langchain_ollama.ChatOllama._set_clients(again)
-    fresh: Any = again._async_client
-    if type(own) is not type(fresh) or own._client.base_url != fresh._client.base_url:
-        return {}  # the caller's
-    for name in ("headers", "cookies", "params", "timeout", "auth", "event_hooks"):
-        setattr(fresh._client, name, getattr(own._client, name))
-    return {"_async_client": fresh}
+    fresh = again.once(own, made)
+    is_its_own = type(own) is type(fresh) and own._client.base_url == fresh._client.base_url
+    if is_its_own and own.__dict__.keys() == fresh.__dict__.keys() and is_handed_on(own._client, fresh._client):
+        return {"_async_client": fresh}
+    return {}  # it is the caller's
 
 
 def _written(messages: Sequence[Message]) -> list[BaseMessage]:

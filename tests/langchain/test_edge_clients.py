@@ -184,7 +184,53 @@ def patched_part(model: Any, way: Counting) -> None:
     model.async_client.create = traced
 
 
-@pytest.mark.parametrize("put_in", [given_client, wrapped_part, patched_part])
+def patched_raw(model: Any, way: Counting) -> None:
+    """The method that LangChain asks for raw responses."""
+    create = model.async_client.with_raw_response.create
+
+    async def traced(**request: Any) -> Any:
+        way.count += 1
+        return await create(**request)
+
+    model.async_client.with_raw_response.create = traced
+
+
+def patched_http(model: Any, way: Counting) -> None:
+    """A method of LangChain's own HTTP client replaced, as instrumentation does."""
+    send = model.root_async_client._client.send
+
+    async def traced(*given: Any, **options: Any) -> Any:
+        way.count += 1
+        return await send(*given, **options)
+
+    model.root_async_client._client.send = traced
+
+
+def patched_transport(model: Any, way: Counting) -> None:
+    """The same below it."""
+    transport = model.root_async_client._client._transport
+    handle = transport.handle_async_request
+
+    async def traced(request: Any) -> Any:
+        way.count += 1
+        return await handle(request)
+
+    transport.handle_async_request = traced
+
+
+def hooked(model: Any, way: Counting) -> None:
+    """Something that is to be done with each request."""
+
+    async def count(request: httpx.Request) -> None:
+        way.count += 1
+
+    model.root_async_client._client.event_hooks = {"request": [count]}
+
+
+PUT_IN = [given_client, wrapped_part, patched_part, patched_raw, patched_http, patched_transport, hooked]
+
+
+@pytest.mark.parametrize("put_in", PUT_IN)
 def test_what_the_caller_put_in_is_what_is_asked(put_in: Callable[[Any, Counting], None]) -> None:
     """It may know the way, count or trace."""
     way = Counting()
@@ -195,6 +241,76 @@ def test_what_the_caller_put_in_is_what_is_asked(put_in: Callable[[Any, Counting
         for _ in range(2):
             asyncio.run(edge.agenerate(ASK, n=2, options=SamplingOptions()))
         assert (way.count, len(server.answered)) == (4, 4)
+
+
+def test_what_the_caller_put_into_http_is_sent_on_each_event_loop() -> None:
+    """Its headers, cookies and password, as of now, beside cookies that the server gave."""
+    with serving(lambda request: completion(["Lima"])) as server:
+        model = chat_openai(server)
+        http = model.root_async_client._client
+        http.headers["team"] = "red"
+        edge = ChatModelEdge(model)
+
+        async def ask() -> None:
+            await edge.agenerate(ASK, n=1, options=DRAWN)
+            http.headers["team"] = "blue"
+            http.cookies.set("way", "known")
+            http.auth = ("red", "secret")
+            await edge.agenerate(ASK, n=1, options=DRAWN)
+
+        asyncio.run(ask())
+        asyncio.run(edge.agenerate(ASK, n=1, options=DRAWN))
+        sent = [(headers["team"], headers.get("Cookie"), headers["Authorization"][:5]) for headers in server.headers]
+        assert sent == [("red", None, "Beare"), *[("blue", "way=known", "Basic")] * 2]
+
+
+def new_key(model: Any) -> None:
+    model.root_async_client.api_key = "new"
+
+
+def new_client(model: Any) -> None:
+    model.root_async_client = model.root_async_client.with_options(api_key="new")
+    model.async_client = model.root_async_client.chat.completions
+
+
+@pytest.mark.parametrize("rotate", [new_key, new_client])
+def test_a_key_set_anew_is_sent_from_the_next_request_on(rotate: Callable[[Any], None]) -> None:
+    """On the event loop that runs, and over the connection that is there."""
+    with serving(lambda request: completion(["Lima"])) as server:
+        model = chat_openai(server)
+        edge = ChatModelEdge(model)
+
+        async def ask() -> None:
+            await edge.agenerate(ASK, n=2, options=SamplingOptions())
+            rotate(model)
+            await edge.agenerate(ASK, n=2, options=SamplingOptions())
+
+        asyncio.run(ask())
+        assert [headers["Authorization"] for headers in server.headers] == ["Bearer none"] * 2 + ["Bearer new"] * 2
+
+
+def test_an_http_client_is_made_once_on_an_event_loop() -> None:
+    """It takes as long as some answers, and has the connections."""
+    made: list[Any] = []
+
+    class Made(DefaultAsyncHttpxClient):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            made.append(self)
+
+    with serving(lambda request: completion(["Lima"])) as server:
+        model = Lazy(url=server.url)
+        model._async_client._client.__class__ = type("AsyncHttpxClientWrapper", (Made,), {})
+        edge = ChatModelEdge(model)
+
+        async def ask() -> None:
+            for _ in range(3):
+                await edge.agenerate(ASK, n=2, options=DRAWN)
+
+        for loops in (1, 2):
+            asyncio.run(ask())
+            assert len(made) == loops
+        assert [http.is_closed for http in made] == [True, True]
 
 
 class Team(langchain_ollama.ChatOllama):  # type: ignore[misc]
@@ -224,16 +340,38 @@ def test_an_ollama_client_that_the_caller_put_in_is_asked() -> None:
         assert server.teams == ["red"]
 
 
+@pytest.mark.parametrize(
+    ("traced", "method"),
+    [(lambda model: model._async_client, "chat"), (lambda model: model._async_client._client, "stream")],
+)
+def test_an_ollama_client_that_is_traced_is_asked(traced: Callable[[Any], Any], method: str) -> None:
+    """Itself, or what it sends with."""
+    seen: list[Any] = []
+
+    with ollama() as server:
+        model = langchain_ollama.ChatOllama(model="small", base_url=server.url)
+        client = traced(model)
+        own = getattr(client, method)
+
+        def tracing(*given: Any, **options: Any) -> Any:
+            seen.append(given)
+            return own(*given, **options)
+
+        setattr(client, method, tracing)
+        asyncio.run(ChatModelEdge(model).agenerate(ASK, n=1, options=DRAWN))
+        assert (len(seen), len(server.chats)) == (1, 1)
+
+
 def test_a_client_that_cannot_be_made_again_fails_no_request(caplog: pytest.LogCaptureFixture) -> None:
     """The model's own may do, on one event loop at least."""
 
     class Broken(ChatModelEdge):
-        def loop_clients(self) -> Any:
+        def loop_clients(self, again: Any) -> Any:
             raise TypeError("Lima")
 
     with serving(lambda request: completion(["Lima"])) as server, caplog.at_level(logging.WARNING, "confroute"):
         model = chat_openai(server, http_async_client=closing_client())
-        generation = asyncio.run(Broken(model).agenerate(ASK, n=2, options=DRAWN))
+        generation = asyncio.run(Broken(model).agenerate(ASK, n=2, options=DRAWN))  # and a trial
         assert len(generation.samples) == 2
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("No clients of their own could be made for an event loop (TypeError);")

@@ -26,7 +26,7 @@ from confroute.edge.borrowed_settings import (
     with_inner,
     with_thoughts,
 )
-from confroute.edge.clients import Clients
+from confroute.edge.clients import Again, Clients
 from confroute.edge.objections import Objections, Told, may_be_of_the_request, names_any
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
@@ -263,7 +263,7 @@ class BorrowedModel(ABC, Generic[Model]):
     def _configured(self, options: SamplingOptions, seed: int | None, without: AbstractSet[Told]) -> _Configured[Model]:
         native, known = cast("Any", self._native), self._fields()
         wanted = wanted_by(options, seed, without)
-        wanted["max_tokens"] = with_thoughts(options.max_tokens, self._settings(), vars(native))
+        wanted["max_tokens"] = with_thoughts(options.max_tokens, self._settings(), native.__dict__)
         if_set = _IF_SET if options.temperature > 0 else (*_IF_SET, "top_p")
         update = {name: replaced(getattr(native, name), wanted) for name in WITHIN if name in known}
         fields: dict[str, Any] = {}
@@ -338,11 +338,12 @@ class BorrowedModel(ABC, Generic[Model]):
         """Whether the asynchronous form of this model is known to be none, or to block the event loop."""
         return False
 
-    def loop_clients(self) -> Mapping[str, Any]:
-        """New asynchronous clients, by their names, for the copies that are asked on one event loop: for a model that
-        has its own from the beginning, whose connections one loop would leave to the next. None that the caller gave.
+    def loop_clients(self, again: Again) -> Mapping[str, Any]:
+        """Asynchronous clients, by their names, for the copies that are asked on one event loop, as the model's own are
+        now: for a model that has its own from the beginning, whose connections one loop would leave to the next. None
+        that the caller gave. Each request has them, and what takes long is made *again* once.
         """
-        return sdk_clients_of(self._native)
+        return sdk_clients_of(self._native, again)
 
     def isolation(self) -> Mapping[str, Any]:
         """Fields that keep the framework from giving one sample for all, or showing each to the caller's callbacks."""

@@ -32,9 +32,9 @@ class Clients:
         return Clients, ()  # connections can be neither copied nor pickled
 
     @contextmanager
-    def shared_by(self, copies: Sequence[Any], of_a_loop: Callable[[], Mapping[str, Any]]) -> Generator[None]:
+    def shared_by(self, copies: Sequence[Any], of_a_loop: Callable[[Again], Mapping[str, Any]]) -> Generator[None]:
         """Give *copies* the clients that they would make, and remember those that they make all the same. On an event
-        loop they have those that *of_a_loop* makes, by their names, in place of the model's own."""
+        loop they have those that *of_a_loop* gives for it, by their names, in place of the model's own as it is now."""
         made = self._here()
         made.equip(copies, of_a_loop)
         given = [_clients(copied) for copied in copies]
@@ -69,6 +69,28 @@ class Clients:
         return self._made[place]
 
 
+class Again:
+    """What was made once more, for one event loop, in place of clients that may be another's: once for each, as it
+    takes long and holds connections. It is *closed* with the loop."""
+
+    def __init__(self, closed: list[Any]) -> None:
+        self._closed = closed
+        self._made: list[tuple[Any, Any]] = []
+
+    def once(self, own: Any, make: Callable[[], Any], *, stays_open: bool = False) -> Any:
+        """What *make* gave in place of *own*; *stays_open* where its connections are not only the loop's."""
+        for other, made in self._made:
+            if other is own:
+                return made
+        made = make()
+        self._made.append((own, made))
+        # What cannot be closed may be around what can.
+        whole = made if _closing(made) else getattr(made, "_client", None)
+        if _closing(whole) and not stays_open:
+            self._closed.append(whole)
+        return made
+
+
 class _Made:
     """The clients that were made on one event loop, or where there is none."""
 
@@ -77,23 +99,27 @@ class _Made:
         self.lent: dict[str, Any] = {}
         self.lasting: list[Any] = []
         self.spare: list[Any] = []
-        self._own: Mapping[str, Any] | None = None
+        self._again: Again | None = None
         if loop is not None:
+            self._again = Again(self.lasting)
             self._end = _at_the_end(self.lasting, self.spare)
             _without_waiting(self._end.__anext__())
 
-    def equip(self, copies: Sequence[Any], of_a_loop: Callable[[], Mapping[str, Any]]) -> None:
-        if self.loop is None:
+    def equip(self, copies: Sequence[Any], of_a_loop: Callable[[Again], Mapping[str, Any]]) -> None:
+        if self._again is None:
             return
-        if self._own is None:
-            self._own = _made_by(of_a_loop)
-            # Of a client that is held in parts, each has the whole.
-            for client in self._own.values():
-                whole = client if _closing(client) else getattr(client, "_client", None)
-                if _closing(whole) and not _among(whole, self.lasting):
-                    self.lasting.append(whole)
+        try:
+            clients = of_a_loop(self._again)
+        except Exception as error:  # of a framework's, or a class of the caller's own
+            self._again = None
+            logger.warning(
+                "No clients of their own could be made for an event loop (%s); the model's are asked, which may serve "
+                "one event loop only.",
+                told_without_prompt(error),
+            )
+            return
         for copied in copies:
-            for name, client in self._own.items():
+            for name, client in clients.items():
                 if name in getattr(copied.__class__, "__private_attributes__", ()):
                     setattr(copied, name, client)
                 else:
@@ -118,18 +144,6 @@ class _Made:
             first = self.lent.setdefault(name, client) is client
             if _closing(client) and not any(_among(inner, given) for inner in getattr(client, "__dict__", {}).values()):
                 (self.lasting if first else self.spare).append(client)
-
-
-def _made_by(of_a_loop: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-    try:
-        return of_a_loop()
-    except Exception as error:  # of a framework's, or a class of the caller's own
-        logger.warning(
-            "No clients of their own could be made for an event loop (%s); the model's are asked, which may serve one "
-            "event loop only.",
-            told_without_prompt(error),
-        )
-        return {}
 
 
 async def _at_the_end(*opened: list[Any]) -> AsyncGenerator[None]:

@@ -10,49 +10,66 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from confroute.edge.clients import Again
+
 _OWN_HTTP = "HttpxClientWrapper"
 """What the SDKs, and frameworks, call the HTTP clients that they make themselves."""
+_OF_HTTP = ("headers", "params", "timeout", "auth", "event_hooks", "follow_redirects", "max_redirects")
 
 
-def sdk_clients_of(model: Any, *, proxy: str | None = None, of_proxy: Any = None) -> dict[str, Any]:
-    """New asynchronous clients, or the parts of them, by the attributes of *model* that have such, each with an HTTP
-    client of its own. None in place of one that the caller made, or put something into.
+def sdk_clients_of(model: Any, again: Again, *, proxy: str | None = None, of_proxy: Any = None) -> dict[str, Any]:
+    """New asynchronous clients, or the parts of them, by the attributes of *model* that have such, as those are now,
+    each with an HTTP client that is made *again* once. None in place of one that the caller made, or put something
+    into, but for what HTTP clients have a place for, such as headers and hooks.
 
     Where the framework made the HTTP client for a *proxy*, so are the new ones; it may be *of_proxy*, by another name
     than the SDKs'.
     """
-    held = dict(_held(model))
-    again: dict[str, Any] = {}
+    held = dict(_held(model, again))
+    clients: dict[str, Any] = {}
     roots: list[Any] = []
     for each in held.values():
         root = each if _is_root(each) else _dict(each).get("_client")
         if _is_root(root) and not any(root is other for other in roots):
             roots.append(root)
     for root in roots:
-        made = _made_again(root, proxy, of_proxy)
+        made = _made_again(root, again, proxy, of_proxy)
         parts = {name: each for name, each in held.items() if _dict(each).get("_client") is root}
         if made is None or not _is_as_made(root, made):
             continue
         fresh = {name: _part(each, made) for name, each in parts.items()}
         if all(_is_as_made(each, fresh[name]) for name, each in parts.items()):
-            again |= {name: made for name, each in held.items() if each is root} | fresh
-    return again
+            clients |= {name: made for name, each in held.items() if each is root} | fresh
+    return clients
 
 
-def _held(model: Any) -> Iterator[tuple[str, Any]]:
+def is_handed_on(own: Any, fresh: Any) -> bool:
+    """Have the *fresh* HTTP client say what the model's *own* does, beside cookies that it was given itself; False
+    where there is more to that one, as where its sending is traced."""
+    if not (_is_as_made(own, fresh) and _is_as_made(own._transport, fresh._transport)):
+        return False
+    for name in _OF_HTTP:
+        setattr(fresh, name, getattr(own, name))
+    fresh.cookies.update(own.cookies)
+    return True
+
+
+def _held(model: Any, again: Again) -> Iterator[tuple[str, Any]]:
     """What *model* has, by its attributes; what it makes when it is first asked for, too, made by a copy."""
     yield from {**_dict(model), **(getattr(model, "__pydantic_private__", None) or {})}.items()
     for kind in type(model).__mro__:
         for name, value in vars(kind).items():
             if isinstance(value, cached_property) and "async_client" in name and name not in _dict(model):
-                yield name, getattr(model.model_copy(), name)
+                copied = again.once(value, model.model_copy, stays_open=True)
+                yield name, getattr(copied, name)
 
 
-def _made_again(root: Any, proxy: str | None, of_proxy: Any) -> Any:
+def _made_again(root: Any, again: Again, proxy: str | None, of_proxy: Any) -> Any:
     http = _dict(root)["_client"]
     if _OWN_HTTP not in type(http).__name__ and not (proxy and http is of_proxy):
         return None
-    return root.with_options(http_client=type(http)(**({"proxy": proxy} if proxy else {})))
+    fresh = again.once(http, lambda: type(http)(**({"proxy": proxy} if proxy else {})))
+    return root.with_options(http_client=fresh) if is_handed_on(http, fresh) else None
 
 
 def _is_root(each: Any) -> bool:
@@ -69,16 +86,23 @@ def _part(each: Any, root: Any) -> Any:
 def _is_as_made(each: Any, fresh: Any) -> bool:
     """Whether nothing was put into it, such as a method that traces: all that a *fresh* one lacks are its parts, which
     are made when they are first asked for."""
-    if _dict(fresh).keys() - _dict(each).keys() or not _dict(fresh):
+    if type(each) is not type(fresh) or _dict(fresh).keys() - _dict(each).keys() or not _dict(fresh):
         return False
-    root = fresh if _is_root(fresh) else _dict(fresh)["_client"]
-    for name in _dict(each).keys() - _dict(fresh).keys():
-        part: Any = _dict(each)[name]
-        if not isinstance(getattr(each.__class__, name, None), cached_property):
-            return False
-        if "_client" in _dict(part) and not _is_as_made(part, _part(part, root)):
+    for name, value in dict(_dict(each)).items():
+        if name in _dict(fresh):
+            is_same = _is_same_code(value, _dict(fresh)[name])
+        else:
+            is_part = isinstance(getattr(each.__class__, name, None), cached_property)
+            is_same = is_part and (not _dict(value) or _is_as_made(value, getattr(fresh, name)))
+        if not is_same:
             return False
     return True
+
+
+def _is_same_code(value: Any, fresh: Any) -> bool:
+    """Of methods that an object holds itself, as those for raw responses."""
+    code = getattr(fresh, "__code__", None)
+    return code is None or (type(value) is type(fresh) and value.__code__ is code)
 
 
 def _dict(each: Any) -> Mapping[str, Any]:
