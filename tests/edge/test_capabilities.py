@@ -236,7 +236,7 @@ def test_a_server_that_breaks_on_a_probe_can_do_the_rest(connect: Connect, word:
 
 
 ODD: dict[str, Any] = {
-    "an error": {"error": {"message": "Provider returned error", "code": 502}},
+    "an error": {"error": {"message": "Provider returned error", "code": None}},
     "an end by error": {"choices": [{"message": {"content": ""}, "finish_reason": "error"}]},
     "another tool": {"choices": [{"message": {"content": "", "tool_calls": [{"type": "custom", "custom": {}}]}}]},
 }
@@ -245,7 +245,7 @@ ODD: dict[str, Any] = {
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("word", ["tools", "response_format", "logprobs"])
 def test_what_is_answered_oddly_is_absent(connect: Connect, word: str, odd: str) -> None:
-    """As by OpenRouter, whose errors may have the status 200: the rest is used, and asked for once."""
+    """As by gateways whose errors may have the status 200, and say no other: the rest is used, and asked for once."""
     with serving(lambda request: (200, deepcopy(ODD[odd])) if word in request else takes_all(request)) as server:
         engine = connect(server)
         assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
@@ -265,10 +265,16 @@ def test_a_key_that_is_refused_in_between_is_no_lack_of_tools(connect: Connect) 
         assert engine.capabilities().tools
 
 
+@pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_server_that_is_busy_is_not_judged(connect: Connect, status: int) -> None:
-    """What it cannot do now it may do later."""
-    with serving(breaks_on("tools", status)) as server:
+def test_a_server_that_is_busy_is_not_judged(connect: Connect, status: int, hidden: bool) -> None:
+    """What it cannot do now it may do later; nor is one that says so within a reply of the status 200."""
+
+    def busy(request: Request) -> Reply:
+        told = breaks_on("tools", status)(request)
+        return (200, {"error": {"message": "no", "code": status}}) if hidden and told[0] == status else told
+
+    with serving(busy) as server:
         engine = connect(server)
         with pytest.raises(ModelError, match=f"status {status}"):
             engine.capabilities()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from confroute import ModelError, SamplingOptions
+from confroute import ContextLengthError, ModelError, SamplingOptions
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
 from tests.edge.scripted_server import BreakOff, Reply, Request, ScriptedServer, serving, takes_all
@@ -80,6 +80,40 @@ def test_what_may_pass_is_asked_again(connect: Connect, status: int) -> None:
         with pytest.raises(ModelError, match=rf"status {status}\).*0\.01 seconds"):
             connect(server, retries=2).generate(ASK, n=1, options=OPTIONS)
         assert len(server.answered) == 3
+
+
+@pytest.mark.parametrize("code", [429, "429", 502])
+def test_an_error_in_a_reply_that_is_none_is_asked_again(connect: Connect, code: int | str) -> None:
+    """As by OpenRouter and LiteLLM, which have begun to answer with the status 200 when one of theirs fails."""
+    error = {"error": {"message": "Provider returned error: Capital of Peru?", "code": code}}
+    with serving(fails(200, error, times=1)) as server:
+        assert connect(server, retries=1).generate(ASK, n=1, options=OPTIONS).samples
+        assert len(server.answered) == 2
+    with serving(fails(200, error)) as server:
+        with pytest.raises(ModelError, match=rf"status {code}") as caught:
+            connect(server).generate(ASK, n=1, options=OPTIONS)
+        assert "Peru" not in str(caught.value)
+
+
+def test_an_error_in_a_reply_has_the_words_of_its_status(connect: Connect) -> None:
+    """A prompt that does not fit is told as such, and a key that is refused; what is no status is no completion."""
+    full = (
+        "This endpoint's maximum context length is 4096 tokens. However, you requested about 5000 tokens (4992 of text "
+    )
+    for code, said, kind, words in (
+        (400, f"{full}input, 8 in the output).", ContextLengthError, "4992 tokens"),
+        (401, "No auth", ModelError, "answered before and refused"),
+        (402, "Insufficient credits", ModelError, "status 402"),
+        (200, "", ModelError, "did not reply with a chat completion"),
+        (True, "", ModelError, "did not reply with a chat completion"),
+        ("invalid", "", ModelError, "did not reply with a chat completion"),
+    ):
+        with serving(fails(200, {"error": {"message": said, "code": code}})) as server:
+            engine = connect(server, retries=2)
+            engine.capabilities()
+            with pytest.raises(kind, match=words):
+                engine.generate(ASK, n=1, options=OPTIONS)
+            assert len(server.answered) == 1
 
 
 def test_a_connection_that_breaks_off_is_tried_again(connect: Connect) -> None:

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
 from confroute.edge.choices import is_untold, saying
-from confroute.edge.refusals import BrokenError, BusyError, LoadingError, LostError, Refusals, was_cut
+from confroute.edge.refusals import BrokenError, BusyError, LoadingError, LostError, Refusals, status_in, was_cut
 from confroute.edge.replies import read_reply
 from confroute.errors import ConfrouteError
 from confroute.records import Sample
@@ -197,9 +197,16 @@ class Connection:
         except (TypeError, ValueError) as error:
             return _Outcome(failure=self._refusals.unsent(error))
         try:
-            return _Outcome(reply=raw.http_response.json())
+            reply: Any = raw.http_response.json()
         except (RecursionError, ValueError):
             return _Outcome(failure=self._refusals.strange())
+        status = status_in(reply)
+        if status is None:
+            return _Outcome(reply=reply)
+        error = openai.APIStatusError("", response=raw.http_response, body=reply["error"])
+        error.status_code = status
+        left = seconds - (time.monotonic() - begun)
+        return await self._told(error, request, left, tentative=tentative)
 
     async def _told(self, error: Any, request: Mapping[str, Any], seconds: float, *, tentative: bool) -> _Outcome:
         """The failure that an error status stands for. An internal error may be one of the moment; what the server says

@@ -248,6 +248,17 @@ class Refusals:
             return []
 
 
+def status_in(reply: Any) -> int | None:
+    """The status of an error that a gateway tells in a *reply* of the status 200, as it does where it had begun to
+    answer."""
+    told = cast("dict[str, Any]", reply) if isinstance(reply, dict) else {}
+    error = told.get("error")
+    code: Any = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
+    if told.get("choices") or isinstance(code, bool) or not re.fullmatch(r"[45]\d\d", str(code)):
+        return None
+    return int(code)
+
+
 def was_cut(error: BaseException) -> bool:
     """Whether a reply had begun that the *error* ended."""
     return any("without sending complete message body" in str(link) for link in _causes(error))
