@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -150,6 +151,32 @@ def test_to_ask_for_more_fails_no_request(connect: Connect, clock: Clock) -> Non
         for _ in range(3):
             assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
         assert not engine.capabilities().logprobs
+
+
+def test_to_ask_for_what_a_request_lacks_holds_up_no_other(connect: Connect, clock: Clock) -> None:
+    """They go on with what is known; and where the probe fails, the one is told of its lack once more."""
+    held = threading.Event()
+
+    def reply(request: Request) -> Reply:
+        if request["messages"] == ASK:
+            return takes_all(request)
+        assert held.wait(10)
+        return 429, {}
+
+    with serving() as server, ThreadPoolExecutor(1) as pool:
+        engine = connect(server)
+        engine.generate(ASK, n=2, options=OPTIONS)
+        server.reply = reply
+        clock.hours = 1
+        lacking = pool.submit(engine.generate, ASK, n=1, options=SCHEMA)
+        while len(server.asked) == len(server.answered) + 4:
+            time.sleep(0.01)
+        assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
+        assert not lacking.done()
+        held.set()
+        with pytest.raises(UnsupportedRequestError, match="JSON schema"):
+            lacking.result(10)
+        assert len(engine.generate(ASK, n=2, options=OPTIONS).samples) == 2
 
 
 def test_a_probe_that_nobody_waited_for_has_an_age(connect: Connect, clock: Clock) -> None:
