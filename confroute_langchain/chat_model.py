@@ -131,7 +131,8 @@ class ConfidenceRoutedChatModel(Settings):
 
     def _chunks(self, call: tuple[Request, CloudCall]) -> Flow[None]:
         request, cloud = call
-        before = AIMessageChunk(content="", id=cloud.run and cloud.run.message_id)
+        nothing: Any = [] if self.output_version == "v1" else ""
+        before = AIMessageChunk(content=nothing, id=cloud.run and cloud.run.message_id)
 
         def convert(answer: Answer[BaseMessage]) -> Flow[None]:
             nonlocal before

@@ -88,11 +88,12 @@ def whole_message(answer: Answer[BaseMessage]) -> AIMessage:
 def message_chunk(answer: Answer[BaseMessage], before: AIMessageChunk) -> AIMessageChunk:
     """One piece of a stream. The record is on the last only: LangChain merges chunks' metadata by adding strings and
     numbers up, so it may stand in one chunk of a stream. One without an id has that of the piece *before* it: by ids
-    LangGraph tells messages apart.
+    LangGraph tells messages apart. What is ours is text or blocks as that is.
     """
     if answer.sample is not None:
         whole = _as_chunk(edge_message(answer.sample, answer))
-        return whole.model_copy(update={"id": before.id, "chunk_position": "last"})
+        whole = whole.model_copy(update={"id": before.id, "chunk_position": "last"})
+        return whole if isinstance(before.content, str) else _in_blocks(whole)
     if answer.native is None:
         metadata = {METADATA_KEY: cast("ConfidenceRecord", answer.record).to_dict()}
         nothing: Any = "" if isinstance(before.content, str) else []
@@ -105,6 +106,13 @@ def message_chunk(answer: Answer[BaseMessage], before: AIMessageChunk) -> AIMess
             "chunk_position": None,
         }
     )
+
+
+def _in_blocks(whole: AIMessageChunk) -> AIMessageChunk:
+    """As LangChain has it in its version "v1", which it makes of the pieces of a stream, and of no others."""
+    blocks = [{**block, "index": i} for i, block in enumerate(whole.content_blocks)]
+    metadata: dict[str, Any] = {**whole.response_metadata, "output_version": "v1"}
+    return whole.model_copy(update={"content": blocks, "response_metadata": metadata})
 
 
 def _as_chunk(message: BaseMessage) -> AIMessageChunk:

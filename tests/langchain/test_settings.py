@@ -10,9 +10,12 @@ import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
 
+from confroute.records import Sample, ToolCall
+from confroute.testing import ScriptedEngine
 from confroute_langchain import ConfidenceRoutedChatModel
 from tests.langchain.scripted import SURE, UNSURE, ScriptedCloud, record_of, routed, scripted_edge
 
+ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
 Change = Callable[..., ConfidenceRoutedChatModel]
 
 
@@ -135,6 +138,28 @@ def test_all_pieces_of_a_stream_are_in_that_version() -> None:
     for settings in ({}, {"output_version": "v0"}):
         pieces = list(routed(ScriptedCloud(output_version="v1"), **settings).stream(UNSURE))
         assert [type(piece.content) for piece in pieces] == [list] * len(pieces)
+
+
+class Pieces(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
+        self.told.append(chunk.message.content)
+
+
+def test_handlers_are_told_of_the_edge_s_answer_in_that_version(ask: Any) -> None:
+    """Under `invoke`, too, its calls included, as they are of the cloud's."""
+    pieces = Pieces()
+    cloud = ScriptedCloud(output_version="v1")
+    answer = ask(routed(cloud, streaming=True), SURE, config={"callbacks": [pieces]})
+    assert pieces.told == [[{"type": "text", "text": "Paris", "index": 0}]] == [answer.content]
+    said = Sample(text="", tool_calls=(ToolCall(name="add", arguments='{"a": 1}'),), output_tokens=1)
+    edge = ScriptedEngine({SURE: (said, [said])}, tools=True)
+    model = ConfidenceRoutedChatModel(edge=edge, cloud=cloud, streaming=True).bind_tools([ADD])
+    answer = ask(model, SURE, config={"callbacks": [pieces]})
+    assert [(block["type"], block["name"]) for block in answer.content] == [("tool_call", "add")]
+    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("add", {"a": 1})]
 
 
 def test_another_cloud_s_version_is_taken_over(change: Change) -> None:
