@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,16 +26,21 @@ _CLASSES: dict[str, Ranges] = {
     "s": [(0x20, 0x20)],  # the others would have to be escaped
 }
 _AT_MOST: dict[str, Ranges] = {
-    "d": _CLASSES["d"],
+    # Each script has its ten in a row, and they are looked for in the planes that have scripts.
+    "d": [(zero, zero + 9) for zero in range(0x20000) if unicodedata.decimal(chr(zero), None) == 0],
     "w": [*_CLASSES["w"], (0x80, _LAST)],
     "s": [
         (0x09, 0x0D),
-        (0x20, 0x20),
+        (0x1C, 0x20),
+        (0x85, 0x85),
         (0xA0, 0xA0),
         (0x1680, 0x1680),
         (0x2000, 0x200A),
         (0x2028, 0x2029),
+        (0x202F, 0x202F),
+        (0x205F, 0x205F),
         (0x3000, 0x3000),
+        (0xFEFF, 0xFEFF),
     ],
 }
 """What may be of these classes by somebody's rules, and is not to come where none of them may."""
@@ -153,7 +159,7 @@ def _one(token: str) -> str:
             raise BeyondGrammars("a pattern has ^, $ or a bracket in its middle")
         return _written(_complement([(0x0A, 0x0A), (0x0D, 0x0D)]))
     if _is_class(token):
-        return _written(_ranges(token))
+        return _written(_ranges(token[1]))
     character = _character(token)
     in_json = json.dumps(character, ensure_ascii=False)[1:-1]
     if in_json != character:
@@ -182,10 +188,11 @@ def _character(token: str) -> str:
     return escaped
 
 
-def _ranges(token: str) -> Ranges:
-    """Those of a digit and the like, or of all others."""
-    name = token[1]
-    return _CLASSES[name] if name.islower() else _complement(_AT_MOST[name.lower()])
+def _ranges(name: str, *, is_excluded: bool = False) -> Ranges:
+    """Those of a digit and the like, or of all others: as few as anybody takes for them, or as many, where these are
+    not to come."""
+    ranges = (_AT_MOST if name.islower() == is_excluded else _CLASSES)[name.lower()]
+    return ranges if name.islower() else _complement(ranges)
 
 
 def _class(content: str) -> str:
@@ -196,7 +203,7 @@ def _class(content: str) -> str:
     while parts:
         part = parts.pop(0)
         if _is_class(part):
-            ranges += _AT_MOST[part[1]] if is_negated and part[1].islower() else _ranges(part)
+            ranges += _ranges(part[1], is_excluded=is_negated)
             continue
         first = last = ord("\b" if part == r"\b" else _character(part))
         if len(parts) > 1 and parts[0] == "-":
