@@ -89,11 +89,11 @@ class ConfidenceRoutedLLM(StructuredPrediction):
 
     *system_prompt* and all else that LlamaIndex makes prompts with is the cloud's where you give none.
 
-    *max_tokens* and *temperature* are the edge's, where a call does not give its own; all other settings are those of
-    `Router`, with its defaults. Settings cannot be changed after construction, but in a `model_copy`. `to_dict`
-    describes the LLM and has no secrets, hence no *cloud*, and an address without login and query; to load it, give
-    *cloud*, *estimator*, *policy*, *calibrator*, *certificate* and *hooks* again, and *edge* if it was an engine or an
-    LLM.
+    *max_tokens* and *temperature* are the edge's, where a call does not give its own, and stop strings that *cloud* is
+    set to are for both; all other settings are those of `Router`, with its defaults. Settings cannot be changed after
+    construction, but in a `model_copy`. `to_dict` describes the LLM and has no secrets, hence no *cloud*, and an
+    address without login and query; to load it, give *cloud*, *estimator*, *policy*, *calibrator*, *certificate* and
+    *hooks* again, and *edge* if it was an engine or an LLM.
 
     A token counter in a callback manager that *cloud* has, too, counts an escalated answer twice: give the counter to
     one of the two.

@@ -47,8 +47,8 @@ _FOREIGN = frozenset((*_MEDIA, *_OTHERS))
 
 def told_by(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a model's own *settings* that say what each of its answers is to be."""
-    words = {name: settings[name] for name in settings.keys() & _WORDS if settings[name] not in _FREE}
-    return words | _within(settings)
+    words = {name: settings[name] for name in settings.keys() & _WORDS}
+    return {name: value for name, value in words.items() if value is not None} | _within(settings)
 
 
 def in_openai_words(arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -160,3 +160,39 @@ def test_the_texts_of_the_tokens_are_the_text_of_the_answer(text: str, missing: 
     assert sample.tokens is not None
     assert len(sample.tokens) == sample.output_tokens == len(tokens)
     assert "".join(sample.tokens).strip() == sample.text
+
+
+@pytest.mark.parametrize("stop", [(), (" of",)])
+def test_the_texts_of_words_keep_their_spaces(stop: tuple[str, ...]) -> None:
+    """Those of Llama 2, too, whose decoder takes the first one of a text away, as it does of a word alone."""
+    pytest.importorskip("transformers")
+    from confroute.edge.chat_format import ChatFormat
+    from tests.edge.tiny_models import WORDS, of_pieces
+
+    tokenizer = of_pieces()
+    answer = Answer()
+    paris = ["<0xF0>", "<0x9F>", "<0x97>", "<0xBC>"]
+    answer.tokens = tokenizer.convert_tokens_to_ids([*(f"\u2581{word}" for word in WORDS), *paris])
+    answer.logprobs = [-1.0] * len(answer.tokens)
+    answer.alternatives = [[(token, -1.0)] for token in answer.tokens]
+    sample = answer.sample(ChatFormat(tokenizer, "m").continued, stop)
+    words = tuple(f" {word}" for word in WORDS)
+    assert sample.text == ("The capital" if stop else "The capital of France is Paris\U0001f5fc")
+    assert sample.tokens == (words[:2] if stop else (*words, "", "", "", "\U0001f5fc"))
+    assert sample.alternatives is not None
+    assert tuple(place[0][0] for place in sample.alternatives[:6]) == (words[:2] if stop else words)
+
+
+def test_a_character_cut_off_breaks_no_other() -> None:
+    """Where all bytes of a run count as broken because one is."""
+    pytest.importorskip("transformers")
+    from confroute.edge.chat_format import ChatFormat
+    from tests.edge.tiny_models import of_pieces
+
+    tokenizer = of_pieces()
+    answer = Answer()
+    answer.tokens = tokenizer.convert_tokens_to_ids([f"<0x{byte:02X}>" for byte in "\U0001f5fc\U0001f5fc".encode()[:5]])
+    answer.logprobs = [-1.0] * len(answer.tokens)
+    sample = answer.sample(ChatFormat(tokenizer, "m").continued, ())
+    assert sample.tokens == ("", "", "", "\U0001f5fc", "\ufffd")
+    assert sample.text == "\U0001f5fc\ufffd"

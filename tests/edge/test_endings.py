@@ -1,4 +1,4 @@
-"""A process that llama.cpp runs in ends when it is told to, with the status that it was to end with."""
+"""A process that a model runs in ends when it is told to, with the status that it was to end with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -187,3 +188,76 @@ def test_ctrl_c_while_the_weights_are_loaded_ends_it(wait: float) -> None:
             process.kill()
     # Where it was loaded before, it ends as ever.
     assert (status, said) == (0, "") or (status in (1, -signal.SIGINT) and said.endswith("KeyboardInterrupt\n"))
+
+
+TINY = """
+import os, sys, threading, time
+from confroute.edge.transformers import TransformersEngine
+from confroute.records import SamplingOptions
+
+import torch
+torch.set_num_threads(1)
+asked = [{{"role": "user", "content": "whatisit?"}}]
+options = SamplingOptions(temperature=1.0, max_tokens=110)
+engine = TransformersEngine({folder!r}, device="cpu")
+threading.excepthook = lambda failure: print(failure.exc_type.__name__, failure.exc_value, flush=True)
+begun = threading.Event()
+
+def work():
+    while True:
+        engine.generate(asked, n=64, options=options)
+        begun.set()
+"""
+
+ASKED_BY_A_DAEMON = """
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+sys.exit(3)
+"""
+
+ABANDONED_BY_A_LOOP = """
+import asyncio
+loop = asyncio.new_event_loop()
+engine.load()
+tasks = [loop.create_task(engine.agenerate(asked, n=2000, options=options)) for _ in range(20)]
+loop.run_until_complete(asyncio.sleep(0.2))
+sys.exit(3)
+"""
+
+LOADED_BY_A_DAEMON = """
+from confroute.edge import laid_out
+
+def slow(*_, **__):
+    begun.set()
+    product = torch.ones(64, 64)
+    for _ in range(500_000):
+        product @ product
+
+laid_out._passes = slow
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (ASKED_BY_A_DAEMON, "ModelError The process is at its end"),
+        (ABANDONED_BY_A_LOOP, ""),
+        (LOADED_BY_A_DAEMON, ""),
+    ],
+    ids=["asked by a daemon", "abandoned by a loop", "loaded by a daemon"],
+)
+def test_torch_is_at_rest_before_the_process_ends(tmp_path: Path, script: str, said: str) -> None:
+    """Python would end its thread within C++, which aborts the process then; and nobody waits for its answers."""
+    pytest.importorskip("torch")
+    from tests.edge.tiny_models import save_tiny
+
+    folder = save_tiny(tmp_path, eos=[])
+    command = [sys.executable, "-c", TINY.format(folder=folder) + script]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
+    assert (done.returncode, done.stdout[: len(said) or None]) == (3, said)
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - began < SECONDS / 2

@@ -98,6 +98,25 @@ def test_answers_of_a_cache_are_found_out(connect: Connect) -> None:
         assert not engine.capabilities().draws
 
 
+@pytest.mark.parametrize("logprob", [None, -0.5])
+def test_answers_of_a_cache_that_heeds_no_seed_are_found_out(connect: Connect, logprob: float | None) -> None:
+    """Where a prompt's requests differ by nothing else. A server that draws is none."""
+    fresh = count()
+    given: dict[str, Reply] = {}
+
+    def reply(request: Request) -> Reply:
+        key = json.dumps({**request, "seed": 0}, sort_keys=True)
+        return given.setdefault(key, completion([f"name {next(fresh)}"], logprob=logprob))
+
+    with serving(reply, draws=False) as server:
+        engine = connect(server)
+        with pytest.raises(ConfigurationError, match="a cache before it"):
+            engine.generate(ASK, n=10, options=OPTIONS)
+        assert not engine.capabilities().draws
+    with serving(seeded(1), draws=False) as server:
+        assert connect(server).capabilities().draws
+
+
 def test_greedy_requests_have_no_seed(connect: Connect) -> None:
     """They draw nothing; and the caller's own seed is left as it is."""
     with serving(seeded(1), draws=False) as server:

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from confroute.conformance.subject import Subject
 from confroute.edge import resolve_edge
 from confroute.edge.base import EdgeEngine
 from confroute.edge.transformers import TransformersEngine
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError
 from confroute.records import Sample, SamplingOptions
+from confroute.testing import ENGINE_LAWS
 from tests.edge.tiny_models import (
     CONTEXT_TOKENS,
     EOS,
@@ -49,6 +51,15 @@ def test_constructor_imports_no_torch() -> None:
 def test_is_an_edge_engine(tiny: Callable[..., TransformersEngine]) -> None:
     """The router takes it as an engine."""
     assert isinstance(tiny(), EdgeEngine)
+
+
+@pytest.mark.parametrize("kind", ["full", "pieces"])
+def test_there_is_a_text_and_a_logprob_for_each_token(tiny: Callable[..., TransformersEngine], kind: str) -> None:
+    """Together they are the answer, whatever a decoder does with spaces and with parts of characters."""
+    subject = Subject(engine=tiny(kind), facts={"whatisit?": "a"}, context_tokens=None)
+    ENGINE_LAWS["there is a logprob for each token, or for none"](subject)
+    for sample in subject.ask(*QUESTION, n=20, max_tokens=40, temperature=1.0, seed=1).samples:
+        assert "".join(sample.tokens or ()).strip() == sample.text
 
 
 @pytest.mark.parametrize("kind", ["full", "sliding", "alibi"])

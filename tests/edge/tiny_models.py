@@ -23,6 +23,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789?:;"
+WORDS = ["The", "capital", "of", "France", "is", "Paris"]
 TEMPLATE = "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }};{% endfor %}a:"
 EOS = 0
 CONTEXT_TOKENS = 128
@@ -37,16 +38,36 @@ def ids_of(text: str) -> list[int]:
     return [CHARACTERS.index(character) + 1 for character in text]
 
 
-def save_tiny(folder: Path, *, kind: str = "full", eos: int | list[int] = EOS, template: str | None = TEMPLATE) -> str:
-    """Write a random two-layer model and its tokenizer. "sliding" has a window shorter than the prompt; "alibi"
-    heeds no positions, so that it cannot be run in ragged passes."""
+def of_characters() -> Any:
+    """One token for each, and no others."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     vocabulary = {"<eos>": EOS} | {character: i + 1 for i, character in enumerate(CHARACTERS)}
     raw = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
     raw.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     raw.decoder = decoders.Fuse()
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>")
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>")
+
+
+def of_pieces() -> Any:
+    """As that of Llama 2 and of Mistral: words with the space before them, characters, and bytes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    pieces = ["<eos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *(f"\u2581{word}" for word in WORDS)]
+    pieces += [*CHARACTERS, "\u2581"]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    raw = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="first", split=False)
+    to_text = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    raw.decoder = decoders.Sequence(to_text)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>", unk_token="<unk>")
+
+
+def save_tiny(folder: Path, *, kind: str = "full", eos: int | list[int] = EOS, template: str | None = TEMPLATE) -> str:
+    """Write a random two-layer model and its tokenizer. "sliding" has a window shorter than the prompt; "alibi"
+    heeds no positions, so that it cannot be run in ragged passes; "pieces" has words for tokens."""
+    tokenizer = of_pieces() if kind == "pieces" else of_characters()
+    vocabulary = tokenizer.get_vocab()
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
 
@@ -64,7 +85,7 @@ def save_tiny(folder: Path, *, kind: str = "full", eos: int | list[int] = EOS, t
     }
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        if kind == "full":
+        if kind in ("full", "pieces"):
             model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape))
         elif kind == "sliding":
             model = transformers.MistralForCausalLM(transformers.MistralConfig(**shape, sliding_window=16))

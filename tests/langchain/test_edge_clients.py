@@ -313,6 +313,33 @@ def test_an_http_client_is_made_once_on_an_event_loop() -> None:
         assert [http.is_closed for http in made] == [True, True]
 
 
+def test_what_a_client_found_out_it_knows_at_the_next_request() -> None:
+    """Such as a token that it had to ask for: there is another only where the model's own says something else."""
+    asking: list[Any] = []
+
+    class Remembering(Lazy):
+        def completions(self) -> Any:
+            asking.append(self._async_client)
+            self._async_client.embeddings  # noqa: B018 - a part that the model's own was not asked for
+            return super().completions()
+
+    with serving(lambda request: completion(["Lima"])) as server:
+        model = Remembering(url=server.url)
+        own = model._async_client
+        edge = ChatModelEdge(model)
+
+        async def ask() -> None:
+            for _ in range(2):
+                await edge.agenerate(ASK, n=1, options=DRAWN)
+            own.api_key = "new"
+            await edge.agenerate(ASK, n=1, options=DRAWN)
+
+        asyncio.run(ask())
+        first, second, third = asking
+        assert first is second is not third
+        assert own is not first
+
+
 class Team(langchain_ollama.ChatOllama):  # type: ignore[misc]
     """A constructor of its own, and a header that only it knows of."""
 

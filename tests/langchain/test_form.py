@@ -115,6 +115,17 @@ def test_a_schema_in_any_words_is_the_edge_s_too(cloud: Any) -> None:
     assert edge.requests[0][2].json_schema == SCHEMA
 
 
+def test_the_cloud_s_own_tools_are_offered_as_it_offers_them() -> None:
+    """One call at a time where it is told so."""
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}]
+    edge = ScriptedEngine({SURE: ("Paris", ["Paris"])}, tools=True)
+    cloud = openai(model_kwargs={"tools": tools, "parallel_tool_calls": False})
+    model = ConfidenceRoutedChatModel(edge=edge, cloud=cloud)
+    assert record_of(model.invoke(SURE))["reason"] == "confident"
+    options = edge.requests[0][2]
+    assert (len(options.tools), options.parallel_calls) == (1, False)
+
+
 @pytest.mark.parametrize(
     ("cloud", "stop"),
     [

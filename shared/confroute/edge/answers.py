@@ -39,13 +39,17 @@ class Answer:
             text = text[:cut]
             while kept and len(decode(self.tokens[: kept - 1])) >= cut:
                 kept -= 1
+        texts = tuple(_texts(self.tokens[:kept], decode))
+        if cut is None and _UNFINISHED in text:
+            # For a decoder all bytes in a row may be broken where the last one is.
+            text = "".join(texts)
         alternatives: Iterator[Alternatives] = (
             tuple((decode([token]), logprob) for token, logprob in place) for place in self.alternatives[:kept]
         )
         return Sample(
             text=text.strip(),
             token_logprobs=tuple(self.logprobs[:kept]) or None,
-            tokens=tuple(_texts(self.tokens[:kept], decode)) or None,
+            tokens=texts or None,
             alternatives=tuple(alternatives) or None,
             output_tokens=kept,
             finish_reason=self.finish_reason,

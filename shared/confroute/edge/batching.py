@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -12,9 +13,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from confroute.edge.answers import Answers, draw
+from confroute.edge.endings import end_before_exit
 from confroute.edge.failures import let_go, passed_on
 from confroute.edge.forks import renew_after_fork
 from confroute.edge.passes import Passes, Piece, Tensor, Unwanted
+from confroute.errors import ModelError
 from confroute.records import Sample
 
 T = TypeVar("T")
@@ -22,6 +25,7 @@ T = TypeVar("T")
 # A prompt waits for another's beginning of so many tokens, where all that wait are spared so many. On two cores a pass
 # takes as long as reading some 50 tokens more.
 _SHARED, _SPARED = 16, 64
+_AT_THE_END = "The process is at its end, so the edge model was not asked, or was broken off."
 
 
 class Job:
@@ -74,8 +78,10 @@ class Batcher:
         self._parallel = parallel
         self._kept_tokens = kept_tokens
         self._around = around
+        self._has_ended = False
         self._begin()
         renew_after_fork(self._begin)
+        end_before_exit(self)
 
     def _begin(self) -> None:
         self._waiting: deque[Job] = deque()
@@ -83,15 +89,31 @@ class Batcher:
         self._prompts: OrderedDict[tuple[int, ...], Any] = OrderedDict()  # the last used at the end
         self._ahead: dict[int, Any] = {}  # by a prompt's identity, the one whose beginning it waits for
         self._thread: threading.Thread | None = None
+        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # those, too, that have no jobs left
         self._lock = threading.Lock()
 
     def submit(self, *jobs: Job) -> None:
-        """Jobs submitted together begin together, as far as there is room."""
+        """Jobs submitted together begin together, as far as there is room. ModelError at the end of the process."""
         with self._lock:
+            if self._has_ended:
+                raise ModelError(_AT_THE_END)
             self._waiting.extend(jobs)
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name="confroute-torch")
+                # Who is no daemon waits for its answer anyway, and nobody else's is to keep the process.
+                self._thread = threading.Thread(target=self._work, name="confroute-torch", daemon=True)
+                self._threads.add(self._thread)
                 self._thread.start()
+
+    def end(self) -> None:
+        """Break off all jobs and take no more, at the end of the process. The pass under way is waited for."""
+        with self._lock:
+            self._has_ended = True
+            left = [*self._running, *self._waiting]
+            threads = tuple(self._threads)
+        for job in left:
+            _settle(job, ModelError(_AT_THE_END))
+        for thread in threads:
+            thread.join()
 
     def _work(self) -> None:
         import torch

@@ -87,6 +87,19 @@ class ChatFormat:
             tokens, skip_special_tokens=self._template is None, clean_up_tokenization_spaces=False
         )
 
+    def continued(self, tokens: Sequence[int]) -> str:
+        """The same of tokens that come after others. Decoders of SentencePiece's kind take a space away from what a
+        text begins with, and a word alone would lose its own."""
+        others, before = self._others
+        text = self.decode([*others, *tokens])
+        return text[len(before) :] if text.startswith(before) else self.decode(tokens)
+
+    @cached_property
+    def _others(self) -> tuple[list[int], str]:
+        with self._lock:
+            ids: list[int] = self._tokenizer("a", add_special_tokens=False)["input_ids"]
+        return ids, self.decode(ids)
+
     def read(self, sample: Sample, prompt: Sequence[int], options: SamplingOptions) -> Sample:
         """*sample* without thoughts, its calls told apart. A call that cannot be read has no name. Tokens that are not
         the answer's alone are None; of calls, which do not tell how they were written, all are kept where nothing was

@@ -1,4 +1,7 @@
-"""How a process ends that llama.cpp runs in.
+"""How a process ends that a model runs in.
+
+Python ends its daemon threads where they next come back to it. One that comes from torch's C++ takes the process with
+it, which then has the status of an abort and not its own.
 
 C++ takes its own objects apart at the very end, among them what llama.cpp's threads work with. A thread that still
 decodes then ends the process with a segmentation fault; and in a forked process, which has none of these threads, that
@@ -22,12 +25,19 @@ class Ending(Protocol):
 
 
 _living: weakref.WeakSet[Ending] = weakref.WeakSet()
+_of_cpp: weakref.WeakSet[Ending] = weakref.WeakSet()  # those with threads that C++ waits for
+_has_ended = False
 _lacks_threads = False  # as this process was forked from one that had engines
 
 
-def end_before_exit(engine: Ending) -> None:
-    """Have ``engine.end()`` called when the interpreter exits, after all threads but daemons have ended."""
+def end_before_exit(engine: Ending, *, of_cpp: bool = False) -> None:
+    """Have ``engine.end()`` called when the interpreter exits, after all threads but daemons have ended; at once where
+    it does already. Where it is one *of_cpp*, which waits for threads of its own, forked processes leave at once."""
     _living.add(engine)
+    if of_cpp:
+        _of_cpp.add(engine)
+    if _has_ended:
+        engine.end()
 
 
 def hold(of_cpp: object) -> None:
@@ -51,13 +61,15 @@ def leave_at_once() -> None:
 
 
 def _end() -> None:
+    global _has_ended
+    _has_ended = True
     for engine in tuple(_living):
         engine.end()
 
 
 def _forked() -> None:
     global _lacks_threads
-    if _living and not _lacks_threads:
+    if _of_cpp and not _lacks_threads:
         _lacks_threads = True
         leave_at_once()
 

@@ -174,7 +174,7 @@ class LlamaCppEngine:
             threads = self._threads or _default_threads()
             params.cpuparams.n_threads = threads
             self._waiting = Waiting(lambda: threads)
-            end_before_exit(self)
+            end_before_exit(self, of_cpp=True)
             try:
                 server = xllamacpp.Server(params)
                 hold_where_forked(server)

@@ -137,8 +137,9 @@ async def probed(connection: Connection) -> Capabilities:
             many, told = await prober.told_if_taken(several), await prober.most_telling()
     single: Mapping[str, Any] = _telling(told.alternatives or 1) if told.logprobs else {}
     n = len(many.samples) > 1
-    # Without a seed and an n the requests for a prompt are all one, which a cache may answer: so are those compared.
-    alike = not n and not prober.manner.seed
+    # Without an n the requests for a prompt differ by their seeds alone, or by nothing, and a cache may answer for them
+    # that takes no heed of a seed: so are those compared.
+    alike = not n
     held, called, *plain = await together(
         [
             prober.enough(_HELD, _HELD_LIMITS),
@@ -155,9 +156,13 @@ async def probed(connection: Connection) -> Capabilities:
                 prober.enough({**CALLED, "temperature": least}, _LIMITS[1:]),
             ]
         )
-    plain += [] if again is None else [again]
+    if again is not None:
+        plain.append(again)
+    elif alike:
+        plain.append(await prober.told({}))  # a cache has only what was answered before
     telling = [many] if told is many else [many, told]
-    within, apart = await prober.differ(plain if alike else [*telling, *plain], several if n else single, single)
+    compared = plain if alike else [*telling, *plain]
+    within, apart = await prober.differ(compared, several if n else single, single, alike=alike)
     # Samples that differ cannot all be certain.
     said = {each for one in (*telling, *plain) for each in one.said}
     logprobs = told.logprobs and not (told.certain and len(said) > 1)
@@ -269,10 +274,11 @@ class _Prober:
         return told
 
     async def differ(
-        self, told: Sequence[_Told], pair: Mapping[str, Any], single: Mapping[str, Any]
+        self, told: Sequence[_Told], pair: Mapping[str, Any], single: Mapping[str, Any], *, alike: bool
     ) -> tuple[bool, bool | None]:
         """Whether the samples differ of the first request of *told*, and those of several requests, None where they say
-        nothing. As long as they do not, or say nothing, longer ones are drawn."""
+        nothing. As long as they do not, or say nothing, longer ones are drawn; of *alike* requests one after the other,
+        for a cache has only what was answered before."""
         within, apart = len(told[0].samples) < 2, False
         firsts: list[str] = []
         for limit in (*_LIMITS[1:], 0):
@@ -283,8 +289,7 @@ class _Prober:
             if (within and apart) or not limit:
                 break
             parts = [self.told_if_taken(part, limit) for part in (pair, single)]
-            # A cache has only what was answered before.
-            longer = await together(parts) if self.manner.seed else [await part for part in parts]
+            longer = [await part for part in parts] if alike else await together(parts)
             if not any(each.samples for each in longer):
                 break
             told = longer

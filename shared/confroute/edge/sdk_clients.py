@@ -37,9 +37,10 @@ def sdk_clients_of(model: Any, again: Again, *, proxy: str | None = None, of_pro
         parts = {name: each for name, each in held.items() if _dict(each).get("_client") is root}
         if made is None or not _is_as_made(root, made):
             continue
-        fresh = {name: _part(each, made) for name, each in parts.items()}
-        if all(_is_as_made(each, fresh[name]) for name, each in parts.items()):
-            clients |= {name: made for name, each in held.items() if each is root} | fresh
+        if all(_is_as_made(each, _part(each, made)) for each in parts.values()):
+            made = _as_before(root, made, again)
+            clients |= {name: made for name, each in held.items() if each is root}
+            clients |= {name: _part(each, made) for name, each in parts.items()}
     return clients
 
 
@@ -70,6 +71,16 @@ def _made_again(root: Any, again: Again, proxy: str | None, of_proxy: Any) -> An
         return None
     fresh = again.once(http, lambda: type(http)(**({"proxy": proxy} if proxy else {})))
     return root.with_options(http_client=fresh) if is_handed_on(http, fresh) else None
+
+
+def _as_before(root: Any, made: Any, again: Again) -> Any:
+    """The client that was *made* before, which may have asked for a token, as long as *root* says the same."""
+    parts = [name for name in _dict(root) if isinstance(getattr(root.__class__, name, None), cached_property)]
+    says = {name: value for name, value in _dict(root).items() if name not in parts}
+    kept: dict[str, Any] = again.once(root, dict)
+    if kept.get("says") != says:
+        kept.update(says=says, made=made)
+    return kept["made"]
 
 
 def _is_root(each: Any) -> bool:

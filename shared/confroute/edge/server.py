@@ -60,8 +60,8 @@ class ServerEngine:
 
     All samples of a prompt are one request where the server takes ``n``, and concurrent requests where it does not;
     which of the two, whether there are logprobs, whether it holds an answer to a JSON schema and whether its model
-    calls tools is found out by four short requests at first use, a few more where it refuses some of what they say, and
-    longer ones where a model thinks first. No redirect is followed. The requests of all threads and event loops go out
+    calls tools is found out by four short requests at first use, a few more where it takes no ``n`` or refuses some of
+    what they say, and longer ones where a model thinks first. No redirect is followed. The requests of all threads and event loops go out
     from one loop of the engine's own, so that they share connections; cancelling the caller's task cancels the request,
     which most servers answer by stopping to generate. Of the likeliest tokens at each place it tells up to 20, or as
     many as the server does.

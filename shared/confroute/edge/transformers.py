@@ -209,7 +209,7 @@ class TransformersEngine:
         room = min(options.max_tokens, limit - len(ids))
         schema = answer_schema(options)
         guides = () if schema is None else loaded.schemas.guides(schema, n)
-        answers = Answers(n, room, options, eos=loaded.eos, decode=loaded.format.decode, guides=guides)
+        answers = Answers(n, room, options, eos=loaded.eos, decode=loaded.format.continued, guides=guides)
         return Job(ids, answers)
 
     def _failed(self, error: Exception) -> ConfrouteError:

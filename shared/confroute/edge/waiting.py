@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from confroute.edge.endings import end_before_exit
 from confroute.edge.forks import renew_after_fork
 
 T = TypeVar("T")
@@ -33,33 +34,49 @@ _TASKS = Path("/proc/self/task")
 
 def in_thread_that_ends(work: Callable[[], T]) -> T:
     """What *work* gives. OpenMP keeps a team for each thread that it computed for, as long as that lives. Ctrl-C
-    interrupts the work."""
+    interrupts the work, and so does the end of the process, after which this raises SystemExit."""
     outcome: Future[T] = Future()
-    given_up, ended = threading.Event(), threading.Event()
-
-    def do() -> None:
-        with suppress(KeyboardInterrupt):  # one that came too late
-            try:
-                if not given_up.is_set():
-                    outcome.set_result(work())
-            except BaseException as error:
-                outcome.set_exception(error)
-            finally:
-                ended.set()
-
-    thread = threading.Thread(target=do, name="confroute-load")
+    within = _Thread(lambda: outcome.set_result(work()), outcome.set_exception)
+    end_before_exit(within)
     try:
-        thread.start()
-        ended.wait()  # a join that is interrupted takes the thread for ended, up to Python 3.12
+        within.run()
     except BaseException:
-        given_up.set()
-        if thread.ident is not None:
-            interrupt = ctypes.py_object(KeyboardInterrupt)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), interrupt)
-            thread.join()
+        within.end()
         raise
-    thread.join()
     return outcome.result()
+
+
+class _Thread:
+    """A thread whose work can be broken off by another."""
+
+    def __init__(self, work: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
+        self._work = work
+        self._fail = fail
+        self._given_up, self._ended = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._do, name="confroute-load", daemon=True)
+
+    def run(self) -> None:
+        self._thread.start()
+        self._ended.wait()  # a join that is interrupted takes the thread for ended, up to Python 3.12
+        self._thread.join()
+
+    def end(self) -> None:
+        self._given_up.set()
+        if self._thread.ident is not None:
+            # Nobody is told of it where a thread ends with it.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(SystemExit))
+            self._thread.join()
+
+    def _do(self) -> None:
+        with suppress(SystemExit):  # one that came too late
+            try:
+                if self._given_up.is_set():
+                    raise SystemExit
+                self._work()
+            except BaseException as error:
+                self._fail(error)
+            finally:
+                self._ended.set()
 
 
 class Waiting:
