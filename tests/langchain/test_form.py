@@ -117,7 +117,7 @@ def test_a_schema_in_any_words_is_the_edge_s_too(cloud: Any) -> None:
 
 def test_the_cloud_s_own_tools_are_offered_as_it_offers_them() -> None:
     """One call at a time where it is told so."""
-    tools = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}]
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
     edge = ScriptedEngine({SURE: ("Paris", ["Paris"])}, tools=True)
     cloud = openai(model_kwargs={"tools": tools, "parallel_tool_calls": False})
     model = ConfidenceRoutedChatModel(edge=edge, cloud=cloud)
