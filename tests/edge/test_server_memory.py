@@ -234,6 +234,36 @@ def test_a_reply_that_was_short_once_is_an_accident(connect: Connect) -> None:
             assert [request.get("n", 1) for request in server.answered[before:]] == ([10, 1] if most == 9 else [10])
 
 
+@pytest.mark.parametrize("how", ["short", "refused"])
+def test_more_samples_at_once_are_tried_again(connect: Connect, clock: Clock, how: str) -> None:
+    """A server that had a bad moment gives all at once a little later; one that never does is asked ever less often."""
+    bad = True
+
+    def reply(request: Request) -> Reply:
+        if bad and request["messages"] == ASK and request.get("n", 1) > 2:
+            return (400, {"error": {"message": "no"}}) if how == "refused" else takes_all({**request, "n": 2})
+        return takes_all(request)
+
+    def asked() -> list[int]:
+        before = len(server.answered)
+        assert len(engine.generate(ASK, n=8, options=OPTIONS).samples) == 8
+        return [request.get("n", 1) for request in server.answered[before:]]
+
+    with serving(reply) as server:
+        engine = connect(server)
+        tries: list[int] = []
+        for minute in range(0, 600, 10):
+            clock.hours = minute / 60
+            tries += [minute] * (asked()[0] == 8)
+        assert 4 <= len(tries) <= 16
+        assert tries[-1] - tries[-2] >= 60
+        bad = False
+        clock.hours += 48
+        assert asked() == [8]
+        clock.hours += 0.1
+        assert asked() == [8]
+
+
 @pytest.mark.parametrize("most", [1, 2, 4])
 def test_a_server_that_is_always_short_is_asked_for_what_it_gives(connect: Connect, most: int) -> None:
     """From the third prompt on no request is in vain."""

@@ -18,6 +18,7 @@ from confroute.edge.background import BackgroundLoop
 from confroute.edge.doubts import Doubts
 from confroute.edge.forks import RenewedLock
 from confroute.edge.lacks import lack_of, wants_more
+from confroute.edge.portions import Portion
 from confroute.edge.probing import probed
 from confroute.edge.protocol import (
     Capabilities,
@@ -61,10 +62,10 @@ class ServerEngine:
     All samples of a prompt are one request where the server takes ``n``, and concurrent requests where it does not;
     which of the two, whether there are logprobs, whether it holds an answer to a JSON schema and whether its model
     calls tools is found out by four short requests at first use, a few more where it takes no ``n`` or refuses some of
-    what they say, and longer ones where a model thinks first. No redirect is followed. The requests of all threads and event loops go out
-    from one loop of the engine's own, so that they share connections; cancelling the caller's task cancels the request,
-    which most servers answer by stopping to generate. Of the likeliest tokens at each place it tells up to 20, or as
-    many as the server does.
+    what they say, and longer ones where a model thinks first. No redirect is followed. The requests of all threads and
+    event loops go out from one loop of the engine's own, so that they share connections; cancelling the caller's task
+    cancels the request, which most servers answer by stopping to generate. Of the likeliest tokens at each place it
+    tells up to 20, or as many as the server does.
 
     Args:
         model: the name that the server knows the model by.
@@ -112,8 +113,7 @@ class ServerEngine:
         self._probed = Renewals()  # for more than it could
         self._refusals = Renewals()  # that had it probed
         self._doubts = Doubts()
-        self._most = sys.maxsize  # samples that the server takes in one request, as far as known
-        self._was_short = False  # whether it gave less than that the last time
+        self._portion = Portion()
         self._line: _Line | None = None
         self._lock = RenewedLock()
 
@@ -245,7 +245,7 @@ class ServerEngine:
         samples: list[Sample] = []
         input_tokens, untold = 0, False
         issued = 0  # seeds, of which a server may have used more than it gave samples
-        limit, short = self._most, False
+        limit, short = self._portion.most_of(n), False
         refused = False  # what came last, which so many small ones may be, too
         room = sys.maxsize  # samples that this prompt's context has place for; those of other requests may be shorter
         while left := n - len(samples):
@@ -270,13 +270,13 @@ class ServerEngine:
                 continue
             refused = False
             # Remembered only now: a request that is refused however small says nothing about the next.
-            self._most = min(self._most, limit)
+            self._portion.lower(limit)
             for reply, part in zip(replies, parts, strict=True):
                 samples += reply.samples[: size_of(part)]
                 issued += size_of(part)
                 input_tokens = reply.input_tokens or input_tokens
                 untold = untold or reply.untold
-            short = self._are_short([len(reply.samples) for reply in replies], [size_of(part) for part in parts])
+            short = self._portion.is_short([len(reply.samples) for reply in replies], [size_of(part) for part in parts])
         return Generation(samples=tuple(samples), input_tokens=input_tokens), untold
 
     async def _replies(self, line: _Line, parts: Sequence[Request], alternatives: int) -> list[Reply]:
@@ -288,18 +288,9 @@ class ServerEngine:
                 self._doubt()
             raise
 
-    def _are_short(self, given: Sequence[int], asked: Sequence[int]) -> bool:
-        """Whether a reply had fewer samples than asked for: once may be an accident, twice in a row is all that the
-        server gives."""
-        short = [some for some, n in zip(given, asked, strict=True) if some < n]
-        if short and self._was_short:
-            self._most = min(self._most, max(short))
-        if short or max(asked) > 1:
-            self._was_short = bool(short)
-        return bool(short)
-
     def _forget(self) -> None:
-        self._known, self._most, self._was_short = None, sys.maxsize, False
+        self._known = None
+        self._portion.forget()
 
     def _doubt(self) -> None:
         """Have the server probed anew, which may be another by now; but not for each request that it refuses."""
