@@ -73,6 +73,20 @@ def test_a_server_that_came_back_as_it_was_has_its_reply_taken(connect: Connect)
         assert len(server.answered) == before + 2
 
 
+def test_one_answer_that_a_retry_brought_waits_for_no_probe(connect: Connect) -> None:
+    """There are no others that it could be a copy of; the next request has the server probed."""
+    with serving() as server:
+        engine = connect(server, retries=1)
+        engine.capabilities()
+        comes_back_as(server, busy_but_sure, how="loading")
+        before = len(server.asked)
+        assert engine.generate(ASK, n=1, options=OPTIONS).samples[0].text == "Lima"
+        assert len(server.asked) == before + 2
+        server.reply = copies
+        with pytest.raises(ConfigurationError, match=WRONG):
+            engine.generate(ASK, n=3, options=OPTIONS)
+
+
 def test_what_came_back_without_an_n_is_asked_one_by_one(connect: Connect) -> None:
     """Three samples that it drew from one seed are thrown away, and three drawn."""
     fresh = itertools.count()
