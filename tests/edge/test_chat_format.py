@@ -216,6 +216,18 @@ def test_a_call_that_has_to_be_made_is_begun() -> None:
     assert read(COMMON, '{"name": "wea', options=must).tool_calls == (ToolCall(name="", arguments='{"name": "wea'),)
 
 
+def test_json_is_no_thought() -> None:
+    """An answer that is held to a schema from its first token on has none, and marks in it are its own; a thought that
+    the template begins is empty then."""
+    options = SamplingOptions(json_schema={"type": "string"})
+    thought = ChatFormat(tokenizer(TEMPLATE + "{{ '<think>\n' }}"), "m")
+    prompt = thought.decode(thought.encode(ASK, options))
+    assert prompt.endswith("<think>\n\n</think>\n\n")
+    text = '"<think>a</think> or <tool_call>"'
+    for before in (prompt, "assistant\n"):
+        assert read(thought, text, before, options) == Sample(text=text)
+
+
 def test_messages_that_the_template_refuses_are_a_model_error() -> None:
     """Told without quoting them."""
     form = ChatFormat(tokenizer("{{ raise_exception('no system message: ' + messages[0].content) }}"), "m")

@@ -13,7 +13,7 @@ from confroute.edge.forks import RenewedLock
 from confroute.edge.spelling import spelling
 from confroute.errors import ModelError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions, ToolCall
-from confroute.tools import Tool, are_wanted, as_call, read_call
+from confroute.tools import Tool, answer_schema, are_wanted, as_call, read_call
 
 _THOUGHT = "<think>"
 _CALL = "<tool_call>"
@@ -66,8 +66,10 @@ class ChatFormat:
                 f'The chat template of "{self._model}" does not show tools, or this transformers cannot read its calls.'
             )
         prompt = self._rendered(messages, options.tools)
+        if answer_schema(options) is not None and _ends_in_thought(prompt):
+            prompt += "\n</think>\n\n"
         if options.must_call:
-            prompt += ("\n</think>\n\n" if _ends_in_thought(prompt) else "") + self._begun_call()
+            prompt += self._begun_call()
         try:
             with self._lock:
                 encoded: Any = self._tokenizer(prompt, add_special_tokens=False)
@@ -106,7 +108,7 @@ class ChatFormat:
         thought."""
         if options.must_call:
             return as_call(sample)
-        if self._template is None:
+        if self._template is None or answer_schema(options) is not None:
             return sample
         before = self.decode(prompt)
         if self._own is None:
