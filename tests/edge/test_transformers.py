@@ -56,7 +56,8 @@ def test_is_an_edge_engine(tiny: Callable[..., TransformersEngine]) -> None:
 @pytest.mark.parametrize("kind", ["full", "pieces"])
 def test_there_is_a_text_and_a_logprob_for_each_token(tiny: Callable[..., TransformersEngine], kind: str) -> None:
     """Together they are the answer, whatever a decoder does with spaces and with parts of characters."""
-    subject = Subject(engine=tiny(kind), facts={"whatisit?": "a"}, context_tokens=None)
+    # Its prompts begin as others do, which would then be read on from there.
+    subject = Subject(engine=copy_of(tiny(kind)), facts={"whatisit?": "a"}, context_tokens=None)
     ENGINE_LAWS["there is a logprob for each token, or for none"](subject)
     for sample in subject.ask(*QUESTION, n=20, max_tokens=40, temperature=1.0, seed=1).samples:
         assert "".join(sample.tokens or ()).strip() == sample.text
