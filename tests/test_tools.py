@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, create_model
 
 from confroute import Router, SamplingOptions
 from confroute.arguments import obstacle, options_of
+from confroute.json_schema import is_valid
 from confroute.records import Message, Sample, ToolCall
 from confroute.testing import ScriptedEngine
-from confroute.tools import objection, offered
+from confroute.tools import answer_schema, objection, offered
 
 
 def tool(name: str, **properties: Any) -> dict[str, Any]:
@@ -88,6 +90,23 @@ def test_a_call_that_has_to_be_made() -> None:
     must = SamplingOptions(tools=(WEATHER,), must_call=True)
     assert Router(edge(Sample(text="No."))).decide(ASK, must).record.reason == "edge_error"
     assert Router(edge(calling(LIMA))).decide(ASK, must).record.route == "edge"
+
+
+class Point(BaseModel):
+    x: int
+    next: Point | None = None
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_call_of_nested_models_is_held_to_them(others: int) -> None:
+    """Wherever its parameters stand in what an answer is held to, they find the models that they refer to."""
+    parameters = create_model("Parameters", points=(list[Point], ...)).model_json_schema()
+    tools = [tool(f"other{i}", x={}) for i in range(others)]
+    draw = {"type": "function", "function": {"name": "draw", "parameters": parameters}}
+    schema = answer_schema(SamplingOptions(tools=(*tools, draw), must_call=True))
+    for point, is_right in (({"x": 1, "next": {"x": 2}}, True), ({"x": "one"}, False), ({"x": 1, "next": {}}, False)):
+        call = {"name": "draw", "arguments": {"points": [point]}}
+        assert is_valid(json.dumps(call), schema) == is_right
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from confroute.json_schema import is_valid
 from confroute.records import Message, Sample, SamplingOptions, ToolCall
+from confroute.subschemas import rewritten
 
 Tool = Mapping[str, Any]
 
@@ -62,16 +63,33 @@ def answer_schema(options: SamplingOptions) -> Mapping[str, Any] | None:
     object of its name and arguments (see `as_call`). None where they are free."""
     if not options.must_call:
         return options.json_schema
+    places = [f"/anyOf/{i}" for i in range(len(options.tools))] if len(options.tools) > 1 else [""]
     calls = [
         {
             "type": "object",
-            "properties": {"name": {"const": tool["function"]["name"]}, "arguments": parameters(tool)},
+            "properties": {
+                "name": {"const": tool["function"]["name"]},
+                "arguments": _moved(parameters(tool), f"{place}/properties/arguments"),
+            },
             "required": ["name", "arguments"],
             "additionalProperties": False,
         }
-        for tool in options.tools
+        for tool, place in zip(options.tools, places, strict=True)
     ]
     return calls[0] if len(calls) == 1 else {"anyOf": calls}
+
+
+def _moved(schema: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """The *schema* as it has to be where it stands at this *place* of another, which its references then begin at."""
+
+    def moved(part: Mapping[str, Any]) -> Mapping[str, Any]:
+        reference = part.get("$ref")
+        if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+            return part
+        return {**part, "$ref": f"#{place}{reference[1:]}"}
+
+    # One with a name of its own is what its references begin at, wherever it is.
+    return schema if "$id" in schema else rewritten(schema, moved)
 
 
 def as_call(sample: Sample) -> Sample:

@@ -69,6 +69,15 @@ def test_a_call_has_the_tool_s_arguments_only(schemas: Schemas) -> None:
     assert not allows(schemas, call, {"name": "set", "arguments": {"x": 1}})
 
 
+def test_a_call_of_nested_models_is_one_of_several(schemas: Schemas) -> None:
+    """A tool's parameters find the models that they refer to, and these are closed."""
+    nested = create_model("Nested", a=(Settings, ...)).model_json_schema()
+    tools = [{"type": "function", "function": {"name": name, "parameters": nested}} for name in ("get", "set")]
+    call = answer_schema(SamplingOptions(tools=tuple(tools), must_call=True))
+    assert allows(schemas, call, {"name": "set", "arguments": {"a": {"volume": 7}}})
+    assert not allows(schemas, call, {"name": "set", "arguments": {"a": {"x": 1}}})
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [

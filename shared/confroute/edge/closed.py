@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import unquote
 
-from confroute.edge.subschemas import rewritten
+from confroute.subschemas import rewritten
 
 _Schema = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from confroute.edge.patterns import MOST_REPETITIONS, BeyondGrammars, for_grammar
-from confroute.edge.subschemas import rewritten
 from confroute.errors import UnsupportedRequestError
+from confroute.subschemas import rewritten
 
 NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
 _NO_GRAMMAR = ("title", "description", "default", "examples", "$comment")

@@ -15,8 +15,8 @@ from typing import Any, cast
 from confroute.edge.closed import closed
 from confroute.edge.forks import RenewedLock
 from confroute.edge.passes import Tensor
-from confroute.edge.subschemas import rewritten
 from confroute.errors import UnsupportedRequestError, require
+from confroute.subschemas import rewritten
 
 # As most JSON that a model has read on one line. Left free, a small model would go on with white space for ever.
 _STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
