@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from confroute.edge.choices import read_choice, request_for_tools, response_format
 from confroute.edge.endings import end_before_exit, hold, hold_where_forked, leave_at_once
 from confroute.edge.forks import RenewedLock, renew_after_fork
+from confroute.edge.gguf_header import cache_bytes
 from confroute.edge.grammars import NOT_HELD, held
 from confroute.edge.loopback import Exchange, close_copies
 from confroute.edge.naming import expanded
@@ -47,7 +49,7 @@ class LlamaCppEngine:
         path: the ``.gguf`` file.
         name: the model's name in records; the file's name by default.
         context_tokens: tokens of key-value cache, shared by all concurrent samples. At most the model's own context
-            fits into one request.
+            fits into one request. Prompts that make way there are kept in as much memory again.
         parallel: how many samples are decoded together; more wait their turn.
         threads: CPU threads; by default all but one of the cores that this process may use, or both of two. They wait
             for each other awake, and on Linux asleep while others want the cores. Elsewhere all become many times
@@ -159,6 +161,9 @@ class LlamaCppEngine:
             # One cache for all slots: the samples of a prompt share its keys and values, and a single request may
             # fill the whole context instead of 1/parallel of it.
             params.kv_unified = True
+            # What makes way there is kept elsewhere, by itself until that is 8 GiB.
+            kept = self._context_tokens * (cache_bytes(self.path) or _USUAL_CACHE_BYTES)
+            params.cache_ram_mib = min(params.cache_ram_mib, math.ceil(kept / (1 << 20)))
             if self._chat_template is not None:
                 params.chat_template = self._chat_template
             params.verbosity = -1
@@ -351,6 +356,8 @@ def _check(value: int, name: str, *, most: int, least: int = 1) -> None:
 
 _MOST_ALTERNATIVES = 1 << 20
 _NO_SEED = 0xFFFFFFFF
+_USUAL_CACHE_BYTES = 1 << 17
+"""What the keys and values of a token take in models of eight billion parameters."""
 _SECONDS_TO_STOP = 4.0
 """At the end of a process: twice what llama.cpp takes at the most to notice that nobody waits for an answer."""
 
