@@ -124,6 +124,7 @@ def test_the_beginning_of_an_answer_is_not_the_whole(
         (["Li", "ma", "\n\n", "Question", ":"], True),
         (["Li", "ma", "\n\nQuestion: Why"], True),  # the token that it ends in goes on
         (["Li", "ma", " EN", "D", "<|im_end|>"], True),
+        (["Li", "ma", "\n\n", "Question", ":", " What", " is"], True),  # drawn several at a time
         (["Lima", ", wait, is it?", "Lima"], False),
         (["Lima", "?", " Question", ":", " Lima"], False),
     ],

@@ -73,6 +73,30 @@ def test_a_server_that_came_back_as_it_was_has_its_reply_taken(connect: Connect)
         assert len(server.answered) == before + 2
 
 
+def test_a_fleet_of_which_one_is_loading_is_not_probed_for_each_request(connect: Connect, clock: Clock) -> None:
+    """Each fourth request is refused for as long as that takes, those of probes among them."""
+    with serving() as server:
+        engine = connect(server, retries=3)
+        engine.generate(ASK, n=3, options=OPTIONS)
+        turns = itertools.count(1)
+
+        def reply(request: Request) -> Reply:
+            return (
+                (503, {"error": {"message": "Loading model", "code": 503}}) if next(turns) % 4 == 0 else sure(request)
+            )
+
+        server.reply = lambda request: reply(request) if request["messages"] == ASK else takes_all(request)
+        before = len(server.asked)
+        for _ in range(20):
+            assert len(engine.generate(ASK, n=3, options=OPTIONS).samples) == 3
+        assert len(server.asked) - before < 20 * 4 / 3 + 8
+        clock.hours = 0.01
+        before = len(server.asked)
+        for _ in range(4):
+            engine.generate(ASK, n=3, options=OPTIONS)
+        assert len(server.asked) - before > 6  # it may have been restarted by now
+
+
 def test_one_answer_that_a_retry_brought_waits_for_no_probe(connect: Connect) -> None:
     """There are no others that it could be a copy of; the next request has the server probed."""
     with serving() as server:

@@ -13,16 +13,21 @@ _MOST_IN_VAIN = 9
 
 
 class Renewals:
-    """The dates of one thing: it is tried again after two minutes, and each time that was in vain after twice as long,
-    at last about once a day."""
+    """The dates of one thing: it is tried again after two minutes, or so many *seconds*, and each time that was in vain
+    after twice as long, at last about once a day, or 512 times as many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float | None = None) -> None:
+        self._own_seconds = seconds
         self._at = -math.inf  # by the monotonic clock
         self._in_vain = 0
 
     def __getstate__(self) -> dict[str, Any]:
         # Another machine has another clock.
-        return {"_at": -math.inf, "_in_vain": self._in_vain}
+        return {**self.__dict__, "_at": -math.inf}
+
+    @property
+    def _seconds(self) -> float:
+        return _ANEW_SECONDS if self._own_seconds is None else self._own_seconds
 
     @property
     def age(self) -> float:
@@ -32,11 +37,11 @@ class Renewals:
     @property
     def is_old(self) -> bool:
         """Whether it may be tried again by who has no way without it."""
-        return self.age >= _ANEW_SECONDS
+        return self.age >= self._seconds
 
     @property
     def is_due(self) -> bool:
-        return self.age >= _ANEW_SECONDS * 2**self._in_vain
+        return self.age >= self._seconds * 2**self._in_vain
 
     def begin(self, at: float | None = None) -> None:
         """It is tried now: others go on in the meantime."""

@@ -90,9 +90,11 @@ def _is_shown(token: str) -> bool:
 
 
 def _is_stopped(tokens: Sequence[str], text: str, stop: Sequence[str] | None) -> bool:
-    """Whether the *tokens* may be those of the *text* and of what stopped it; the last may go on beyond that."""
+    """Whether the *tokens* may be those of the *text* and of what stopped it; the last may go on beyond that, and more
+    come after it where a server draws several at a time."""
     last = max((i for i, token in enumerate(tokens) if _is_shown(token)), default=0)
-    return stop is None or any(spelled(text + string, tokens)[0] >= last for string in stop if string)
+    found = (spelled(text + string, tokens) for string in stop or () if string)
+    return stop is None or any(is_all or count >= last for count, is_all in found)
 
 
 def _without_thought(text: str) -> str:

@@ -34,6 +34,9 @@ from confroute.edge.requests import Request, checked_extra, parts_of, request_of
 from confroute.errors import ConfigurationError, ConfrouteError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
+_LOST_SECONDS = 10.0
+"""How often at most a server is probed that was lost; longer where it was the same each time."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -112,6 +115,7 @@ class ServerEngine:
         self._answered = False  # ever
         self._probed = Renewals()  # for more than it could
         self._refusals = Renewals()  # that had it probed
+        self._losses = Renewals(_LOST_SECONDS)
         self._doubts = Doubts()
         self._portion = Portion()
         self._line: _Line | None = None
@@ -227,7 +231,7 @@ class ServerEngine:
         self, line: _Line, known: _Known, samples: Sequence[Sample], options: SamplingOptions, *, untold: bool
     ) -> bool:
         """Whether the server that gave the *samples* can what it was *known* to: it may have come back as another."""
-        if known.losses != line.connection.losses:
+        if self._is_stale(line, known):
             # One is no copy of others; the next request asks anew.
             return len(samples) == 1 or (await self._capabilities(line)).can == known.can
         if not self._doubts.are_raised_by(samples, options, untold=untold):
@@ -328,11 +332,21 @@ class ServerEngine:
             return known
 
     async def _capabilities(self, line: _Line) -> _Known:
-        known = self._known
-        if known is None or known.losses != line.connection.losses:
+        known = before = self._known
+        if known is None or self._is_stale(line, known):
             known = self._remembered(await line.probe.result(lingers=line.lingers))
             self._answered = True
+            if before is not None and known.can == before.can:
+                self._losses.begin()
+                self._losses.end(in_vain=True)
+            else:
+                self._losses = Renewals(_LOST_SECONDS)
         return known
+
+    def _is_stale(self, line: _Line, known: _Known) -> bool:
+        """Whether the server was lost since, and may be another: not each time of a fleet, one of which is loading, or
+        of a line that breaks often."""
+        return known.losses != line.connection.losses and self._losses.is_due
 
     def _remembered(self, known: _Known) -> _Known:
         if self._known is None or known.can != self._known.can:
