@@ -108,6 +108,8 @@ def test_a_value_that_looks_like_a_schema_is_none(word: str) -> None:
         {"allOf": [{"$ref": "#/$defs/ab"}, {"properties": {"c": TEXT}}], "$defs": {"ab": AB}},
         {"allOf": [{"anyOf": [{"$ref": "#/$defs/ab"}, {"$ref": "#"}]}, {"required": ["c"]}], "$defs": {"ab": AB}},
         {"$ref": "#/$defs/ab", "required": ["c"], "$defs": {"ab": AB}},
+        {"allOf": [{"$ref": "#ab"}, {"required": ["c"]}], "$defs": {"ab": {**AB, "$anchor": "ab"}}},
+        {"properties": {"c": {"$id": "https://example.com/c", "$ref": "#/$defs/ab", "$defs": {"ab": AB}}}},
         {"not": AB},
         {"if": AB, "then": AB},
         {"items": {"contains": {"not": AB}}},

@@ -26,7 +26,8 @@ _TURNS = ("not", "if", "contains", "$dynamicRef", "$recursiveRef")
 
 def closed(schema: _Schema) -> _Schema:
     """The *schema* with each of its objects closed that leaves it open whether there are other properties, but for
-    those that several schemas describe together. Answers of it are answers of the *schema*, which has some others."""
+    those that several schemas describe together. Answers of it are answers of the *schema*, which has some others; but
+    not all, where it has a oneOf of schemas that exclude each other only so."""
     schemas: list[_Schema] = []
 
     def see(each: _Schema) -> _Schema:
@@ -34,7 +35,7 @@ def closed(schema: _Schema) -> _Schema:
         return each
 
     rewritten(schema, see)
-    if any(word in each for each in schemas for word in _TURNS):
+    if any(word in each for each in schemas for word in _TURNS) or any("$id" in each for each in schemas[1:]):
         return schema
     try:
         left = {id(part) for each in schemas if _is_composed(each) for part in _described_with(each, schema)}
@@ -83,7 +84,7 @@ def _described_with(schema: _Schema, root: _Schema) -> list[_Schema]:
 
 def _referred(reference: Any, root: _Schema) -> Any:
     """Raises LookupError where that is not in *root*."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         raise LookupError
     at: Any = root
     for name in unquote(reference[1:]).split("/")[1:]:
