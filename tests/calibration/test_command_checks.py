@@ -254,15 +254,18 @@ class Stingy(BaseHTTPRequestHandler):
     """A cloud that holds back its answers but for those to questions that begin with one of *told*."""
 
     told: ClassVar[tuple[str, ...]] = ()
-    held_back: ClassVar[list[dict[str, Any]]] = []
+    held_back: ClassVar[list[dict[str, Any]] | None] = []
+    refusal: ClassVar[dict[str, Any] | None] = None
 
     def do_POST(self) -> None:
         question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
         said = {"message": {"role": "assistant", "content": "Oslo"}, "finish_reason": "stop"}
         choices = [said] if question.startswith(self.told) else self.held_back
-        body = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
-        sent = json.dumps({**body, "choices": [{"index": 0, **choice} for choice in choices]}).encode()
-        self.send_response(200)
+        body: dict[str, Any] = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
+        refused = self.refusal is not None and choices is self.held_back
+        told = choices and [{"index": 0, **choice} for choice in choices]
+        sent = json.dumps({"error": self.refusal} if refused else {**body, "choices": told}).encode()
+        self.send_response(self.refusal.get("status", 200) if refused and self.refusal else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(sent)))
         self.end_headers()
@@ -288,15 +291,55 @@ BLANK = {"message": {"role": "assistant", "content": None}, "finish_reason": "le
 FILTERED = {"message": {"role": "assistant", "content": "I cannot"}, "finish_reason": "content_filter"}
 
 
-@pytest.mark.parametrize("held_back", [[BLANK], [FILTERED], []], ids=["blank", "filtered", "no choice"])
+# Azure's word on a prompt.
+REFUSED = {"status": 400, "code": "content_filter", "message": "The response was filtered.", "param": "prompt"}
+IN_ERROR = {"message": {"role": "assistant", "content": ""}, "finish_reason": "error"}
+
+
+@pytest.mark.parametrize(
+    ("held_back", "refusal"),
+    [([], {"code": 429, "message": "slow down"}), (None, None), ([IN_ERROR], None)],
+    ids=["status 200", "no list", "a choice in error"],
+)
+def test_a_cloud_in_error_is_no_cloud_that_holds_back(
+    tmp_path: Path, edge: Lima, stingy: type[Stingy], monkeypatch: pytest.MonkeyPatch, held_back: Any, refusal: Any
+) -> None:
+    """The run ends, also after answers, and the same command goes on."""
+    items = [{"question": f"{i}?", "references": ["Quito"]} for i in range(4)]
+    monkeypatch.setattr(stingy, "held_back", held_back)
+    monkeypatch.setattr(stingy, "refusal", refusal)
+    monkeypatch.setattr(stingy, "told", ("0",))
+    ended = calibrate(tmp_path, items, "--target", "regret=0.3")
+    assert "replied with an error" in str(ended.exception)
+    assert not list(tmp_path.rglob("certificate.json"))
+    monkeypatch.setattr(stingy, "told", tuple("0123"))
+    assert calibrate(tmp_path, items, "--target", "regret=0.3").exit_code == 0
+    assert edge.asked == 8
+
+
+def test_a_cloud_that_answers_in_parts(
+    tmp_path: Path, edge: Lima, stingy: type[Stingy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mistral's thinking models do, thoughts apart."""
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Oslo?"}]}, {"type": "text", "text": "Lima"}]
+    monkeypatch.setattr(stingy, "held_back", [{"message": {"role": "assistant", "content": parts}}])
+    monkeypatch.setattr(stingy, "told", ())
+    items = [{"question": f"{i}?"} for i in range(4)]
+    done = calibrate(tmp_path, items, "--target", "harm=0.3", "--labels", "agreement")
+    assert done.exit_code == 0
+    assert "Oslo" not in (tmp_path / "out" / "cloud.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("held_back", [[BLANK], [FILTERED], [], REFUSED], ids=["blank", "filtered", "no choice", "400"])
 def test_nothing_is_promised_on_a_cloud_that_holds_back_its_answers(
-    tmp_path: Path, edge: Lima, stingy: type[Stingy], monkeypatch: pytest.MonkeyPatch, held_back: list[Any]
+    tmp_path: Path, edge: Lima, stingy: type[Stingy], monkeypatch: pytest.MonkeyPatch, held_back: Any
 ) -> None:
     """Where it answers nothing, that is an error; single prompts count as right in the cloud, how many is told, and
     they are asked again, alone."""
     items = [{"question": f"{i}?", "references": ["Quito"]} for i in range(40)]
     regret = ("--target", "regret=0.3", "--json")
-    monkeypatch.setattr(stingy, "held_back", held_back)
+    monkeypatch.setattr(stingy, "refusal", held_back if held_back is REFUSED else None)
+    monkeypatch.setattr(stingy, "held_back", [] if held_back is REFUSED else held_back)
     monkeypatch.setattr(stingy, "told", ())
     assert "gave no answer 3 times in a row" in str(calibrate(tmp_path, items, *regret).exception)
 

@@ -107,7 +107,7 @@ class Journal:
 
 def digest_of(url: str) -> str:
     """What a file names an address by, which may hold a key."""
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
+    return hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
 _BEGINNING = b'{"settings"'
