@@ -169,6 +169,7 @@ class Settings(BaseChatModel):
         return {
             "edge": router.edge.model,
             "cloud": self._cloud.name,
+            "output_version": self.output_version,
             "estimator": router.estimator_identity,
             "threshold": router.policy.threshold,
             "policy": type(router.policy).__name__,

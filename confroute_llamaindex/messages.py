@@ -20,6 +20,7 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 
 from confroute.arguments import obstacle, options_of
 from confroute.contract import Request
+from confroute.edge.borrowed_settings import private_settings
 from confroute.records import Message, SamplingOptions, ToolCall
 from confroute.tools import as_openai
 from confroute.wording import told_by
@@ -51,7 +52,8 @@ def read_request(
     *limited*, overridden by the call's own *kwargs*; and the form of answer that *cloud* is asked for.
     """
     cloud = innermost(cloud)
-    asked = {**told_by(vars(cloud)), **kwargs}
+    private = {name.strip("_"): settings for name, settings in private_settings(cloud).items()}  # GoogleGenAI's
+    asked = {**told_by({**private, **vars(cloud)}), **kwargs}
     unread = "answers that are objects" if isinstance(cloud, StructuredLLM) else obstacle(asked)
     try:
         read = [read_message(message) for message in messages]

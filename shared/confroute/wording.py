@@ -26,6 +26,8 @@ _OTHERS = (
     "grammar",
     "text_format",
     "output_format",
+    "built_in_tool",
+    "built_in_tools",
 )
 _WITHIN = (
     "additional_kwargs",

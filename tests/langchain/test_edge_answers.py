@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from pydantic import Field
 
 from confroute import ModelError, Sample, SamplingOptions
 from confroute_langchain import ConfidenceRoutedChatModel
@@ -117,6 +118,16 @@ def test_tokens_of_a_stop_string_are_not_the_answers(own: dict[str, Any], stop: 
     metadata = {"logprobs": {"content": [{"token": token, "logprob": -1.0} for token in tokens]}}
     edge = ChatModelEdge(saying("Lima", response_metadata=metadata).bind(**own))
     assert asked(edge, 1, SamplingOptions(stop=stop)).samples[0].tokens == ("Lima",)
+
+
+def test_a_stop_string_that_another_stands_for_stops_nothing() -> None:
+    """That which is bound prevails over the model's own."""
+
+    class Stopping(GenericFakeChatModel):
+        stop: list[str] = Field(default=["END"])
+
+    model = Stopping(messages=iter([AIMessage(content="Lima END")]))
+    assert asked(ChatModelEdge(model.bind(stop=["ZZZ"])), 1, GREEDY).samples[0].text == "Lima END"
 
 
 def test_an_answer_ends_before_its_stop_string() -> None:

@@ -121,7 +121,9 @@ def test_the_cache_tells_configurations_apart() -> None:
     cache = InMemoryCache()
     clouds = [Echo(), Echo().bind(effort="low"), Echo().bind(effort="high")]
     models = [routed(cloud, cache=cache) for cloud in clouds]
-    models.append(routed(Echo(), cache=cache, on_cloud_error="edge"))
+    models += [
+        routed(Echo(), cache=cache, **setting) for setting in ({"on_cloud_error": "edge"}, {"output_version": "v1"})
+    ]
     edges: list[Any] = [Echo(style="a"), Echo(style="b"), Echo(style="b").bind(effort="low")]
     models += [ConfidenceRoutedChatModel(edge=edge, cloud=Echo(), threshold=0.0, cache=cache) for edge in edges]
     for model in models * 2:

@@ -11,7 +11,7 @@ from llama_index.core.llms import LLM
 from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI, OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 
 from confroute import SamplingOptions
 from confroute.contract import Request
@@ -40,9 +40,22 @@ def read(cloud: LLM, **kwargs: Any) -> Request:
     return read_request([USER], kwargs, SamplingOptions(), cloud=cloud)
 
 
+class Gemini(ScriptedCloud):
+    """Keeps what it was set to as GoogleGenAI does."""
+
+    _generation_config: dict[str, Any] = PrivateAttr()
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__()
+        self._generation_config = {"temperature": 0.1, "stop_sequences": None, "response_schema": None, **config}
+
+
 @pytest.mark.parametrize(
     ("cloud", "kwargs", "named"),
     [
+        (Gemini(response_mime_type="application/json"), {}, "response_mime_type"),
+        (Gemini(tools=[{"google_search": {}}]), {}, "tools"),
+        (OpenAIResponses(api_key="none", built_in_tools=[{"type": "web_search_preview"}]), {}, "built_in_tools"),
         (openai(additional_kwargs={"response_format": {"type": "json_object"}}), {}, "response format"),
         (openai(additional_kwargs={"extra_body": {"guided_json": SCHEMA}}), {}, "guided_json"),
         (OpenAILike(model="m", additional_kwargs={"guided_choice": ["a", "b"]}), {}, "guided_choice"),
@@ -135,3 +148,10 @@ def test_a_message_that_cannot_be_read_is_no_error(routed: Any, cloud: Any) -> N
     response = routed("edge").chat(history)
     assert response.additional_kwargs["confidence_routing"]["reason"] == "unsupported"
     assert cloud.received[0][0] == history
+
+
+def test_what_a_cloud_keeps_to_itself_is_read() -> None:
+    """It is the edge's, too, and no reason not to ask it."""
+    request = read(Gemini(stop_sequences=["END"]))
+    assert (request.options.stop, request.unsupported) == (("END",), None)
+    assert read(Gemini()).unsupported is None

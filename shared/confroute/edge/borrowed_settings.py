@@ -72,9 +72,9 @@ def own_seeds(settings: Sequence[Mapping[str, Any]]) -> Iterator[int]:
 
 
 def own_stops(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Stop strings among *settings*."""
-    told = [each.get(name) or () for each in settings for name in NAMES["stop"]]
-    return [string for each in told for string in ([each] if isinstance(each, str) else each)]
+    """Stop strings of the first of the *settings* that has any."""
+    told: Any = next((each[name] for each in settings for name in NAMES["stop"] if each.get(name)), ())
+    return [told] if isinstance(told, str) else list(told)
 
 
 def with_thoughts(tokens: int, settings: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> int:
