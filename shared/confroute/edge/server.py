@@ -332,16 +332,20 @@ class ServerEngine:
             return known
 
     async def _capabilities(self, line: _Line) -> _Known:
-        known = before = self._known
-        if known is None or self._is_stale(line, known):
-            known = self._remembered(await line.probe.result(lingers=line.lingers))
-            self._answered = True
-            if before is not None and known.can == before.can:
+        known = self._known
+        if known is not None and not self._is_stale(line, known):
+            return known
+        fresh = await line.probe.result(lingers=line.lingers)
+        self._answered = True
+        # Others who waited for this probe come here, too.
+        if fresh is not self._known:
+            if known is not None and fresh.can == known.can:
                 self._losses.begin()
                 self._losses.end(in_vain=True)
             else:
                 self._losses = Renewals(_LOST_SECONDS)
-        return known
+            self._remembered(fresh)
+        return fresh
 
     def _is_stale(self, line: _Line, known: _Known) -> bool:
         """Whether the server was lost since, and may be another: not each time of a fleet, one of which is loading, or
