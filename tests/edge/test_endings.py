@@ -258,6 +258,7 @@ def test_torch_is_at_rest_before_the_process_ends(tmp_path: Path, script: str, s
     command = [sys.executable, "-c", TINY.format(folder=folder) + script]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
-    assert (done.returncode, done.stdout[: len(said)]) == (3, said)  # a daemon may come to say what it was told
+    assert done.returncode == 3
+    assert done.stdout[: len(said)] in ("", said)  # a daemon may come to say what it was told
     assert "Traceback" not in done.stderr
     assert time.monotonic() - began < SECONDS / 2
