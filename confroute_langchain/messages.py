@@ -12,7 +12,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 
 from confroute.contract import Answer
-from confroute.records import ConfidenceRecord, Message, Sample
+from confroute.records import ConfidenceRecord, Message, Sample, in_roles_of_the_edge
 
 METADATA_KEY = "confidence_routing"
 """Where the record stands in ``response_metadata``, and the name of the custom event."""
@@ -33,15 +33,15 @@ def read(messages: Sequence[BaseMessage]) -> list[Message]:
         # As below, in less time.
         return [{"role": _PLAIN[message.type], "content": message.content} for message in messages]
     converted = convert_to_openai_messages(list(messages))
-    return [
+    texts: list[Message] = [
         {
-            # What LangChain has as a system message of OpenAI's newer name, which edge models do not know.
-            "role": "system" if message["role"] == "developer" else message["role"],
+            "role": message["role"],
             "content": _text(message.get("content")),
             **{name: message[name] for name in _OF_TOOLS if message.get(name)},
         }
         for message in converted
     ]
+    return list(in_roles_of_the_edge(texts))
 
 
 def is_readable(message: BaseMessage) -> bool:
