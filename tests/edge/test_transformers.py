@@ -133,6 +133,16 @@ def test_one_prefill_for_a_prompt_asked_again(tiny: Callable[..., TransformersEn
     assert ours == fresh
 
 
+def test_the_end_of_the_tokenizer_ends_an_answer_too(tmp_path: Path) -> None:
+    """Where the generation config knows only others, as that of the first Llama 3. None is taken into an answer."""
+    end = ids_of(";")[0]
+    engine = TransformersEngine(save_tiny(tmp_path, eos=end), device="cpu", dtype="float32")
+    options = SamplingOptions(temperature=1.5, max_tokens=70, seed=1)
+    samples = engine.generate(QUESTION, n=20, options=options).samples
+    assert all(sample.output_tokens == len(sample.text) for sample in samples), "<eos> has no text"
+    assert not any(";" in sample.text for sample in samples)
+
+
 def test_stop_strings_cut_text_and_logprobs(tiny: Callable[..., TransformersEngine]) -> None:
     """The answer ends before the first stop string, and has a logprob for each token that is left."""
     engine = tiny()

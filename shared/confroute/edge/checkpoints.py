@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from confroute.edge.failures import is_out_of_memory
+from confroute.edge.gguf_ends import ends_of
 from confroute.edge.weights import fingerprint
 
 logger = logging.getLogger("confroute")
@@ -26,7 +27,24 @@ def from_pretrained(checkpoint: str, **options: Any) -> tuple[Any, Any]:
     return model, tokenizers.from_pretrained(checkpoint, trust_remote_code=False, **gguf)
 
 
+def ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer. Each of the two may lack what the other has: generation configs list several, but
+    the first ones of Llama 3 not that of a turn."""
+    several: int | list[int] | None = getattr(model.generation_config, "eos_token_id", None)
+    listed = [several] if isinstance(several, int) else several or []
+    one: int | None = tokenizer.eos_token_id
+    return frozenset(listed if one is None else [*listed, one])
+
+
 def from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
+    """The file's model, whose generation config has all that ends its turns, and tokenizer."""
+    model, tokenizer = _dequantised(file, dtype)
+    # Here and not in the cache, whose older folders have but one.
+    model.generation_config.eos_token_id = sorted(ends(model, tokenizer) | ends_of(file, tokenizer.get_vocab()))
+    return model, tokenizer
+
+
+def _dequantised(file: Path, dtype: str) -> tuple[Any, Any]:
     """The file's model from the cache, put there first if need be: converting takes ten times as long as loading."""
     folder = cache_folder() / f"{file.stem}-{fingerprint(file)}-{dtype}"
     if folder.is_dir():

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from confroute.edge.answers import Answers
 from confroute.edge.batching import Batcher, Job, failing
 from confroute.edge.chat_format import ChatFormat
-from confroute.edge.checkpoints import from_gguf, from_pretrained
+from confroute.edge.checkpoints import ends, from_gguf, from_pretrained
 from confroute.edge.failures import is_out_of_memory, let_go
 from confroute.edge.forks import RenewedLock
 from confroute.edge.laid_out import laid_out
@@ -263,16 +263,14 @@ class TransformersEngine:
         vocabulary: int = model.get_output_embeddings().weight.shape[0]
         config: Any = model.config.get_text_config()
         limits = [self._context_tokens, *(getattr(config, name, None) for name in _LIMITS)]
-        eos: int | list[int] | None = getattr(model.generation_config, "eos_token_id", None)
-        eos = tokenizer.eos_token_id if eos is None else eos
-        ends = frozenset([eos] if isinstance(eos, int) else eos or [])
+        eos = ends(model, tokenizer)
         if self._chat_template is not None:
             tokenizer.chat_template = self._chat_template
         return _Loaded(
             model=model,
             format=ChatFormat(tokenizer, self.model),
-            eos=ends,
-            schemas=Schemas(tokenizer, vocabulary=vocabulary, eos=sorted(ends)),
+            eos=eos,
+            schemas=Schemas(tokenizer, vocabulary=vocabulary, eos=sorted(eos)),
             layers=config.num_hidden_layers + 1,
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
             batcher=Batcher(
