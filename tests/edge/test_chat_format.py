@@ -100,6 +100,16 @@ def test_thoughts_are_no_part_of_the_answer(before: str, text: str, expected: st
     assert read(THINKING, text, before, SamplingOptions()).text == expected
 
 
+CUTTING = "{% for m in messages %}{{ m['content'].split('</think>')[-1] }}{% endfor %}"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("<think>\nLyon?\n</think>\n\nParis.", "Paris."), ("<think>\nLyo", "")])
+def test_a_template_that_only_cuts_thoughts_out_is_one_of_a_model_that_thinks(text: str, expected: str) -> None:
+    """DeepSeek-R1's begins none: the model does itself, and the template names only the mark of the end."""
+    form = ChatFormat(tokenizer(CUTTING), "m")
+    assert read(form, text, options=SamplingOptions()).text == expected
+
+
 def read_tokens(form: ChatFormat, text: str, before: str = "assistant\n") -> Sample:
     """What is read of an answer of a token for each character."""
     prompt = form._tokenizer(before, add_special_tokens=False)["input_ids"]

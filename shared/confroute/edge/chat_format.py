@@ -15,10 +15,10 @@ from confroute.errors import ModelError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions, ToolCall
 from confroute.tools import Tool, answer_schema, are_wanted, as_call, read_call
 
-_THOUGHT = "<think>"
+_THOUGHT, _THOUGHT_END = "<think>", "</think>"
 _CALL = "<tool_call>"
 # The forms of Hermes, Qwen 2.5 and 3, SmolLM and others, whose tokenizers mostly do not tell them.
-_THOUGHTS = {"reasoning_content": {"open": _THOUGHT, "close": "</think>", "content": "text"}}
+_THOUGHTS = {"reasoning_content": {"open": _THOUGHT, "close": _THOUGHT_END, "content": "text"}}
 _TRANSFORM = {"type": "function", "function": "{content}"}
 _CALLS = {
     "tool_calls": {
@@ -67,7 +67,7 @@ class ChatFormat:
             )
         prompt = self._rendered(messages, options.tools)
         if answer_schema(options) is not None and _ends_in_thought(prompt):
-            prompt += "\n</think>\n\n"
+            prompt += f"\n{_THOUGHT_END}\n\n"
         if options.must_call:
             prompt += self._begun_call()
         try:
@@ -169,7 +169,8 @@ def _common(chat_template: str) -> Mapping[str, Any] | None:
     """The response template of a chat template that has marks of the common forms."""
     # Calls in XML within the same mark are another form.
     calls = _CALLS if _CALL in chat_template and "<function=" not in chat_template else {}
-    thoughts = _THOUGHTS if _THOUGHT in chat_template else {}
+    # Where the model begins them, a template names but their end, to cut them out of earlier turns.
+    thoughts = _THOUGHTS if _THOUGHT in chat_template or _THOUGHT_END in chat_template else {}
     if not calls and not thoughts:
         return None
     return {"start_anchor_pattern": r"\A", "fields": {**thoughts, **calls, "content": {"content": "text"}}}
