@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableType] - its kwargs
 
-from confroute.edge.borrowed import CONNECTIONS, BorrowedModel, routed_edge
+from confroute.edge.borrowed import BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.edge.clients import Again
 from confroute.edge.sdk_clients import is_handed_on, sdk_clients_of
@@ -28,7 +28,7 @@ class ChatModelEdge(BorrowedModel[BaseChatModel]):
 
     tools = True
 
-    def __init__(self, model: Runnable[Any, Any], *, connections: int = CONNECTIONS) -> None:
+    def __init__(self, model: Runnable[Any, Any], *, connections: int | None = None) -> None:
         bound = Bound.of(model)
         if bound is None:
             raise ConfigurationError(

@@ -13,7 +13,7 @@ from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 
-from confroute.edge.borrowed import CONNECTIONS, BorrowedModel, routed_edge
+from confroute.edge.borrowed import BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.edge.turns import Turns
 from confroute.errors import ConfigurationError, UnsupportedRequestError
@@ -31,7 +31,7 @@ class LLMEdge(BorrowedModel[LLM]):
     rest_field = "additional_kwargs"
     tools = True
 
-    def __init__(self, llm: LLM, *, connections: int = CONNECTIONS) -> None:
+    def __init__(self, llm: LLM, *, connections: int | None = None) -> None:
         from confroute_llamaindex.llm import ConfidenceRoutedLLM  # which imports this
 
         if isinstance(llm, ConfidenceRoutedLLM):

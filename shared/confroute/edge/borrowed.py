@@ -27,6 +27,7 @@ from confroute.edge.borrowed_settings import (
     with_thoughts,
 )
 from confroute.edge.clients import Again, Clients
+from confroute.edge.in_process import native_of, turns_on
 from confroute.edge.objections import Objections, Told, may_be_of_the_request, names_any
 from confroute.edge.probing import PROBE
 from confroute.edge.protocol import together
@@ -69,21 +70,23 @@ class BorrowedModel(ABC, Generic[Model]):
     samples would agree whatever it knows.
 
     At most *connections* samples are under way at the same time in threads, and as many on each event loop; more wait,
-    those of all requests together.
+    those of all requests together. Where none are given, it is `CONNECTIONS`, but for a model that runs in this process
+    on what serves one thread at a time, such as a context of llama.cpp: one, for all edges and event loops that ask it.
     """
 
     rest_field: ClassVar[str | None] = None
     """The field that takes further parameters of a request, where the model has it."""
 
     def __init__(
-        self, native: Model, name: str, bound: Mapping[str, Any] | None = None, *, connections: int = CONNECTIONS
+        self, native: Model, name: str, bound: Mapping[str, Any] | None = None, *, connections: int | None = None
     ) -> None:
-        if connections < 1:
+        if connections is not None and connections < 1:
             raise ConfigurationError(f"connections must be at least 1, not {connections}.")
         self.model = name
         self._native = native
         self._clients = Clients()
-        self._turns, self._drawing = Turns(connections), Drawing(name)
+        self._turns, self._drawing = Turns(connections or CONNECTIONS), Drawing(name)
+        self._is_for_many = connections is not None and connections > 1
         self._bound: Mapping[str, Any] = bound or {}
         self._is_synchronous = self.is_synchronous(native)
         own = next(own_seeds(self._settings()), None)
@@ -204,7 +207,7 @@ class BorrowedModel(ABC, Generic[Model]):
         self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
     ) -> list[Reply]:
         with self._clients.shared_by([model for model, _ in copies], self.loop_clients):
-            return self._turns.take(
+            return (self._native_turns() or self._turns).take(
                 [
                     lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments)
                     for model, arguments in copies
@@ -214,10 +217,12 @@ class BorrowedModel(ABC, Generic[Model]):
     async def _aasked(
         self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
     ) -> list[Reply]:
+        native_turns = self._native_turns()
         with self._clients.shared_by([model for model, _ in copies], self.loop_clients):
             replies = await together(
                 [
                     self._awaited(
+                        native_turns,
                         lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments),
                         lambda model=model, arguments=arguments: self.aask(model, messages, options, arguments),
                     )
@@ -227,8 +232,18 @@ class BorrowedModel(ABC, Generic[Model]):
         await self._clients.close_spare()
         return replies
 
-    async def _awaited(self, ask: Callable[[], Reply], aask: Callable[[], Awaitable[Reply]]) -> Reply:
-        """What *aask* gives, or *ask* in a thread where the model has no asynchronous form."""
+    def _native_turns(self) -> Turns | None:
+        """Those of what the model runs on by now in this process, unless the caller has it serve more at once."""
+        native = None if self._is_for_many else native_of(self._native)
+        return None if native is None else turns_on(native)
+
+    async def _awaited(
+        self, native_turns: Turns | None, ask: Callable[[], Reply], aask: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
+        """What *aask* gives, or *ask* in a thread where the model has no asynchronous form, or is for one thread: its
+        asynchronous form has others, and a turn that an event loop had could be waited for on that very loop."""
+        if native_turns is not None:
+            return await native_turns.in_thread(ask)
         if not self._is_synchronous:
             try:
                 return await self._turns.on_loop(aask)

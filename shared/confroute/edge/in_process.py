@@ -1,0 +1,93 @@
+"""Models of frameworks that run in this process: most serve one thread at a time, and some crash with two."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, cast
+
+from confroute.edge.forks import RenewedLock
+from confroute.edge.turns import Turns
+
+# Not torch's, whose calls share nothing that changes: sixteen at once were right, and took less than half of the time
+# on two busy cores.
+_PACKAGES = (
+    "llama_cpp.",
+    "ik_llama_cpp.",
+    "ctransformers.",
+    "gpt4all.",
+    "mlx.",
+    "mlx_lm.",
+    "mlx_vlm.",
+    "onnxruntime_genai.",
+    "openvino_genai.",
+    "optimum.intel.",
+    "optimum.onnxruntime.",
+    "exllamav2.",
+    "exllamav3.",
+    "vllm.entrypoints.",  # its asynchronous engine takes many requests
+)
+_ITEMS = 16
+"""How many of a list's are looked at: a chain's steps, not all that a model remembers."""
+
+
+def native_of(model: Any) -> Any:
+    """What *model* runs on in this process, itself or another that it is around, told by the package it is from: the
+    first that is found, or None. A function hides what it asks."""
+    waiting, seen = deque([model]), dict[int, Any]()
+    while waiting:
+        each = waiting.popleft()
+        if _is_native(each):
+            return each
+        if id(each) not in seen:
+            seen[id(each)] = each
+            waiting.extend(_within(each))
+    return None
+
+
+def turns_on(native: Any) -> Turns:
+    """Those of one thread at a time on *native*, the same for all that ask it, in whatever framework."""
+    with _gate:
+        turns = _turns.get(id(native))
+        if turns is None:
+            turns = _turns[id(native)] = _OneByOne(native)
+        return turns
+
+
+class _OneByOne(Turns):
+    """Holds what it is for, as an id is another's afterwards. It lives as long as somebody asks, or a thread is in."""
+
+    def __init__(self, native: Any) -> None:
+        super().__init__(1)
+        self._native = native
+
+
+_turns: weakref.WeakValueDictionary[int, _OneByOne] = weakref.WeakValueDictionary()
+_gate = RenewedLock()
+
+
+def _is_native(each: Any) -> bool:
+    return _is_of_packages(type(each))
+
+
+@lru_cache(maxsize=1024)
+def _is_of_packages(kind: type[Any]) -> bool:
+    return any(f"{each.__module__}.".startswith(_PACKAGES) for each in kind.__mro__)
+
+
+def _within(each: Any) -> Iterator[Any]:
+    """What a framework's object, or a list of such, holds; of others only what is native, as a pipeline's model."""
+    if isinstance(each, (list, tuple)):
+        yield from itertools.islice(cast("list[Any]", each), _ITEMS)
+        return
+    try:
+        held: Mapping[str, Any] = object.__getattribute__(each, "__dict__")
+    except AttributeError:
+        return
+    if any("__pydantic_private__" in vars(kind) for kind in type(each).__mro__):
+        yield from [*held.values(), *(each.__pydantic_private__ or {}).values()]
+    else:
+        yield from filter(_is_native, list(held.values()))
