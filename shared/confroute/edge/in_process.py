@@ -70,7 +70,7 @@ _gate = RenewedLock()
 
 
 def _is_native(each: Any) -> bool:
-    return _is_of_packages(type(each))
+    return _is_of_packages(cast("type[Any]", type(each)))
 
 
 @lru_cache(maxsize=1024)
