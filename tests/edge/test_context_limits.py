@@ -79,6 +79,7 @@ TOLD: dict[str, tuple[Any, int, int]] = {
         5453,
         4096,
     ),
+    "LM Studio, of old": ("Cannot truncate prompt with n_keep (14025) >= n_ctx (4096)", 14025, 4096),
     "llama-cpp-python": ({"message": "Requested tokens (1200) exceed context window of 512"}, 1200, 512),
     "Anthropic": (
         {"type": "invalid_request_error", "message": "prompt is too long: 210000 tokens > 200000 maximum"},
@@ -181,6 +182,9 @@ def test_it_is_told_with_its_numbers_and_asked_once(connect: Callable[..., Serve
         {"message": "The input token count exceeds the maximum number of tokens allowed 1048576."},
         {"message": "prompt token count of 140000 exceeds the limit of 128000"},
         "The number of tokens to keep from the initial prompt is greater than the context length.",
+        "Cannot truncate prompt with n_keep.",
+        {"message": "Please reduce the length of the messages or completion."},
+        {"message": "prompt too long; exceeded max context length by 12 tokens"},
     ],
 )
 def test_without_numbers_it_is_an_error_all_the_same(connect: Callable[..., ServerEngine], error: Any) -> None:
@@ -204,6 +208,7 @@ def test_without_numbers_it_is_an_error_all_the_same(connect: Callable[..., Serv
         "Input validation error: `top_logprobs` must be <= 5. Given: 20",
         "`best_of` must be <= 2. Given: 6",
         "temperature must be <= 2",
+        "Please reduce the length of the stop strings.",
         "Rate limit reached on tokens per min (TPM): Limit 30,000, Requested 31,000.",
         "",
     ],
@@ -211,3 +216,10 @@ def test_without_numbers_it_is_an_error_all_the_same(connect: Callable[..., Serv
 def test_other_refusals_are_about_something_else(text: str) -> None:
     """They may be worth a smaller request."""
     assert shortage({}, text) is None
+
+
+def test_by_how_much_a_prompt_is_too_long_is_no_context() -> None:
+    """Else it would be told as the size of one."""
+    short = shortage({"n_prompt_tokens": 5000}, "prompt too long; exceeded max context length by 12 tokens")
+    assert short is not None
+    assert short.context is None

@@ -32,6 +32,7 @@ THOUGHT = ["<think>", "\n", "Hm", "m", "</think>", "\n\n", "Li", "ma"]
         ({"content": "Lima", "reasoning_content": "Hmm"}, THOUGHT),
         ({"content": "\n\nLima", "reasoning": "Hmm"}, ["Hmm", "</think>", "\n\n", "Li", "ma"]),
         ({"content": "Lima", "reasoning_content": "Hmm"}, ["Li", "ma"]),
+        ({"content": "Lima", "reasoning_content": "Hmm", "reasoning": "Hmm\n"}, ["Hm", "m", "Li", "ma"]),
     ],
 )
 def test_thoughts_are_no_part_of_the_answer(message: dict[str, Any], tokens: list[str]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 _CONTEXT = re.compile(
-    r"(?:context (?:length|size|window)|maximum (?:model|prompt) length)(?! \(n_keep)\D{0,30}?(\d{1,9})|"
+    r"(?:context (?:length|size|window)|maximum (?:model|prompt) length)(?! \(n_keep| by )\D{0,30}?(\d{1,9})|"
     r"`inputs` tokens \+ `max_new_tokens` must be <= (\d{1,9})|"
-    r"must have less than (\d{1,9}) tokens|\bn_ctx: (\d{1,9})|tokens > (\d{1,9}) maximum|"
+    r"must have less than (\d{1,9}) tokens|\bn_ctx(?:: | \()(\d{1,9})|tokens > (\d{1,9}) maximum|"
     r"with (\d{1,9}) maximum context length|maximum number of tokens allowed \(?(\d{1,9})|"
     r"maximum allowed length \((\d{1,9}) tokens|input tokens exceed the configured limit of (\d{1,9})",
     re.IGNORECASE,
@@ -21,7 +21,7 @@ _PROMPT = re.compile(
     r"(?:input|input length|input token count|prompt|request|requested tokens)(?: contains| has)?(?: at least)? "
     r"\((?:length )?(\d{1,9})|"
     r"(?:prompt|request) contains(?: at least)? (\d{1,9})|messages resulted in (\d{1,9})|keep the first (\d{1,9})|"
-    r"\bGiven: (\d{1,9})(?=\W*(?:`inputs` tokens|$))|\bn_keep: (\d{1,9})|prompt is too long: (\d{1,9}) tokens",
+    r"\bGiven: (\d{1,9})(?=\W*(?:`inputs` tokens|$))|\bn_keep(?:: | \()(\d{1,9})|prompt is too long: (\d{1,9}) tokens",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
@@ -29,6 +29,7 @@ _ABOUT = re.compile(
     r"(?:context|model) (?:length|size|window)|context_length_exceeded|context length of only|"
     r"when context (?:the )?overflows|context window exceeds|prompt is too long|maximum prompt length|"
     r"context length is only|input tokens exceed|exceeds the maximum allowed length|"
+    r"cannot truncate prompt|prompt too long|reduce the length of the (?:messages|prompt|input)|"
     r"exceed context limit|exceeded model token limit|(?:input|prompt) token count.{0,20} exceeds",
     re.IGNORECASE,
 )

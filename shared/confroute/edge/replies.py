@@ -51,7 +51,7 @@ def read_reply(
     sample = read_choice(
         _saying(choice, _text(message)), alternatives=alternatives, output_tokens=output_tokens, alone=alone
     )
-    text = _without_thought(sample.text)
+    text = without_thought(sample.text)
     thoughts = _thoughts(message)
     marked = _marked_tokens(sample.tokens or (), text)
     skipped = marked or _spelled_tokens(sample.tokens or (), thoughts, text)
@@ -97,7 +97,8 @@ def _is_stopped(tokens: Sequence[str], text: str, stop: Sequence[str] | None) ->
     return stop is None or any(is_all or count >= last for count, is_all in found)
 
 
-def _without_thought(text: str) -> str:
+def without_thought(text: str) -> str:
+    """What an answer says after the thought that it may begin with."""
     thought = _THOUGHT.match(text)
     answer = text[thought.end() if thought else 0 :].strip()
     begin, end = _SOLUTION
@@ -156,4 +157,6 @@ def _part(part: Mapping[str, Any]) -> str:
 
 
 def _thoughts(message: Mapping[str, Any]) -> str:
-    return "".join(str(message.get(name) or "") for name in ("reasoning_content", "reasoning"))
+    told = [str(message.get(name) or "") for name in ("reasoning_content", "reasoning")]
+    # Some servers tell the same by both names.
+    return "".join({each.strip(): each for each in told}.values())
