@@ -86,6 +86,21 @@ def test_a_refusal_before_the_first_answer_is_a_wrong_setting(connect: Connect, 
         Router(connect(server)).decide(ASK)
 
 
+def test_a_wrong_route_may_have_the_status_200(connect: Connect) -> None:
+    """LM Studio has nothing but words for a path that it does not know: they are those of a wrong setting before the
+    first answer, and after it a reason to escalate."""
+    wrong = always(200, {"error": "Unexpected endpoint or method. (POST /chat/completions). Returning 200 anyway"})
+    with serving(wrong) as server:
+        engine = connect(server)
+        with pytest.raises(ConfigurationError, match="its API begins at another base_url"):
+            engine.capabilities()
+        assert len(server.asked) <= 2
+        server.reply = takes_all
+        engine.capabilities()
+        server.reply = wrong
+        assert Router(engine).decide(ASK).record.error == "DeniedError"
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_a_model_that_is_listed_is_not_said_to_be_absent(connect: Connect, before: bool) -> None:
     """Where nothing is found for a request all the same, as by OpenRouter where no provider may have it."""

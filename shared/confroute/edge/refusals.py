@@ -39,7 +39,8 @@ class RefusedError(ModelError):
 
 
 class DeniedError(ModelError):
-    """A server that answered before does not answer this: for the key, the model or what stands before it."""
+    """A server that answered before does not answer this: for the key, the model, what stands before it, or what it
+    can by now."""
 
 
 class BusyError(ModelError):
@@ -72,6 +73,10 @@ class FullError(ModelError):
 
 class UnfitError(ModelError):
     """The prompt does not fit, by the word of a server that tells no numbers."""
+
+
+class CutError(UnfitError):
+    """The server answered to a part of the prompt, and did not say so."""
 
 
 class Refusals:
@@ -250,9 +255,11 @@ class Refusals:
 
 def status_in(reply: Any) -> int | None:
     """The status of an error that a gateway tells in a *reply* of the status 200, as it does where it had begun to
-    answer."""
+    answer, and LM Studio for a path that it does not know."""
     told = cast("dict[str, Any]", reply) if isinstance(reply, dict) else {}
     error = told.get("error")
+    if isinstance(error, str) and error.startswith("Unexpected endpoint") and not told.get("choices"):
+        return 404
     code: Any = cast("dict[str, Any]", error).get("code") if isinstance(error, dict) else None
     if told.get("choices") or isinstance(code, bool) or not re.fullmatch(r"[45]\d\d", str(code)):
         return None
