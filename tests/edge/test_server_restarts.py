@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from confroute import ConfigurationError, ModelError, SamplingOptions
+from confroute import ModelError, Router, SamplingOptions
+from confroute.edge.refusals import DeniedError
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
 from tests.edge.conftest import Clock
@@ -26,6 +29,10 @@ WRONG = "the same text however high the temperature"
 
 def copies(request: Request) -> Reply:
     return completion(["The Titanic"] * request.get("n", 1), logprob=None)
+
+
+def one_copy(_: Request) -> Reply:
+    return copies({})
 
 
 def sure(request: Request) -> Reply:
@@ -58,7 +65,7 @@ def test_a_server_that_came_back_within_a_retry_is_probed_anew(connect: Connect,
         engine = connect(server, retries=1)
         engine.generate(ASK, n=3, options=OPTIONS)
         comes_back_as(server, copies, how=how)
-        with pytest.raises(ConfigurationError, match=WRONG):
+        with pytest.raises(DeniedError, match=WRONG):
             engine.generate(ASK, n=3, options=OPTIONS)
         assert not engine.capabilities().draws
 
@@ -109,7 +116,7 @@ def test_one_answer_that_a_retry_brought_waits_for_no_probe(connect: Connect) ->
         assert engine.generate(ASK, n=1, options=OPTIONS).samples[0].text == "Lima"
         assert len(server.asked) == before + 2
         server.reply = copies
-        with pytest.raises(ConfigurationError, match=WRONG):
+        with pytest.raises(DeniedError, match=WRONG):
             engine.generate(ASK, n=3, options=OPTIONS)
 
 
@@ -158,14 +165,14 @@ def test_a_server_that_came_back_while_nobody_asked_is_found_out(connect: Connec
         engine = connect(server)
         engine.generate(ASK, n=3, options=OPTIONS)
         server.reply, server.draws = copies, False
-        with pytest.raises(ConfigurationError, match=WRONG):
+        with pytest.raises(DeniedError, match=WRONG):
             engine.generate(ASK, n=3, options=OPTIONS)
     with serving(lambda request: completion(["a", "b", "c"][: request.get("n", 1)], logprob=None)) as server:
         engine = connect(server)
         engine.generate(ASK, n=3, options=OPTIONS)
         server.reply, server.draws = copies, False
         clock.hours = 0.01
-        with pytest.raises(ConfigurationError, match=WRONG):
+        with pytest.raises(DeniedError, match=WRONG):
             engine.generate(ASK, n=3, options=OPTIONS)
 
 
@@ -175,7 +182,7 @@ def test_copies_that_their_own_logprobs_make_unlikely_are_found_out(connect: Con
         engine = connect(server)
         engine.generate(ASK, n=10, options=OPTIONS)
         server.reply, server.draws = lambda request: completion(["Lima"] * request.get("n", 1), logprob=-0.8), False
-        with pytest.raises(ConfigurationError, match=WRONG):
+        with pytest.raises(DeniedError, match=WRONG):
             engine.generate(ASK, n=10, options=OPTIONS)
 
 
@@ -225,3 +232,67 @@ def test_a_doubt_fails_no_request(connect: Connect) -> None:
         before = len(server.asked)
         assert len(engine.generate(ASK, n=3, options=OPTIONS).samples) == 3
         assert len(server.asked) == before + 1
+
+
+def test_a_server_that_once_drew_is_escalated_from(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    """The application goes on, and its log says what is wrong: copies, or another model with a temperature of its
+    own."""
+
+    def hot(request: Request) -> Reply:
+        return takes_all(request) if request["temperature"] == 1 else (400, {"error": {"message": "temperature"}})
+
+    for other, words in ((copies, WRONG), (hot, "no temperature below 1")):
+        with serving() as server:
+            engine = connect(server)
+            engine.generate(ASK, n=3, options=OPTIONS)
+            server.reply, server.draws = other, other is hot
+            router = Router(engine)
+            records = [router.decide(ASK).record for _ in range(3)]
+            assert {record.reason for record in records} == {"edge_error"}
+            assert records[-1].error == "DeniedError"
+            assert words in caplog.text
+
+
+@pytest.mark.parametrize("with_n", [True, False])
+def test_what_a_renewal_finds_out_is_minded_at_once(connect: Connect, clock: Clock, with_n: bool) -> None:
+    """Asked again for the logprobs that it had none of, it turns out to copy: the request that asked has no copies."""
+    fresh = itertools.count()
+
+    def draws(request: Request) -> Reply:
+        n = request.get("n", 1) if with_n else 1
+        return completion([f"boat {next(fresh)}" for _ in range(n)], logprob=None)
+
+    with serving(draws) as server:
+        engine = connect(server)
+        engine.generate(ASK, n=3, options=OPTIONS)
+        clock.hours = 1
+        server.reply, server.draws = copies if with_n else one_copy, False
+        with pytest.raises(DeniedError, match=WRONG):
+            engine.generate(ASK, n=3, options=OPTIONS)
+
+
+def test_a_renewal_that_lingered_for_hours_is_an_old_one(connect: Connect, clock: Clock) -> None:
+    """What nobody waited for is known since it was found out, not since it is told."""
+    fresh = itertools.count()
+
+    def draws(request: Request) -> Reply:
+        time.sleep(0.05)
+        return completion([f"boat {next(fresh)}" for _ in range(request.get("n", 1))], logprob=None)
+
+    async def leave_and_come_back(server: ScriptedServer) -> None:
+        engine = connect(server)
+        await engine.agenerate(ASK, n=3, options=OPTIONS)
+        clock.hours = 0.1
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(engine.agenerate(ASK, n=3, options=OPTIONS), 0.02)
+        before = 0
+        while before < len(server.asked):  # until the probe is over
+            before = len(server.asked)
+            await asyncio.sleep(0.3)
+        clock.hours = 3
+        server.reply, server.draws = copies, False
+        with pytest.raises(DeniedError, match=WRONG):
+            await engine.agenerate(ASK, n=3, options=OPTIONS)
+
+    with serving(draws) as server:
+        asyncio.run(leave_and_come_back(server))

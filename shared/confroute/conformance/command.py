@@ -56,7 +56,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Find out whether a model or server will do as the edge: some sixty short requests.
+    """Find out whether a model or server will do as the edge: some sixty short requests, and a long one to a server.
 
     Exit code 1 if it breaks a law. A model that does not know the capitals of Japan, Egypt and England breaks some.
     """

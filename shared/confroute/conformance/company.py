@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from confroute.conformance.holding import hold
 from confroute.conformance.subject import STORY, Subject, awaited, named, refusal, user
+from confroute.edge.refusals import CutError
 from confroute.errors import ContextLengthError
 from confroute.records import Generation, Sample, SamplingOptions
 
 _Both: TypeAlias = Callable[..., list[Generation]]
+_LONG: Final = 6000
+"""Words of a prompt that a context of 4096 tokens, Ollama's least, has no place for."""
 
 
 def are_apart(subject: Subject) -> None:
@@ -91,8 +94,12 @@ def _hold_at_once(subject: Subject, ask: _Both) -> None:
 def is_too_long(subject: Subject) -> str | None:
     context = subject.context_tokens
     if context is None:
+        if hasattr(subject.engine, "capabilities"):
+            # Engines that are no servers know their context.
+            _hold_uncut(refusal(lambda: subject.ask(user("lorem " * _LONG), max_tokens=1)))
         return "Not tried: tell it the context, --context-tokens (context_tokens= of check_engine)."
-    caught = refusal(lambda: subject.ask(user("zanzibarland " * context), n=2, max_tokens=4))
+    caught = refusal(lambda: subject.ask(user("zanzibarland " * (2 * context)), n=2, max_tokens=4))
+    _hold_uncut(caught)
     if not isinstance(caught, ContextLengthError):
         raise AssertionError(f"A prompt longer than the context gives {named(caught)}.")
     hold(caught.context_tokens == context, f"It says that its context has {caught.context_tokens}.")
@@ -103,3 +110,7 @@ def is_too_long(subject: Subject) -> str | None:
     answer = subject.answer(user(subject.question), max_tokens=subject.enough)
     subject.hold_right(subject.question, answer, "The next request fails.")
     return None
+
+
+def _hold_uncut(caught: Exception | None) -> None:
+    hold(not isinstance(caught, CutError), str(caught))

@@ -18,7 +18,8 @@ FACTS: Final[Mapping[str, str]] = {
 
 
 def check_engine(engine: EdgeEngine, *, facts: Mapping[str, str] = FACTS, context_tokens: int | None = None) -> None:
-    """Try each of `ENGINE_LAWS`; AssertionError with the law that is broken. Some sixty short requests.
+    """Try each of `ENGINE_LAWS`; AssertionError with the law that is broken. Some sixty short requests, and
+    one of 6,000 words to a server.
 
     *facts* are questions whose answers the model knows, with a word that stands in them: they tell answers of
     concurrent requests apart. With the model's *context_tokens*, a prompt that is too long is tried as well. Meant for

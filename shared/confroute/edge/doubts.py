@@ -25,9 +25,9 @@ class Doubts:
         self.renewals = Renewals()
         self._proof = Renewals()
 
-    def proven(self) -> None:
-        """The server was seen to draw, or it was told that it does not."""
-        self._proof.begin()
+    def proven(self, at: float | None = None) -> None:
+        """The server was seen to draw, or it was told that it does not; now, or *at* this time."""
+        self._proof.begin(at)
 
     def are_raised_by(self, samples: Sequence[Sample], options: SamplingOptions, *, untold: bool) -> bool:
         """Whether *samples* that should differ do not, or logprobs that should be told are *untold*."""

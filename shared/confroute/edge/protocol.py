@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
 from confroute.edge.choices import is_untold, saying
+from confroute.edge.cut_prompts import input_tokens_in
 from confroute.edge.refusals import BrokenError, BusyError, LoadingError, LostError, Refusals, status_in, was_cut
 from confroute.edge.replies import read_reply
 from confroute.errors import ConfrouteError
@@ -258,7 +259,8 @@ def _pause(retry_after: str) -> float | None:
 
 class Shared(Generic[T]):
     """A coroutine that is run once for all who wait for its result at the same time, and ends when the last of them
-    leaves; where that one *lingers*, after *seconds* more, and the next has its result. Belongs to one event loop."""
+    leaves; where that one *lingers*, after *seconds* more, and what came of it is kept as what `lingered`. Belongs to
+    one event loop."""
 
     def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]], *, seconds: float) -> None:
         self._begin = begin
@@ -282,6 +284,14 @@ class Shared(Generic[T]):
             self._waiting -= 1
             if not self._waiting:
                 self._leave(task, lingers=lingers)
+        return task.result()
+
+    def lingered(self) -> T | None:
+        """The result of a run that ended after all had left; once."""
+        task = self._task
+        if task is None or self._waiting or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        self._task = None
         return task.result()
 
     def _leave(self, task: asyncio.Task[T], *, lingers: bool) -> None:
@@ -326,7 +336,7 @@ def read_samples(
         )
         for choice, share in zip(choices, shares, strict=True)
     ]
-    return samples, max(0, int(usage.get("prompt_tokens") or 0))
+    return samples, input_tokens_in(usage)
 
 
 def before(stop: Sequence[str], sample: Sample) -> Sample:

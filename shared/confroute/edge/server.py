@@ -15,9 +15,10 @@ from urllib.parse import unquote
 from confroute.credentials import checked_key
 from confroute.edge.addresses import checked_name, is_here, keep_place, read_address
 from confroute.edge.background import BackgroundLoop
+from confroute.edge.cut_prompts import refuse_cut
 from confroute.edge.doubts import Doubts
 from confroute.edge.forks import RenewedLock
-from confroute.edge.lacks import lack_of, wants_more
+from confroute.edge.lacks import ever, lack_of, wants_more
 from confroute.edge.portions import Portion
 from confroute.edge.probing import probed
 from confroute.edge.protocol import (
@@ -113,6 +114,7 @@ class ServerEngine:
         self._extra = checked_extra(extra or {})
         self._known: _Known | None = None
         self._answered = False  # ever
+        self._could: Capabilities | None = None  # at any time
         self._probed = Renewals()  # for more than it could
         self._refusals = Renewals()  # that had it probed
         self._losses = Renewals(_LOST_SECONDS)
@@ -279,9 +281,10 @@ class ServerEngine:
             for reply, part in zip(replies, parts, strict=True):
                 samples += reply.samples[: size_of(part)]
                 issued += size_of(part)
-                input_tokens = reply.input_tokens or input_tokens
+                input_tokens = max(reply.input_tokens, input_tokens)
                 untold = untold or reply.untold
             short = self._portion.is_short([len(reply.samples) for reply in replies], [size_of(part) for part in parts])
+        refuse_cut(messages, input_tokens, model=self.model)
         return Generation(samples=tuple(samples), input_tokens=input_tokens), untold
 
     async def _replies(self, line: _Line, parts: Sequence[Request], alternatives: int) -> list[Reply]:
@@ -308,16 +311,17 @@ class ServerEngine:
         known = await self._capabilities(line)
 
         def lack() -> ConfrouteError | None:
-            return lack_of(known.can, messages, n, options, model=self.model, host=self._host)
+            could = ever(self._could, known.can)
+            return lack_of(known.can, could, messages, n, options, model=self.model, host=self._host)
 
         lacking = lack()
         if lacking is not None and self._probed.is_old:
             known = await self._renewed(line, known)
-            lacking = lack()
         elif lacking is None and wants_more(known.can, n, options) and self._probed.is_due:
             before, known = known.can, await self._renewed(line, known)
             # The longer that there is no more, the less often it is asked for.
             self._probed.end(in_vain=known.can == before)
+        lacking = lack()
         if lacking is not None:
             raise lacking
         return known
@@ -332,6 +336,10 @@ class ServerEngine:
             return known
 
     async def _capabilities(self, line: _Line) -> _Known:
+        if (lingered := line.probe.lingered()) is not None:
+            # Known since then, which may be long ago.
+            self._answered = True
+            self._remembered(lingered)
         known = self._known
         if known is not None and not self._is_stale(line, known):
             return known
@@ -356,8 +364,9 @@ class ServerEngine:
         if self._known is None or known.can != self._known.can:
             self._forget()
         self._known = known
+        self._could = ever(self._could, known.can)
         self._probed.begin(known.at)
-        self._doubts.proven()
+        self._doubts.proven(known.at)
         return known
 
 

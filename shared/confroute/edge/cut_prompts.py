@@ -1,0 +1,55 @@
+"""Prompts that a server cut to fit its context, and answered as if they were whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from confroute.edge.refusals import CutError
+from confroute.edge.replies import without_thought
+from confroute.records import Message
+
+_LEAST_WORDS = 1000
+"""No server has a context so small that it would cut a shorter prompt."""
+_TOKENS_PER_WORD = 0.8
+"""A word is a token or more to all but the few tokenizers that have tokens of several words; prose has about 1.5."""
+_SPACELESS = r"\u3040-\u30ff\u3400-\u9fff"  # of Chinese and Japanese, two signs count as a word
+_WORD = re.compile(rf"[{_SPACELESS}]{{2}}|[^\s!-/:-@\[-`{{-~{_SPACELESS}]+")
+
+
+def refuse_cut(messages: Sequence[Message], input_tokens: int, *, model: str) -> None:
+    """Raises CutError where the server tells clearly fewer *input_tokens* than the *messages* have words: of a prompt
+    that is a little too long nobody can tell. None are told with 0, as some do for a prompt that they have in a
+    cache."""
+    if not input_tokens:
+        return
+    words = sum(map(_words, messages))
+    if words < _LEAST_WORDS or input_tokens >= _TOKENS_PER_WORD * words:
+        return
+    raise CutError(
+        f'"{model}" was given a prompt of about {words} words, and its server tells of {input_tokens} tokens: it seems '
+        "to have cut the prompt to fit its context. Give it a larger one, with Ollama by OLLAMA_CONTEXT_LENGTH or "
+        "num_ctx."
+    )
+
+
+def input_tokens_in(usage: Mapping[str, Any]) -> int:
+    """The tokens of the prompt in OpenAI's *usage*, 0 where they are not told. Those from a cache are some of them, or
+    counted apart by a server that tells more of those than of all."""
+    told = max(0, int(usage.get("prompt_tokens") or 0))
+    details: Any = usage.get("prompt_tokens_details")
+    cached: Any = cast("Mapping[str, Any]", details).get("cached_tokens") if isinstance(details, Mapping) else None
+    return told + cached if isinstance(cached, int) and cached > told else told
+
+
+def _words(message: Message) -> int:
+    """At least as many as there are of the *message* in a prompt, which has no thoughts of earlier answers."""
+    content: Any = message.get("content")
+    text = " ".join(map(_text, cast("list[Any]", content))) if isinstance(content, list) else _text(content)
+    return len(_WORD.findall(without_thought(text) if message.get("role") == "assistant" else text))
+
+
+def _text(part: Any) -> str:
+    text: Any = cast("Mapping[str, Any]", part).get("text") if isinstance(part, Mapping) else part
+    return text if isinstance(text, str) else ""
