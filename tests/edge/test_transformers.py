@@ -261,50 +261,6 @@ def test_nothing_to_sample_is_refused(tiny: Callable[..., TransformersEngine]) -
         tiny().generate(QUESTION, n=0, options=SamplingOptions())
 
 
-@pytest.mark.parametrize("damage", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_a_damaged_cache_is_made_again(
-    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What was converted from a GGUF file and cannot be read any more is converted again, once, with a warning."""
-    from confroute.edge import checkpoints
-
-    source = save_tiny(tmp_path / "source")
-    (tmp_path / "x.gguf").write_bytes(b"GGUF" * 100)
-    monkeypatch.setenv("CONFROUTE_CACHE", str(tmp_path / "cache"))
-    read = checkpoints.from_pretrained
-    converted: list[str] = []
-
-    def convert(checkpoint: str, *, gguf_file: str = "", **options: Any) -> Any:
-        if not gguf_file:
-            return read(checkpoint, **options)
-        converted.append(gguf_file)
-        return read(source, dtype=options["dtype"])
-
-    monkeypatch.setattr(checkpoints, "from_pretrained", convert)
-    for _ in range(2):
-        checkpoints.from_gguf(tmp_path / "x.gguf", "float32")
-    assert len(converted) == 1
-    (cached,) = (tmp_path / "cache").iterdir()
-    (cached / damage).write_bytes(b"{")
-    for _ in range(2):
-        model, tokenizer = checkpoints.from_gguf(tmp_path / "x.gguf", "float32")
-        assert model.lm_head.weight.isfinite().all()
-        assert tokenizer("abc").input_ids
-    assert len(converted) == 2
-    assert caplog.text.count("cannot be read") == 1
-
-
-def test_cache_folder_is_where_the_user_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """CONFROUTE_CACHE comes before XDG_CACHE_HOME."""
-    from confroute.edge.checkpoints import cache_folder
-
-    monkeypatch.delenv("CONFROUTE_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "confroute"
-    monkeypatch.setenv("CONFROUTE_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
-
-
 def test_a_file_is_known_by_its_contents(tmp_path: Path) -> None:
     """The same file installed elsewhere, at another time, is converted no second time; another of its name and size is
     told apart, wherever a fiftieth of it differs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -46,21 +47,11 @@ def from_gguf(file: Path, dtype: str) -> tuple[Any, Any]:
 
 def _dequantised(file: Path, dtype: str) -> tuple[Any, Any]:
     """The file's model from the cache, put there first if need be: converting takes ten times as long as loading."""
-    folder = cache_folder() / f"{file.stem}-{fingerprint(file)}-{dtype}"
-    if folder.is_dir():
-        try:
-            return from_pretrained(str(folder), dtype=dtype)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            # It was complete once, but disks fill up and files are half copied.
-            logger.warning(
-                'The cached weights of "%s" cannot be read (%s); they are made again.', file.stem, type(error).__name__
-            )
-            shutil.rmtree(folder, ignore_errors=True)
+    name = f"{file.stem}-{fingerprint(file)}-{dtype}"
+    if kept := _kept(name, file, dtype):
+        return kept
 
     import transformers
-    from safetensors import SafetensorError
 
     # Where transformers could keep the weights packed, it would fetch a kernel for that from the Hub.
     config: Any = getattr(transformers, "GgufConfig", None)
@@ -69,23 +60,65 @@ def _dequantised(file: Path, dtype: str) -> tuple[Any, Any]:
     # The weights are plain tensors now; transformers refuses to save what still names a quantizer.
     model.hf_quantizer = None
     model.config.__dict__.pop("quantization_config", None)
+    _keep(name, model, tokenizer)
+    return model, tokenizer
+
+
+def _kept(name: str, file: Path, dtype: str) -> tuple[Any, Any] | None:
     try:
+        folder = cache_folder() / name
+        if not folder.is_dir():
+            return None
+    except OSError:  # in another's home, or in none: nothing can be kept either, which is told then
+        return None
+    try:
+        return from_pretrained(str(folder), dtype=dtype)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # It was complete once, but disks fill up and files are half copied.
+        logger.warning(
+            'The cached weights of "%s" cannot be read (%s); they are made again.', file.stem, type(error).__name__
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _keep(name: str, model: Any, tokenizer: Any) -> None:
+    from safetensors import SafetensorError
+
+    try:
+        folder = cache_folder() / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Another process may be converting, too: the first rename wins.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unfinished-") as unfinished:
             complete = Path(unfinished) / "model"
             model.save_pretrained(complete)
             tokenizer.save_pretrained(complete)
-            complete.replace(folder)
+            try:
+                complete.replace(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
     except (OSError, SafetensorError) as error:  # the latter where the disk is full
-        if not folder.is_dir():
-            why = getattr(error, "strerror", None) or type(error).__name__
-            logger.warning("The dequantised weights were not cached (%s); every start will convert.", why)
-    return model, tokenizer
+        why = getattr(error, "strerror", None) or type(error).__name__
+        logger.warning(
+            "The dequantised weights were not cached (%s); every start will convert. To avoid that, set "
+            "CONFROUTE_CACHE to a folder that can be written to and has room for them.",
+            why,
+        )
 
 
 def cache_folder() -> Path:
+    """Where weights are kept, there or not.
+
+    Raises:
+        FileNotFoundError: no such place is named, and the user has no home.
+    """
     if chosen := os.environ.get("CONFROUTE_CACHE"):
         return Path(chosen)
     usual = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / usual) / "confroute"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / usual) / "confroute"
+    except RuntimeError:
+        raise FileNotFoundError(errno.ENOENT, "there is no home folder") from None
