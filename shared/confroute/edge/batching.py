@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -13,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from confroute.edge.answers import Answers, draw
-from confroute.edge.endings import end_before_exit
+from confroute.edge.endings import end_before_exit, wait_for
 from confroute.edge.failures import let_go, passed_on
 from confroute.edge.forks import renew_after_fork
 from confroute.edge.passes import Passes, Piece, Tensor, Unwanted
@@ -89,7 +88,6 @@ class Batcher:
         self._prompts: OrderedDict[tuple[int, ...], Any] = OrderedDict()  # the last used at the end
         self._ahead: dict[int, Any] = {}  # by a prompt's identity, the one whose beginning it waits for
         self._thread: threading.Thread | None = None
-        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # those, too, that have no jobs left
         self._lock = threading.Lock()
 
     def submit(self, *jobs: Job) -> None:
@@ -101,19 +99,16 @@ class Batcher:
             if self._thread is None or not self._thread.is_alive():
                 # Who is no daemon waits for its answer anyway, and nobody else's is to keep the process.
                 self._thread = threading.Thread(target=self._work, name="confroute-torch", daemon=True)
-                self._threads.add(self._thread)
                 self._thread.start()
+                wait_for(self._thread)
 
     def end(self) -> None:
-        """Break off all jobs and take no more, at the end of the process. The pass under way is waited for."""
+        """Break off all jobs and take no more, at the end of the process, which waits for the pass under way."""
         with self._lock:
             self._has_ended = True
             left = [*self._running, *self._waiting]
-            threads = tuple(self._threads)
         for job in left:
             _settle(job, ModelError(_AT_THE_END))
-        for thread in threads:
-            thread.join()
 
     def _work(self) -> None:
         import torch

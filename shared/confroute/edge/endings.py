@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import threading
 import weakref
 from contextlib import suppress
 from typing import Protocol
@@ -26,6 +27,7 @@ class Ending(Protocol):
 
 _living: weakref.WeakSet[Ending] = weakref.WeakSet()
 _of_cpp: weakref.WeakSet[Ending] = weakref.WeakSet()  # those with threads that C++ waits for
+_at_work: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 _has_ended = False
 _lacks_threads = False  # as this process was forked from one that had engines
 
@@ -38,6 +40,12 @@ def end_before_exit(engine: Ending, *, of_cpp: bool = False) -> None:
         _of_cpp.add(engine)
     if _has_ended:
         engine.end()
+
+
+def wait_for(thread: threading.Thread) -> None:
+    """Have the exit of the interpreter wait for this daemon, once all engines were told to end. It may outlive its
+    engine, which is taken apart in it where it is the last to let go of it."""
+    _at_work.add(thread)
 
 
 def hold(of_cpp: object) -> None:
@@ -65,6 +73,8 @@ def _end() -> None:
     _has_ended = True
     for engine in tuple(_living):
         engine.end()
+    for thread in tuple(_at_work):
+        thread.join()
 
 
 def _forked() -> None:
