@@ -129,7 +129,32 @@ DIFFERENT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("a", "b"), SAME)
+THOUGHT = "Thought: The current language of the user is: English. I need to use a tool to help me answer it.\n"
+READ = 'Action: read_file\nAction Input: {"path": "report.txt", "n": 1}'
+
+SAME_STEPS = [
+    (THOUGHT + READ, "Thought: I must look.\n" + READ),
+    (THOUGHT + READ, READ + "\nObservation: it says 7\nThought: I know.\nFinal Answer: 7"),
+    (THOUGHT + READ, '{"name": "read_file", "arguments": {"n": 1.0, "path": "report.txt"}}'),
+    (
+        THOUGHT + "Action: search\nAction Input: Paris weather",
+        'I look.\nAction: search\nAction Input: "Paris weather"\n',
+    ),
+    ("Thought: I can answer without using any more tools.\nAnswer: Lima", "Lima"),
+    (" I now know the final answer\nFinal Answer: Lima", "Thought: So it is Cusco? No.\nFinal Answer: It is Lima."),
+]
+DIFFERENT_STEPS = [
+    (THOUGHT + READ, THOUGHT + READ.replace("read_file", "delete_file")),
+    (THOUGHT + READ, THOUGHT + READ.replace("report", "other")),
+    (THOUGHT + READ, "Thought: I know.\nAnswer: report.txt"),
+    (THOUGHT + "Action: search\nAction Input: Paris weather", THOUGHT + "Action: search\nAction Input: Berlin weather"),
+    (THOUGHT + "Answer: Lima", THOUGHT + "Answer: Cusco"),
+    (THOUGHT + "Final Answer: Lima\n" + READ, READ),
+    ("My Answer: Lima", "Answer: Cusco"),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), [*SAME, *SAME_STEPS])
 def test_same_value(a: str, b: str) -> None:
     """However it is written, and in both directions."""
     assert same(a, b)
@@ -137,7 +162,7 @@ def test_same_value(a: str, b: str) -> None:
     assert similarity(a, b) == 1
 
 
-@pytest.mark.parametrize(("a", "b"), DIFFERENT)
+@pytest.mark.parametrize(("a", "b"), [*DIFFERENT, *DIFFERENT_STEPS])
 def test_different_value(a: str, b: str) -> None:
     """Near in writing, another in value; in both directions."""
     assert not same(a, b)
@@ -193,7 +218,7 @@ def test_otherwise_gets_all_other_pairs_at_once_and_the_question() -> None:
     assert asked == [([("x", "y"), ("z", "1")], "Which?")]
     assert equivalence.same([("{}", "[]")], question="Which?") == [False]
     assert len(asked) == 1
-    assert equivalence.identity == "structured@1(otherwise@1)"
+    assert equivalence.identity == "structured@2(otherwise@1)"
     assert StructuredEquivalence(ordered=False, otherwise=ExactEquivalence()).identity == (
-        "structured@1(ordered=False,exact@2)"
+        "structured@2(ordered=False,exact@2)"
     )

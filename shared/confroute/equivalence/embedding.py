@@ -35,7 +35,7 @@ class EmbeddingEquivalence(Equivalence):
     subtraction, 0.54 for answers alone; where one answer is of at most three words, 0.91, where both are sentences,
     0.61. At the threshold of 0.8, 8 of the 23 are called the same and 3 of the 29. What it joins wrongly differs in
     a number or a negation, which embeddings hardly see ("It is safe", "It is not safe"). On these pairs the
-    `TextEquivalence`, in microseconds, called 15 and 3 the same; take an embedding for graded similarity (`matrix`),
+    `TextEquivalence`, in microseconds, called 15 and 2 the same; take an embedding for graded similarity (`matrix`),
     and for the meaning of sentences an `NLIEquivalence`. What the model's vocabulary lacks, such as emoji for the
     default model, is all one to it.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
 from typing import Final
 
 from confroute.equivalence.numerals import joined, roman
+from confroute.equivalence.recent import recently
 
 # `re` calls the vowel signs of Indic and Southeast Asian scripts no letters; with the blocks they stay in their word.
 _LETTER: Final = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u109f\u1780-\u17d3])"
@@ -60,9 +60,8 @@ LETTER_A: Final = "ɑ"
 OPERATORS: Final = frozenset("<>≤≥≠+")
 
 
-@lru_cache(maxsize=512)
+@recently(1_000)
 def tokens(text: str) -> tuple[str, ...]:
-    # Remembered, since clustering meets each text as often as there are others.
     text = _LETTER_A.sub(LETTER_A, _ROMAN.sub(lambda match: str(roman(match[0])), text))
     # ASCII has nothing else to fold, and folding takes most of the time.
     folded, pattern = (text.lower(), _ASCII_TOKEN) if text.isascii() else (_folded(text), _TOKEN)

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from confroute.equivalence.base import Equivalence, Pair
+from confroute.equivalence.react import answer_of, call_of
 from confroute.equivalence.text import TextEquivalence
 
 Leaves: TypeAlias = Counter[Hashable]
@@ -34,7 +35,9 @@ class StructuredEquivalence(Equivalence):
 
     A tool call is an object with "name" and "arguments", alone or as OpenAI's ``{"type": "function", "function":
     {...}}``, in a list, or in the "tool_calls" of a message without content. Its id is dropped; arguments in a string
-    are parsed, no arguments are ``{}``; one call is the same as a list of that one.
+    are parsed, no arguments are ``{}``; one call is the same as a list of that one. A step of a ReAct agent
+    (``Action: name`` and ``Action Input: ...``) is the call that it makes: its thought does not count. What stands
+    behind its ``Final Answer:``, or behind ``Answer:`` after a ``Thought:``, is all that is compared of such an answer.
 
     A structured answer is never the same as one which is not. Where neither is, and for bare numbers and strings,
     *otherwise* decides, which alone sees the question.
@@ -52,6 +55,7 @@ class StructuredEquivalence(Equivalence):
     """
 
     name = "structured"
+    version = 2
     quick = True
     _: KW_ONLY
     ordered: bool = True
@@ -70,7 +74,7 @@ class StructuredEquivalence(Equivalence):
         structured: Callable[[Leaves, Leaves], _Judged],
     ) -> list[_Judged]:
         leaves = {text: self._leaves(text) for text in {text for pair in pairs for text in pair}}
-        rest = [(a, b) for a, b in pairs if leaves[a] is None and leaves[b] is None]
+        rest = [(answer_of(a), answer_of(b)) for a, b in pairs if leaves[a] is None and leaves[b] is None]
         of_rest = otherwise(rest) if rest else []
         if len(rest) == len(pairs):
             return of_rest
@@ -87,7 +91,7 @@ class StructuredEquivalence(Equivalence):
     def _leaves(self, text: str) -> Leaves | None:
         """The leaves of a structured text with their places; None for any other."""
         try:
-            value = _parsed(text)
+            value = _step(text) or _parsed(text)
             return None if value is None else _flat(_calls(value), ordered=self.ordered)
         except RecursionError:
             # Nested too deeply to be read, for the json module or for us.
@@ -100,6 +104,16 @@ def _equal(a: Leaves, b: Leaves) -> bool:
 
 def _shared(a: Leaves, b: Leaves) -> float:
     return (a & b).total() / max(a.total(), b.total())
+
+
+def _step(text: str) -> dict[str, Any] | None:
+    """The tool call of an agent's step, its input parsed where it is JSON; None for any other text."""
+    call = call_of(text)
+    if call is None:
+        return None
+    name, given = call
+    parsed = _parsed(given)
+    return {"name": name, "arguments": given.strip("\"'") if parsed is None else parsed}
 
 
 def _parsed(text: str) -> dict[str, Any] | list[Any] | None:

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from confroute.equivalence.asked import asked_part, ends_of
 from confroute.equivalence.base import Equivalence
+from confroute.equivalence.negations import NEGATIONS
 from confroute.equivalence.normalise import OPERATORS, tokens
 from confroute.equivalence.numerals import is_number
+from confroute.equivalence.recent import recently
+from confroute.equivalence.signs import are_opposed, signs_oppose, words_oppose
 
 _STOP_WORDS: Final = frozenset(
     "a an the this that these those it its is are was were be been being do does did has have had will would can "
@@ -19,7 +23,8 @@ _STOP_WORDS: Final = frozenset(
     "which who whom whose what when where why how i you he she we they me my your his her our their "
     "st nd rd th answer think one".split()
 )
-_NEGATIONS: Final = frozenset("no not never none neither nor cannot without false incorrect".split())
+_OPENINGS: Final = frozenset("sure certainly indeed ok okay".split())
+_ASSENT: Final = _OPENINGS | {"yes", "true", "correct"}
 
 _DIGIT: Final = re.compile(r"\d")
 _SENTENCE_END: Final = re.compile(r"[.?!;:]\s|\n")
@@ -47,6 +52,9 @@ class _Content(NamedTuple):
     """What another answer cannot put in other words: operators, "A", "B12", a number that the question names."""
     symbol: str
     """The last word of an answer without content of its own, if it could be a symbol: that of helium is He."""
+    denies: bool
+    sequence: Sequence[str]
+    """Its content words and numbers in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +64,61 @@ class TextEquivalence(Equivalence):
     Texts are equal after Unicode folding, case, punctuation and number format ("$5.00" and "5 dollars", "twenty-one"
     and "21"), or else share at least *overlap* of the content words of the shorter one, stop words **and the words of
     the question** dropped. Without that, every sentence-shaped answer looks like every other: "The capital of Egypt
-    is Cairo" and "The capital of Egypt is Alexandria" differ, "Tokyo" and "The capital of Japan is Tokyo." agree.
+    is Cairo" and "The capital of Egypt is Alexandria" differ, "Tokyo" and "The capital of Japan is Tokyo." agree. Of
+    a long message, which may hold a text to answer from, only the part that asks is the question (`asked_part`). Where
+    one answer has the question's words alone, each with a word that the other lacks are different.
 
     What they do not share can part them. The numbers of one must be among the numbers of the other, in order, and as
     many, unless it has more words as well, or a year: "1-1" and "1-0" differ, so do -5 and 5, "CO" and "CO2"; "Lima"
     and "Lima, founded in 1535" agree. Numbers do not make up for words: "20 June 1969" and "20 July 1969" differ. So
-    do answers that each have a letter ("vitamin A"), an operator (x > 3) or a number of the question that the other
-    lacks, or another choice of a question with an "or". A negation in only one of the two makes them differ. An answer
-    with no content of its own equals only itself.
+    do answers that each have a letter ("vitamin A"), an operator (x > 3), an address or a number of the question that
+    the other lacks, or another choice of a question with an "or"; and those where one word stands for another between
+    the same two: ``ORDER BY age ASC`` and ``DESC``, "is positive" and "is negative". A negation in only one of the two
+    makes them differ, in some twenty languages; so do "and" for "or", "he" for "she" and "must" for "might" where
+    nothing else does. An answer with no content of its own equals only itself.
 
-    Where it errs: synonyms and unit names ("km", "kilometres") differ; two names that share two words of three agree,
-    and so do those of the same words in another order; scripts written without spaces are compared from punctuation
-    to punctuation.
+    Where it errs: synonyms and unit names ("km", "kilometres") differ, also one within a long sentence; so may two
+    sentences of the same answer that go on differently behind it. Two answers of the same words in another order agree
+    ("from hot to cold"), brackets and a minus before a word do not count, nor does a word swapped for one that the
+    other answer has elsewhere; "invalid" and "unlike" are no negations. Scripts written without spaces are compared
+    from punctuation to punctuation.
 
-    Cost: microseconds a pair. Meant for answers up to a sentence or two; long texts share words by accident.
+    Cost: microseconds a pair, linear in the answers; of the question, some thousand characters at its ends are read.
+    Meant for answers up to a sentence or two; long texts share words by accident.
     """
 
     name = "text"
-    version = 2
+    version = 3
     quick = True
     overlap: float = 0.6
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
-        asked = _asked(question)
-        return [self._pair(tokens(a), tokens(b), asked) for a, b in pairs]
+        asked = _asked(ends_of(question))
+        return [a == b or self._pair(a, b, asked) for a, b in pairs]
 
-    def _pair(self, a: tuple[str, ...], b: tuple[str, ...], asked: _Question) -> bool:
+    def _pair(self, text_a: str, text_b: str, asked: _Question) -> bool:
+        a, b = tokens(text_a), tokens(text_b)
         if a == b:
-            return True
-        if _NEGATIONS.isdisjoint(a) != _NEGATIONS.isdisjoint(b):
-            return False
+            return not signs_oppose(text_a, text_b)
         first, second = _content(a, asked.words), _content(b, asked.words)
-        if _opposed(first, second, asked):
+        if first.denies != second.denies or _opposed(first, second, asked):
             return False
         if first.symbol and second.symbol:
             return first.symbol == second.symbol
-        said_a, said_b = first.own, second.own
+        return (
+            self._share(first, second, asked)
+            and not _told_apart(a, b, first, second, asked)
+            and not signs_oppose(text_a, text_b)
+        )
+
+    def _share(self, a: _Content, b: _Content, asked: _Question) -> bool:
+        said_a, said_b = a.own, b.own
         if not any(said_a) or not any(said_b):
             # One of them only repeats the question: compare all content words, as for an answer out of the
-            # question's own choices ("red or blue?").
-            said_a, said_b = first.whole, second.whole
+            # question's own choices ("red or blue?") or out of a text in it.
+            said_a, said_b = a.whole, b.whole
+            if not asked.choices and said_a.words - said_b.words - _ASSENT and said_b.words - said_a.words - _ASSENT:
+                return False
         if not _of_the_same_numbers(said_a, said_b, asked):
             return False
         if not said_a.words or not said_b.words:
@@ -105,16 +128,18 @@ class TextEquivalence(Equivalence):
 
 @lru_cache(maxsize=64)
 def _asked(question: str) -> _Question:
+    question = asked_part(question)
     return _Question(frozenset(map(_singular, tokens(question))), dict(_choices(question)))
 
 
-@lru_cache(maxsize=512)
+@recently(200)
 def _content(tokens: tuple[str, ...], asked: frozenset[str]) -> _Content:
     """Remembered, as `tokens` is."""
     numbers: list[str] = []
     words: set[str] = set()
     telling: set[str] = set()
-    for token in _words(tokens):
+    sequence = _words(tokens)
+    for token in sequence:
         if token.isalpha() and len(token) > 1:  # as below, in less time
             words.add(token)
             continue
@@ -132,6 +157,8 @@ def _content(tokens: tuple[str, ...], asked: frozenset[str]) -> _Content:
         own,
         frozenset(telling.union(asked.intersection(numbers)) if numbers else telling),
         last if len(last) <= 2 and last in _STOP_WORDS and last not in asked else "",
+        not NEGATIONS.isdisjoint(tokens),
+        sequence,
     )
 
 
@@ -162,7 +189,50 @@ def _opposed(a: _Content, b: _Content, asked: _Question) -> bool:
         {asked.choices[word] for word in words if word in asked.choices}
         for words in (words_a - words_b, words_b - words_a)
     )
-    return any(i == k and j != m for i, j in chosen_a for k, m in chosen_b)
+    return are_opposed(chosen_a, chosen_b)
+
+
+def _told_apart(a: tuple[str, ...], b: tuple[str, ...], first: _Content, second: _Content, asked: _Question) -> bool:
+    """Whether one word, or as many as there, stands where the other answer has another; or all that they say is the
+    same but for an "and" and an "or"."""
+    words_a, words_b = first.whole.words, second.whole.words
+    if words_a == words_b:
+        return words_oppose(a, b)
+    if words_a <= words_b or words_b <= words_a:
+        return False
+    runs = _runs(first.sequence, words_b)
+    return any(
+        _is_swap(runs[place], run, asked.words)
+        for place, run in _runs(second.sequence, words_a).items()
+        if place in runs
+    )
+
+
+def _runs(sequence: Sequence[str], others: frozenset[str]) -> dict[tuple[str, str], list[str]]:
+    """The words that are not among *others*, by the words before and behind them that are."""
+    runs: dict[tuple[str, str], list[str]] = {}
+    run: list[str] = []
+    before = ""
+    for word in (*sequence, ""):
+        if word and word not in others:
+            if not is_number(word) and (before or word not in _OPENINGS):
+                run.append(word)
+            continue
+        if run:
+            runs.setdefault((before, word), run)
+            run = []
+        before = word
+    return runs
+
+
+def _is_swap(a: list[str], b: list[str], asked: frozenset[str]) -> bool:
+    """Initials and endings swap nothing, nor does a word of the question for one that is not: "the capital of Japan"
+    and "the capital city"."""
+    return (
+        len(a) == len(b)
+        and asked.issuperset(a) == asked.issuperset(b)
+        and not all(x.startswith(y) or y.startswith(x) for x, y in zip(a, b, strict=True))
+    )
 
 
 def _of_the_same_numbers(a: _Said, b: _Said, asked: _Question) -> bool:

@@ -1,0 +1,155 @@
+"""What of a long message is its question, and what the answers' comparison makes of it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from confroute import Router, TextEquivalence
+from confroute.equivalence.asked import asked_part, ends_of
+from confroute.equivalence.normalise import tokens
+from confroute.equivalence.react import answer_of, call_of
+from confroute.equivalence.recent import recently
+from confroute.testing import ScriptedEngine
+
+CONTEXT = (
+    "Northwind was founded in Bergen by Ingrid Dahl and Olav Strand in 1987. Since 2015 Marta Lopez has been its chief "
+    "executive; Peter Novak leads finance and Yuki Tanaka leads research. The Bergen plant makes valves, the Porto "
+    "plant makes pumps, and the Gdansk plant makes filters. Refunds are possible for headphones, not for batteries."
+)
+LLAMAINDEX = (
+    "Context information is below.\n---------------------\n{context}\n---------------------\nGiven the context "
+    "information and not prior knowledge, answer the query.\nQuery: {question}\nAnswer: "
+)
+LANGCHAIN = (
+    "You are an assistant for question-answering tasks. Use the following pieces of retrieved context to answer the "
+    "question. If you don't know the answer, just say that you don't know. Use three sentences maximum and keep the "
+    "answer concise.\nQuestion: {question} \nContext: {context} \nAnswer:"
+)
+AT_THE_END = "Read this: {context}\n\n{question} Answer in one sentence."
+BARE = "{context}\n\n**Question:** {question}"
+TEMPLATES = {"llamaindex": LLAMAINDEX, "langchain": LANGCHAIN, "at_the_end": AT_THE_END, "bare": BARE}
+
+DIFFERENT = [
+    ("Who leads research at Northwind?", "Peter Novak leads research at Northwind.", "Yuki Tanaka leads research."),
+    ("Who is the chief executive?", "The chief executive is Peter Novak.", "The chief executive is Marta Lopez."),
+    ("Which plant makes pumps?", "The Bergen plant makes pumps.", "The Porto plant makes pumps."),
+    ("Which goods can be refunded?", "Refunds are possible for batteries.", "Refunds are possible for headphones."),
+    ("Who founded Northwind?", "Northwind was founded by Peter Novak.", "Northwind was founded by Ingrid Dahl."),
+]
+SAME = [
+    ("Who leads research at Northwind?", "Yuki Tanaka", "Yuki Tanaka leads research at Northwind."),
+    ("Which plant makes pumps?", "The plant that makes pumps is Porto.", "Porto makes pumps."),
+]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=list(TEMPLATES))
+@pytest.mark.parametrize(("question", "a", "b"), DIFFERENT)
+@pytest.mark.parametrize("times", [1, 40])
+def test_answers_out_of_a_text_in_the_prompt_differ(template: str, question: str, a: str, b: str, times: int) -> None:
+    """A name is not "of the question" because the retrieved text names it, at any length of that text."""
+    message = template.format(context=CONTEXT * times, question=question)
+    assert TextEquivalence().same([(a, b), (b, a)], question=message) == [False, False]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=list(TEMPLATES))
+@pytest.mark.parametrize(("question", "a", "b"), SAME)
+def test_the_words_of_the_question_are_still_dropped(template: str, question: str, a: str, b: str) -> None:
+    """An answer that repeats the question says no more than one that does not."""
+    message = template.format(context=CONTEXT, question=question)
+    assert TextEquivalence().same([(a, b), (b, a)], question=message) == [True, True]
+
+
+def test_a_wrong_name_out_of_the_context_is_not_served() -> None:
+    """Ten samples that name another person of the same text leave no confidence."""
+    message = LLAMAINDEX.format(context=CONTEXT, question="Who is the chief executive?")
+    edge = ScriptedEngine(
+        {message: ("The chief executive is Peter Novak.", ["The chief executive is Marta Lopez."] * 9)}
+    )
+    record = Router(edge, samples=9, threshold=0.3).decide([{"role": "user", "content": message}]).record
+    assert (record.route, record.confidence) == ("cloud", 0.0)
+
+
+LONG = "The clause of e.g. 3.5 pages holds. " * 20
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ("What is the capital of Peru?", "What is the capital of Peru?"),
+        ("Is it red. Or blue", "Is it red. Or blue"),
+        (f"{LONG}\nQ: Who?\nA:", "Who?"),
+        (f"Question:\nWho, in 3.5 words?\n{LONG}", "Who, in 3.5 words?"),
+        (f"Does it hold? {LONG}", "Does it hold?"),
+        (f"{LONG} It ends. What holds, at 3:30? Be brief.", "What holds, at 3:30?"),
+        (f"Classify it as spam or ham: {LONG} That is all.", "Classify it as spam or ham:\nThat is all."),
+        (f"{'契約は有効である。' * 90}誰が署名しましたか？", "誰が署名しましたか？"),
+    ],
+)
+def test_what_a_message_asks(message: str, asked: str) -> None:
+    """A marked line, else all of a short message, else the question sentences, else the first and the last one."""
+    assert asked_part(message) == asked
+
+
+def test_of_a_long_message_only_the_ends_are_read() -> None:
+    """However long it is, no more is tokenised, or kept, than some thousand characters."""
+    message = f"Who signed it?\n{LONG * 1000}\nAnswer."
+    assert len(ends_of(message)) < 3_100
+    assert asked_part(ends_of(message)) == "Who signed it?"
+
+
+def test_long_texts_do_not_pile_up() -> None:
+    """Short ones are remembered, of long ones the last few."""
+    made: list[str] = []
+
+    @recently(3)
+    def made_of(text: str) -> int:
+        made.append(text)
+        return len(text)
+
+    for _ in range(2):
+        assert [made_of(str(i)) for i in range(100)] == [1] * 10 + [2] * 90
+    assert len(made) == 100
+    for _ in range(2):
+        assert [made_of(f"long {i}") for i in range(50)] == [6] * 10 + [7] * 40
+    assert len(made) == 200
+
+
+PIECES = [" ", "\n", "\t", "a", "a ", "?", ".", "? ", "Q:", "Q:\n", "Question: ", "Action:\n", "Action: \n", "Thought:"]
+PIECES += [
+    "Answer:",
+    "Final Answer:\n",
+    "Observation:\n",
+    "*",
+    "# ",
+    "a.a",
+    "x:",
+    "。",
+    "/",
+    "@",
+    "a@",
+    "a://",
+    "-",
+    "a - ",
+]
+PIECES += ["1", "1e", "5K", "5 ", "1,", "1 / ", "^", "_", "a_", "not ", "'", "a'", "A", "I "]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_time_is_linear(piece: str) -> None:
+    """No text makes a pattern go back over it again and again."""
+    text = (piece * 100_000)[:100_000]
+
+    def seconds(n: int) -> float:
+        begun = time.process_time()
+        for ending in ("", "x"):
+            for given in (text[:n] + ending, "x" + text[:n] + ending):
+                assert isinstance(asked_part(given), str)
+                assert isinstance(answer_of(given), str)
+                call_of(given)
+                TextEquivalence().same([(given, given + " y"), (given, "Paris")], question=given)
+        return time.process_time() - begun
+
+    tokens("warm")
+    assert seconds(100_000) < 40 * (seconds(10_000) + 0.01)

@@ -1,0 +1,143 @@
+"""Answers that share their words and are told apart by one of them, by an operator or by a negation."""
+
+from __future__ import annotations
+
+import pytest
+
+from confroute import TextEquivalence
+from confroute.equivalence.negations import NEGATIONS
+from confroute.equivalence.normalise import tokens
+
+ONE_WORD = [
+    ("SELECT name FROM users ORDER BY age ASC LIMIT 10", "SELECT name FROM users ORDER BY age DESC LIMIT 10"),
+    ("DELETE FROM users WHERE age > 30", "SELECT * FROM users WHERE age > 30"),
+    ("git reset --hard HEAD~1", "git reset --soft HEAD~1"),
+    ("def largest(xs):\n    return min(xs)", "def largest(xs):\n    return max(xs)"),
+    ("The overall sentiment expressed in this text is negative.", "The overall sentiment of this text is positive."),
+    ("Turn left at the second traffic light", "Turn right at the second traffic light"),
+    ("Take it before meals with plenty of water", "Take it after meals with plenty of water"),
+    ("It is a deep, dark brown color, usually", "It is a deep, dark orange color, usually"),
+    ("sales@acme.com", "support@acme.com"),
+    ("ann.lee@acme.com", "ann.lee@acme.org"),
+    ("https://portal.acme.com/logout", "https://portal.acme.com/login"),
+    ("/var/log/nginx/nginx.conf", "/etc/nginx/nginx.conf"),
+    ("Yes, the jar can be returned but not without a receipt", "No, the jar can be returned but not with a receipt"),
+]
+
+OPERATORS = [
+    ("density = mass * volume", "density = mass / volume"),
+    ("v = d * t", "v = d / t"),
+    ("v = d*t", "v = d/t"),
+    ("2*x", "2/x"),
+    ("3x - 2y", "3x * 2y"),
+    ("a + b", "a - b"),
+    ("12 × 4", "12 ÷ 4"),
+    ("e^x", "e^-x"),
+    ("e^{x}", "e^{-x}"),
+    ("6.626e-34", "6.626e34"),
+    ("6.626e-34", "6.626"),
+    ("√5", "5"),
+    ("±2", "2"),
+    ("¬A", "A"),
+    ("A ∪ B", "A ∩ B"),
+    ("x && y", "x || y"),
+    ("A → B", "A ← B"),
+    ("5", "5K"),
+    ("$300", "$300M"),
+    ("It has 135M users", "It has 135 users"),
+    ("The OR gate.", "The AND gate."),
+    ("not A and not B", "not A or not B"),
+    ("He won.", "She won."),
+    ("You might register", "You must register"),
+]
+
+SAME = [
+    ("5", "5 km"),
+    ("5", "5m"),
+    ("5K", "5k"),
+    ("373K", "373 K"),
+    ("x * y", "x · y"),
+    ("12 / 4", "12 ÷ 4"),
+    ("60 km/h", "60 km / h"),
+    ("6.626E-34", "6.626e-34"),
+    ("√5", "sqrt(5)"),
+    ("* Paris", "- Paris"),
+    ("**Paris**", "Paris"),
+    ("Paris - the capital", "Paris, the capital"),
+    ("Paris and/or Lyon", "Paris, Lyon"),
+    ("Paris and Lyon", "Paris, Lyon"),
+    ("Write to sales@acme.com.", "sales@acme.com"),
+    ("See <https://acme.com/login>", "https://acme.com/login"),
+    ("John F. Kennedy", "John Fitzgerald Kennedy"),
+    ("Certainly! Paris is large", "Sure! Paris is large"),
+    ("It decreases over time", "It decreased over time"),
+]
+
+NEGATED = [
+    ("Das Medikament ist sicher.", "Das Medikament ist nicht sicher."),
+    ("Es gibt einen Fehler.", "Es gibt keinen Fehler."),
+    ("Le médicament est sûr.", "Le médicament n'est pas sûr."),
+    ("Il farmaco è sicuro.", "Il farmaco non è sicuro."),
+    ("O medicamento é seguro.", "O medicamento não é seguro."),
+    ("El medicamento es seguro.", "El medicamento no es seguro."),
+    ("Лекарство безопасно.", "Лекарство не безопасно."),
+    ("Lek jest bezpieczny.", "Lek nie jest bezpieczny."),
+    ("Het medicijn is veilig.", "Het medicijn is niet veilig."),
+    ("Medisinen er trygg.", "Medisinen er ikke trygg."),
+    ("Medicinen är säker.", "Medicinen är inte säker."),
+    ("İlaç güvenli.", "İlaç güvenli değil."),
+    ("यह दवा सुरक्षित है", "यह दवा सुरक्षित नहीं है"),
+    ("الدواء آمن", "الدواء ليس آمن"),
+    ("Obat itu aman.", "Obat itu tidak aman."),
+    ("Thuốc này an toàn.", "Thuốc này không an toàn."),
+]
+
+
+def agree(a: str, b: str, question: str = "") -> bool:
+    verdicts = TextEquivalence().same([(a, b), (b, a)], question=question)
+    assert verdicts[0] == verdicts[1]
+    return verdicts[0]
+
+
+@pytest.mark.parametrize(("a", "b"), ONE_WORD)
+def test_one_word_for_another(a: str, b: str) -> None:
+    """What else the answers share, command, sentence or address, does not make up for it."""
+    assert not agree(a, b)
+
+
+@pytest.mark.parametrize(("a", "b"), OPERATORS)
+def test_a_sign_for_another(a: str, b: str) -> None:
+    """Operators and scales of numbers count, and words such as "and" and "or" where nothing else differs."""
+    assert not agree(a, b)
+
+
+@pytest.mark.parametrize(("a", "b"), SAME)
+def test_signs_that_change_nothing(a: str, b: str) -> None:
+    """Units, punctuation, other signs for the same operator, initials and endings."""
+    assert agree(a, b)
+
+
+@pytest.mark.parametrize(("a", "b"), NEGATED)
+def test_negated_in_other_languages(a: str, b: str) -> None:
+    """One that denies what the other says is another answer, also where the question said all the words."""
+    assert not agree(a, b)
+    assert not agree(a, b, question=a)
+
+
+def test_negations_are_tokens() -> None:
+    """Each is written as the comparison sees it, without capitals and accents."""
+    assert [word for word in NEGATIONS if tokens(word) != (word,)] == []
+
+
+def test_a_word_of_the_question_is_no_swap() -> None:
+    """Where one answer names the question's own subject and the other says more, none replaces the other's word."""
+    question = "What is the capital of Japan?"
+    assert agree("The capital of Japan is Tokyo", "The capital city is Tokyo", question)
+    assert agree("Paris is the capital of France", "Yes, Paris is the capital", "Is Paris the capital of France?")
+
+
+def test_choices_out_of_a_text_differ() -> None:
+    """Two answers of the question's words alone, each with one that the other lacks."""
+    question = "The blue team from Oslo beat the red team from Rome. Which team won?"
+    assert not agree("The red team won.", "The blue team won.", question)
+    assert agree("The blue team won.", "The blue team", question)
