@@ -31,6 +31,13 @@ RIGHT = [
     ("King Henry VIII", "henry viii"),
     ("Charles I ruled", "charles i"),
     ("It is H2O.", "H2O"),
+    ("not spam", "not spam"),
+    ("It is not_entailment.", "not_entailment"),
+    ("not entailment", "not_entailment"),
+    ("__spam__", "spam"),
+    ("No, Paris is.", "Paris"),
+    ("Not Lyon. Paris.", "Paris"),
+    ("label_1", "label_1"),
 ]
 
 WRONG = [
@@ -53,6 +60,14 @@ WRONG = [
     ("B12", "B"),
     ("H2O", "H2"),
     ("Paris", ""),
+    ("not spam", "spam"),
+    ("It isn't Tokyo.", "Tokyo"),
+    ("It is not the Eiffel Tower", "Eiffel Tower"),
+    ("kein Spam", "Spam"),
+    ("not_entailment", "entailment"),
+    ("not entailment", "entailment"),
+    ("strong_entailment", "entailment"),
+    ("entailment_2", "entailment"),
 ]
 
 
@@ -64,7 +79,8 @@ def test_right(answer: str, accepted: str) -> None:
 
 @pytest.mark.parametrize(("answer", "accepted"), WRONG)
 def test_wrong(answer: str, accepted: str) -> None:
-    """A part of a word or of a number, or a number of another sign, is not the answer."""
+    """A part of a word, of a joined label or of a number, or a number of another sign, is not the answer; nor is what
+    the answer denies."""
     assert not contains_answer(answer, [accepted])
 
 

@@ -113,7 +113,7 @@ def answer_of(item: Collected) -> Sample:
 
 
 def by_references(prompts: Sequence[Prompt], texts: Sequence[str]) -> list[bool]:
-    """Whether each text holds an accepted answer as whole words. A blank text never does."""
+    """Whether each text holds an accepted answer, as whole words that it does not deny. A blank text never does."""
     return [
         bool(text.strip()) and contains_answer(text, prompt.references or ())
         for prompt, text in zip(prompts, texts, strict=True)
