@@ -139,6 +139,32 @@ def test_samples_that_fit_one_by_one(small: LlamaCppEngine) -> None:
 
 
 @pytest.mark.real_model
+def test_requests_that_fit_one_by_one(small: LlamaCppEngine) -> None:
+    """None is given up because of others, be it short, on another event loop, or beside one that is cancelled."""
+    options = sampling(1, max_tokens=40)
+    answered: list[int] = []
+
+    async def ask(words: int, n: int) -> None:
+        story: list[Message] = [{"role": "user", "content": "fox " * words + "Tell me a story."}]
+        answered.append(len((await small.agenerate(story, n=n, options=options)).samples))
+
+    async def ask_all() -> None:
+        cancelled = asyncio.create_task(ask(150, 1))
+        asking = [asyncio.create_task(ask(words, n)) for words, n in ((120, 1), (1, 2), (150, 1))]
+        await asyncio.sleep(0.2)
+        cancelled.cancel()
+        await asyncio.gather(*asking)
+
+    small._room.learn(1)  # so that all are let in together
+    loops = [threading.Thread(target=asyncio.run, args=(ask_all(),)) for _ in range(2)]
+    for loop in loops:
+        loop.start()
+    for loop in loops:
+        loop.join()
+    assert sorted(answered) == [1, 1, 1, 1, 2, 2]
+
+
+@pytest.mark.real_model
 def test_router_escalates_too_long_a_prompt(engine: LlamaCppEngine, caplog: pytest.LogCaptureFixture) -> None:
     """The edge's context is the edge's limit, not the caller's: the cloud is asked."""
     record = Router(engine, estimator=MeanLogprob()).decide([{"role": "user", "content": f"{SECRET} " * 600}]).record
@@ -171,7 +197,9 @@ def test_cut_file_is_a_model_error(tmp_path: Path) -> None:
     """A file that only begins as a GGUF fails at loading with the model's name, not its path."""
     path = tmp_path / "cut.gguf"
     path.write_bytes(b"GGUF\x03\x00\x00\x00")
-    with pytest.raises(ModelError, match='could not load "cut"') as caught:
+    with pytest.raises(
+        ModelError, match=r'could not load "cut".* not complete.* adapter.* context_tokens=8192'
+    ) as caught:
         LlamaCppEngine(path).generate(FRANCE, n=1, options=GREEDY)
     assert str(tmp_path) not in str(caught.value)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from confroute.edge.llamacpp import LlamaCppEngine
-from confroute.errors import UnsupportedRequestError
+from confroute.errors import ModelError, UnsupportedRequestError
 from confroute.json_schema import is_valid
 from confroute.records import Message, Sample, SamplingOptions
 from tests.edge.tool_template import TEMPLATE
@@ -146,6 +146,23 @@ def test_a_schema_that_is_not_held(small_llamacpp: LlamaCppEngine, schema: dict[
     with pytest.raises(UnsupportedRequestError, match="cannot hold"):
         small_llamacpp.generate(FRANCE, n=1, options=replace(options, json_schema=within))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("messages", "kind", "words"),
+    [
+        ([{"role": "user", "content": "half \ud83d"}], ModelError, "invalid_request_error"),
+        ([*FRANCE, {"role": "assistant", "content": "The"}], UnsupportedRequestError, "that a message begins"),
+    ],
+    ids=["half a character", "begun"],
+)
+def test_a_schema_is_not_blamed_for_the_messages(
+    small_llamacpp: LlamaCppEngine, messages: list[Message], kind: type[Exception], words: str
+) -> None:
+    """What is refused without the schema, too, is no lack of llama.cpp, and told as what it is."""
+    options = SamplingOptions(max_tokens=12, json_schema=CITY)
+    with pytest.raises(kind, match=words):
+        small_llamacpp.generate(messages, n=1, options=options)
 
 
 @pytest.mark.parametrize("items", [{"type": "integer"}, CITY, {"enum": ["a", "b", 3, None]}, {"anyOf": [CITY, CITY]}])

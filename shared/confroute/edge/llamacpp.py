@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from confroute.edge.loopback import Exchange, close_copies
 from confroute.edge.naming import expanded
 from confroute.edge.own_thread import begun, in_daemon, in_own_thread
 from confroute.edge.replies import read_reply
+from confroute.edge.room import Room
 from confroute.edge.spelling import spelling
 from confroute.edge.waiting import Waiting
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError, require
@@ -95,7 +97,7 @@ class LlamaCppEngine:
 
     def __getstate__(self) -> dict[str, Any]:
         # A server cannot be copied or pickled; the copy loads its own at its first request.
-        own = {"_server": None, "_waiting": None, "_key": "", "_loading": None, "_exchanges": None}
+        own = {"_server": None, "_waiting": None, "_key": "", "_loading": None, "_exchanges": None, "_room": None}
         return {**self.__dict__, **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -104,6 +106,7 @@ class LlamaCppEngine:
 
     def _begin(self) -> None:
         self._loading = RenewedLock()
+        self._room = Room(self._context_tokens)
         self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
         self._is_own = True
         self._has_ended = False
@@ -123,6 +126,7 @@ class LlamaCppEngine:
         self._has_ended = True
         for exchange in tuple(self._exchanges):
             exchange.break_off()
+        self._room.let_in()
         latest = time.monotonic() + _SECONDS_TO_STOP
         while self._server is not None and self._is_own and self._is_busy() and time.monotonic() < latest:
             time.sleep(0.01)
@@ -191,7 +195,11 @@ class LlamaCppEngine:
                         f'llama.cpp could not load "{self.model}" with this chat_template. It must be a Jinja template '
                         "that any messages can be written with; or the GGUF file is not complete."
                     ) from error
-                raise ModelError(f'llama.cpp could not load "{self.model}"; is the GGUF file complete?') from error
+                raise ModelError(
+                    f'llama.cpp could not load "{self.model}". Either the GGUF file is not complete; or it is no whole '
+                    "model, but an adapter or a projector; or this version of xllamacpp does not know its "
+                    f"architecture; or memory does not suffice for it and context_tokens={self._context_tokens}."
+                ) from error
             self._server = server
 
     def _check_file(self) -> None:
@@ -216,6 +224,7 @@ class LlamaCppEngine:
             return await in_daemon(self._generate, exchange, messages, n, options)
         except asyncio.CancelledError:
             exchange.break_off()
+            self._room.let_in()
             raise
 
     def _exchange(self) -> Exchange:
@@ -230,42 +239,55 @@ class LlamaCppEngine:
     ) -> Generation:
         if n < 1:
             raise ConfigurationError(f"n must be at least 1, not {n}.")
-        request = self._checked_request(exchange, messages, options)
+        request, prompt_tokens = self._checked_request(exchange, messages, options)
         samples: list[Sample] = []
         input_tokens = 0
         # llama.cpp refuses an n above its number of slots.
-        together = self._parallel
-        while len(samples) < n:
-            request["n"] = min(n - len(samples), together)
-            if options.seed is not None:
-                # Each sample's is one more than the last one's, and none the greatest of 32 bits: that draws anew.
-                request["seed"] = (options.seed + len(samples)) % (_NO_SEED - self._parallel)
-            try:
-                reply = self._ask(exchange, request, options)
-            except _ContextFullError:
-                # Slots share one cache: what does not fit together may fit in smaller batches.
-                if request["n"] == 1:
-                    raise
-                together = request["n"] // 2
-                continue
-            given = [_read(choice, options) for choice in reply["choices"]]
-            if not given:
-                raise ModelError(f'llama.cpp answered a request to "{self.model}" with no choice.')
-            samples += map(as_call, given) if options.must_call else given
-            input_tokens = int(reply["usage"]["prompt_tokens"])
+        together = min(n, self._parallel)
+        is_over = partial(getattr, exchange, "is_broken_off")
+        with self._room.place(prompt_tokens, together, request["max_tokens"], is_over) as place:
+            while len(samples) < n:
+                request["n"] = min(n - len(samples), together)
+                if options.seed is not None:
+                    # Each sample's is one more than the last one's, and none the greatest of 32 bits: that draws anew.
+                    request["seed"] = (options.seed + len(samples)) % (_NO_SEED - self._parallel)
+                try:
+                    reply = self._ask(exchange, request, options)
+                except _ContextFullError:
+                    if self._room.is_alone(place):
+                        # What does not fit together may fit in smaller batches. A single one does, unless others are
+                        # still in there: cancelled ones, or a forked process's, which are ended with it.
+                        if request["n"] == 1 and place.times_ended >= _MOST_ENDED:
+                            raise
+                        together = max(1, request["n"] // 2)
+                    self._room.wait_again(place, samples=together)
+                    continue
+                given = [_read(choice, options) for choice in reply["choices"]]
+                if not given:
+                    raise ModelError(f'llama.cpp answered a request to "{self.model}" with no choice.')
+                samples += map(as_call, given) if options.must_call else given
+                input_tokens = int(reply["usage"]["prompt_tokens"])
+                # Of thoughts no tokens are told.
+                self._room.learn(max(reply["usage"]["completion_tokens"], *(one.output_tokens for one in given)))
         return Generation(samples=tuple(samples), input_tokens=input_tokens)
 
     def _checked_request(
         self, exchange: Exchange, messages: Sequence[Message], options: SamplingOptions
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], int]:
+        """What to ask for, and how many tokens its prompt has."""
         if are_wanted(messages, options) and not self._knows(exchange):
             raise UnsupportedRequestError(f'The chat template of "{self.model}" does not show tools.')
         request = _request(messages, options)
         request["max_tokens"] = min(options.max_tokens, self._context_tokens)
-        if not self._send(exchange, "/apply-template", request).get("prompt", "?"):
+        prompt = self._send(exchange, "/apply-template", request).get("prompt")
+        if prompt is None:
+            # It is refused, as asking for an answer will be.
+            return request, 0
+        if not prompt:
             # Of several samples, all but the first would never come.
             raise ModelError(f'The chat template of "{self.model}" made an empty prompt of the messages.')
-        return request
+        text = {"content": prompt, "add_special": True, "parse_special": True}
+        return request, len(self._send(exchange, "/tokenize", text).get("tokens", ()))
 
     def _knows(self, exchange: Exchange) -> bool:
         """Whether the chat template shows the tools and their calls; llama.cpp tried it when it was loaded."""
@@ -292,6 +314,11 @@ class LlamaCppEngine:
             )
         kind = failure.get("type", "unknown error")
         if kind == "invalid_request_error" and request.get("response_format"):
+            if request["messages"] and request["messages"][-1].get("role") == "assistant":
+                raise UnsupportedRequestError("llama.cpp holds no answer that a message begins to a JSON schema.")
+            # Whether the schema is at fault shows without it.
+            plain = {name: value for name, value in request.items() if name != "response_format"}
+            self._ask(exchange, plain | {"n": 1, "max_tokens": 1}, options)
             raise UnsupportedRequestError(NOT_HELD)
         raise ModelError(f'llama.cpp refused a request to "{self.model}": {kind}.')
 
@@ -358,6 +385,8 @@ _MOST_ALTERNATIVES = 1 << 20
 _NO_SEED = 0xFFFFFFFF
 _USUAL_CACHE_BYTES = 1 << 17
 """What the keys and values of a token take in models of eight billion parameters."""
+_MOST_ENDED = 4
+"""Times that a full cache ends a request: as one of those expected to fit, of those that fit, and twice alone."""
 _SECONDS_TO_STOP = 4.0
 """At the end of a process: twice what llama.cpp takes at the most to notice that nobody waits for an answer."""
 

@@ -52,6 +52,10 @@ class Exchange:
                 self._connection = None
                 connection.close()
 
+    @property
+    def is_broken_off(self) -> bool:
+        return self._broken_off
+
     def break_off(self) -> None:
         """End the request under way, and any later one."""
         with self._lock:
