@@ -165,6 +165,19 @@ def test_requests_that_fit_one_by_one(small: LlamaCppEngine) -> None:
 
 
 @pytest.mark.real_model
+def test_answers_longer_than_expected(small: LlamaCppEngine) -> None:
+    """Those that fill the cache, which ends them all, are answered after all."""
+    engine = copy.copy(small)
+    engine._room.learn(1)
+
+    async def ask_all() -> list[int]:
+        asking = (engine.agenerate(STORY, n=1, options=sampling(seed, max_tokens=100)) for seed in range(3))
+        return [len(each.samples) for each in await asyncio.gather(*asking)]
+
+    assert asyncio.run(ask_all()) == [1, 1, 1]
+
+
+@pytest.mark.real_model
 def test_router_escalates_too_long_a_prompt(engine: LlamaCppEngine, caplog: pytest.LogCaptureFixture) -> None:
     """The edge's context is the edge's limit, not the caller's: the cloud is asked."""
     record = Router(engine, estimator=MeanLogprob()).decide([{"role": "user", "content": f"{SECRET} " * 600}]).record
