@@ -18,7 +18,8 @@ def call_of(text: str) -> tuple[str, str] | None:
     The lines ``Action: name`` and ``Action Input: ...``, as LlamaIndex's ReActAgent and LangChain's classic agents
     write and read them: of several calls the first, and none behind a ``Final Answer:``.
     """
-    if "Action" not in text or not (call := _ACTION.search(text)):
+    call = _ACTION.search(text)
+    if call is None:
         return None
     answer = _ANSWER.search(text, 0, call.start())
     if answer and answer[1]:
@@ -30,6 +31,7 @@ def call_of(text: str) -> tuple[str, str] | None:
 
 def answer_of(text: str) -> str:
     """What follows ``Final Answer:``, or ``Answer:`` after a thought; any other text as it is."""
-    if "Answer" not in text or not (answer := _ANSWER.search(text)) or not answer[2].strip():
+    answer = _ANSWER.search(text)
+    if answer is None or not answer[2].strip():
         return text
     return answer[2].strip() if answer[1] or _THOUGHT.match(text) else text

@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
-from confroute.equivalence.recent import recently
-
 Side: TypeAlias = tuple[int, int]
 """What a sign or a word is about, and which of the possibilities it stands for."""
 
-_MARKS: Final = frozenset("*/+^×÷·√±¬&|∧∨∪∩→←@")
-_SCALED: Final = re.compile(r"\d ?[KMBE]", re.IGNORECASE)
+# Whether there is anything to look for; most texts have nothing. One class of characters first takes half the time.
+_ANY: Final = re.compile(r"[-−0-9*/+^×÷·√±¬&|∧∨∪∩→←@](?:(?<=[*/+^×÷·√±¬&|∧∨∪∩→←@])|(?<= [-−]) |(?<=[0-9]) ?[KMBEkmbe])")
 # Between operands: not the * of a list, the - of a compound nor the / of "km/h" or "and/or".
 _OPERATOR: Final = re.compile(
     r"(?<=[\w)] )(?:[-−–+*/×÷·]|&&?|\|\|?)(?= [\w(√¬!-])|(?<=\b\w)[*×·](?=[\w(])|(?<=\b[a-z])/(?=\w\b)|"
@@ -56,18 +54,12 @@ def signs_oppose(a: str, b: str) -> bool:
     other lacks; or one has a root, ± or ¬, an exponent ("6e-34") or a glued scale ("5K", "$300M") that the other
     lacks.
     """
-    if not _has_signs(a) and not _has_signs(b):
+    if not _ANY.search(a) and not _ANY.search(b):
         return False
     if _before(a) != _before(b) or _exponents(a) != _exponents(b) or _scaled(a, b) or _scaled(b, a):
         return True
     at_a, at_b = _addresses(a), _addresses(b)
     return bool(at_a - at_b and at_b - at_a) or are_opposed(_operators(a), _operators(b))
-
-
-@recently(1_000)
-def _has_signs(text: str) -> bool:
-    """Whether there is anything to look for; there is not in most texts."""
-    return not _MARKS.isdisjoint(text) or " - " in text or " − " in text or bool(_SCALED.search(text))
 
 
 def _operators(text: str) -> set[Side]:

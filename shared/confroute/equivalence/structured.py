@@ -74,7 +74,9 @@ class StructuredEquivalence(Equivalence):
         structured: Callable[[Leaves, Leaves], _Judged],
     ) -> list[_Judged]:
         leaves = {text: self._leaves(text) for text in {text for pair in pairs for text in pair}}
-        rest = [(answer_of(a), answer_of(b)) for a, b in pairs if leaves[a] is None and leaves[b] is None]
+        rest = [(a, b) for a, b in pairs if leaves[a] is None and leaves[b] is None]
+        if any("Answer" in text for text in leaves):
+            rest = [(answer_of(a), answer_of(b)) for a, b in rest]
         of_rest = otherwise(rest) if rest else []
         if len(rest) == len(pairs):
             return of_rest
@@ -91,7 +93,7 @@ class StructuredEquivalence(Equivalence):
     def _leaves(self, text: str) -> Leaves | None:
         """The leaves of a structured text with their places; None for any other."""
         try:
-            value = _step(text) or _parsed(text)
+            value = ("Action" in text and _step(text)) or _parsed(text)
             return None if value is None else _flat(_calls(value), ordered=self.ordered)
         except RecursionError:
             # Nested too deeply to be read, for the json module or for us.
