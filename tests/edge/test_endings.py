@@ -287,3 +287,40 @@ def test_torch_is_at_rest_before_the_process_ends(tmp_path: Path, script: str, s
     assert done.stdout[: len(said)] in told
     assert "Traceback" not in done.stderr
     assert time.monotonic() - began < SECONDS / 2
+
+
+LEFT_BEHIND = """
+import socket, sys, threading, time
+import torch
+from confroute.edge import endings
+from confroute.edge.turns import Turns
+
+torch.set_num_threads(1)
+endings._SECONDS_TO_STOP = 1000
+begun = threading.Event()
+here, there = socket.socketpair()
+
+def compute():
+    product = torch.ones(64, 64)
+    begun.set()
+    while True:
+        product @ product
+
+def hang():
+    begun.set()
+    here.makefile("rb").read()
+
+threading.Thread(target=Turns(1).take, args=([{call}] * 2,), daemon=True).start()
+begun.wait()
+time.sleep(0.2)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("call", ["compute", "hang"])
+def test_what_a_framework_s_model_still_does_neither_aborts_nor_keeps_the_process(call: str) -> None:
+    """One that runs on torch in this process comes back from C++; one that waits for a server may never do so."""
+    pytest.importorskip("torch")
+    command = [sys.executable, "-c", LEFT_BEHIND.format(call=call)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (3, "")

@@ -13,7 +13,9 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import sys
 import threading
+import time
 import weakref
 from contextlib import suppress
 from typing import Protocol
@@ -25,9 +27,17 @@ class Ending(Protocol):
         ...
 
 
+_SECONDS_TO_STOP = 10.0
+"""What a pass of a model may take that others run in this process."""
+_THAT_WAIT = frozenset(
+    {"asyncio", "http", "httpcore", "queue", "selectors", "socket", "ssl", "subprocess", "threading", "urllib3"}
+)
+"""Packages in whose functions a thread waits for another, or for a server."""
+
 _living: weakref.WeakSet[Ending] = weakref.WeakSet()
 _of_cpp: weakref.WeakSet[Ending] = weakref.WeakSet()  # those with threads that C++ waits for
 _at_work: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+_interruptible: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 _has_ended = False
 _lacks_threads = False  # as this process was forked from one that had engines
 
@@ -46,6 +56,23 @@ def wait_for(thread: threading.Thread) -> None:
     """Have the exit of the interpreter wait for this daemon, once all engines were told to end. It may outlive its
     engine, which is taken apart in it where it is the last to let go of it."""
     _at_work.add(thread)
+
+
+def interrupt_at_exit(thread: threading.Thread) -> None:
+    """Have this daemon, which does what others wrote, interrupted when the interpreter exits, and waited for while it
+    computes. One that waits for a server may do so for ever, and is left behind."""
+    _interruptible.add(thread)
+
+
+def interrupt(thread: threading.Thread) -> None:
+    """Raise SystemExit in *thread* where it next comes back to Python; nobody is told of it where it ends with it."""
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+
+
+def is_at_end() -> bool:
+    """Whether the interpreter exits, all threads but daemons having ended."""
+    return _has_ended
 
 
 def hold(of_cpp: object) -> None:
@@ -75,6 +102,18 @@ def _end() -> None:
         engine.end()
     for thread in tuple(_at_work):
         thread.join()
+    interrupted = [thread for thread in tuple(_interruptible) if thread.is_alive()]
+    for thread in interrupted:
+        interrupt(thread)
+    latest = time.monotonic() + _SECONDS_TO_STOP
+    for thread in interrupted:
+        while thread.is_alive() and time.monotonic() < latest and not _only_waits(thread):
+            thread.join(0.02)
+
+
+def _only_waits(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _THAT_WAIT
 
 
 def _forked() -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextvars import copy_context
 from typing import TypeVar
 
+from confroute.edge.endings import interrupt_at_exit, is_at_end
 from confroute.edge.failures import passed_on
 from confroute.edge.forks import renew_after_fork
 
@@ -21,7 +22,7 @@ class Turns:
 
     These are not counted together: whoever blocks an event loop until a thread or another loop is done would wait for
     turns that the blocked loop's own tasks have. A thread ends when nothing waits for it. A thing that hangs keeps its
-    turn, but the end of the process does not wait for it.
+    turn, but the end of the process does not wait for it; one that computes is interrupted then.
     """
 
     def __init__(self, most: int) -> None:
@@ -94,7 +95,9 @@ class Turns:
                 return future
             self._threads += 1
         try:
-            threading.Thread(target=self._work, args=(work,), name="confroute sample", daemon=True).start()
+            thread = threading.Thread(target=self._work, args=(work,), name="confroute sample", daemon=True)
+            interrupt_at_exit(thread)
+            thread.start()
         except BaseException:
             with self._lock:
                 self._threads -= 1
@@ -102,7 +105,7 @@ class Turns:
         return future
 
     def _work(self, work: Callable[[], None] | None) -> None:
-        while work is not None:
+        while work is not None and not is_at_end():
             work()
             with self._lock:
                 work = self._waiting.popleft() if self._waiting else None

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confroute.edge.endings import end_before_exit
+from confroute.edge.endings import end_before_exit, interrupt
 from confroute.edge.forks import renew_after_fork
 
 T = TypeVar("T")
@@ -63,8 +63,7 @@ class _Thread:
     def end(self) -> None:
         self._given_up.set()
         if self._thread.ident is not None:
-            # Nobody is told of it where a thread ends with it.
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(SystemExit))
+            interrupt(self._thread)
             self._thread.join()
 
     def _do(self) -> None:
