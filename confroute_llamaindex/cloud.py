@@ -17,6 +17,7 @@ from confroute.steps import Call, Source
 
 # As OpenAI, Anthropic, Gemini and Bedrock name them.
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count", "inputTokens")
+_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 _OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count", "outputTokens")
 
 
@@ -76,7 +77,7 @@ def token_counts(response: ChatResponse | CompletionResponse) -> Tokens:
     raw: Any = response.raw
     added = cast("dict[str, Any]", response.additional_kwargs)  # pyright: ignore[reportUnknownMemberType]
     told = (field_of(raw, "usage"), field_of(raw, "usage_metadata"), added)
-    counts = [(_first_count(each, _INPUT), _first_count(each, _OUTPUT)) for each in told]
+    counts = [(_inputs(each), _first_count(each, _OUTPUT)) for each in told]
     inputs, outputs = next((each for each in counts if each != (None, None)), (None, None))
     # Gemini counts thoughts apart, and has them paid.
     thoughts = field_of(told[1], "thoughts_token_count")
@@ -104,6 +105,13 @@ def innermost(cloud: LLM) -> LLM:
 def field_of(holder: Any, name: str) -> Any:
     """A field of an object or an entry of a mapping; None if there is none."""
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+def _inputs(usage: Any) -> int | None:
+    """Anthropic and Bedrock count what they have in a cache, or put there, apart."""
+    count = _first_count(usage, _INPUT)
+    cached = (field_of(usage, name) for name in _CACHED)
+    return None if count is None else count + sum(more for more in cached if isinstance(more, int))
 
 
 def _first_count(usage: Any, names: tuple[str, ...]) -> int | None:

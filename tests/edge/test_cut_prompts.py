@@ -15,6 +15,7 @@ from confroute.edge.refusals import CutError
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
 from confroute.testing import ENGINE_LAWS
+from tests.edge.scripted_ollama import ollama
 from tests.edge.scripted_server import Reply, Request, completion, serving
 
 pytest.importorskip("openai")
@@ -139,3 +140,23 @@ def test_a_check_tells_of_a_server_that_cuts(connect: Connect) -> None:
         with serving(reply) as server:
             told = attempt(law, Subject(engine=connect(server), facts=FACTS, context_tokens=None))
         assert "Not tried" in str(told)
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llamaindex"])
+def test_a_prompt_that_a_framework_s_model_had_cut_is_not_answered(framework: str) -> None:
+    """Ollama tells how much it read to its clients, too."""
+    with ollama() as server:
+        edge: Any
+        if framework == "langchain":
+            from confroute_langchain.edge import ChatModelEdge
+
+            client = pytest.importorskip("langchain_ollama")
+            edge = ChatModelEdge(client.ChatOllama(model="small", base_url=server.url))
+        else:
+            from confroute_llamaindex.edge import LLMEdge
+
+            client = pytest.importorskip("llama_index.llms.ollama")
+            edge = LLMEdge(client.Ollama(model="small", base_url=server.url))
+        assert edge.generate(asked("What is named?"), n=1, options=OPTIONS).input_tokens == 7
+        with pytest.raises(CutError, match="2000 words.* tells of 7 tokens"):
+            edge.generate(asked("lorem " * 2000), n=1, options=OPTIONS)

@@ -259,6 +259,16 @@ async def test_usage_that_the_edge_does_not_tell_is_absent(prompt: int, said: An
         (SimpleNamespace(usage=SimpleNamespace(prompt_tokens=3, completion_tokens=4)), (3, 4)),
         ({"usage": SimpleNamespace(input_tokens=3, output_tokens=4)}, (3, 4)),
         ({"usage": {"inputTokens": 3, "outputTokens": 4}}, (3, 4)),
+        ({"usage": {"inputTokens": 3, "cacheReadInputTokens": 20, "outputTokens": 4}}, (23, 4)),
+        (
+            {
+                "usage": SimpleNamespace(
+                    input_tokens=3, cache_read_input_tokens=20, cache_creation_input_tokens=100, output_tokens=4
+                )
+            },
+            (123, 4),
+        ),
+        ({"usage": {"input_tokens": 3, "cache_read_input_tokens": None, "output_tokens": 4}}, (3, 4)),
         ({"usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4}}, (3, 4)),
         (
             {"usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4, "thoughts_token_count": 5}},

@@ -27,6 +27,7 @@ from confroute.edge.borrowed_settings import (
     with_thoughts,
 )
 from confroute.edge.clients import Again, Clients
+from confroute.edge.cut_prompts import refuse_cut
 from confroute.edge.in_process import native_of, turns_on
 from confroute.edge.objections import Objections, Told, may_be_of_the_request, names_any
 from confroute.edge.probing import PROBE
@@ -129,6 +130,8 @@ class BorrowedModel(ABC, Generic[Model]):
         if are_to_differ:
             self._drawing.refuse_copies()
         replies = yield from self._replies(messages, n, options)
+        input_tokens = max(reply.input_tokens for reply in replies)
+        refuse_cut(messages, input_tokens, model=self.model)
         stop = options.stop or own_stops(self._settings())
         samples = tuple(reply.sample(options.alternatives, stop) for reply in replies)
         if options.must_call and not any(sample.tool_calls for sample in samples):
@@ -137,7 +140,7 @@ class BorrowedModel(ABC, Generic[Model]):
             self._drawing.is_seen()
         elif are_to_differ:
             yield from self._drawing.is_tried(lambda options: self._replies(PROBE, TRIED_SAMPLES, options))
-        return Generation(samples=samples, input_tokens=max(reply.input_tokens for reply in replies))
+        return Generation(samples=samples, input_tokens=input_tokens)
 
     def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
         """The model's answers, asked for once more without what it refuses to be told."""
