@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from confroute.edge.refusals import CutError
-from confroute.edge.replies import without_thought
+from confroute.edge.thoughts import without_thought
 from confroute.records import Message
 
 _LEAST_WORDS = 1000

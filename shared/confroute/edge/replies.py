@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,27 +9,9 @@ from itertools import accumulate, takewhile
 from typing import Any, cast
 
 from confroute.edge.choices import is_blank, is_hidden, read_choice, saying, spelled
+from confroute.edge.thoughts import END, without_thought
 from confroute.records import Sample
 
-_OPEN = (
-    r"(?:<(?:(?:seed:)?think(?:ing)?|thought)>|\[THINK\]|\u25c1think\u25b7|"
-    r"<\|begin_of_thought\|>|<\|channel>thought)"
-)
-# Of OpenAI's open models, as of some others, the last mark is the answer's beginning.
-_CLOSE = (
-    r"(?:</(?:(?:seed:)?think(?:ing)?|thought)>|\[/THINK\]|\u25c1/think\u25b7|<channel\|>|"
-    r"<\|end_of_thought\|>(?:\s*<\|begin_of_solution\|>)?|"
-    r"<\|channel\|>final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>)"
-)
-_END = re.compile(_CLOSE, re.IGNORECASE)
-# Some chat templates open the thought themselves, in the prompt.
-_THOUGHT = re.compile(
-    rf"\A\s*(?:{_OPEN}|(?=<\|channel\|>)).*?(?:{_CLOSE}|\Z)|"
-    rf"\A(?:(?!{_OPEN}).)*?(?:\n{_CLOSE}(?=\n|\Z)|{_CLOSE}(?=\n\n))",
-    re.DOTALL | re.IGNORECASE,
-)
-_SOLUTION = "<|begin_of_solution|>", "<|end_of_solution|>"
-"""Beside the thought's own marks some have two of the answer."""
 _REST = 12
 """How many characters more than a stop string the tokens may have that are taken off with it."""
 
@@ -97,16 +78,6 @@ def _is_stopped(tokens: Sequence[str], text: str, stop: Sequence[str] | None) ->
     return stop is None or any(is_all or count >= last for count, is_all in found)
 
 
-def without_thought(text: str) -> str:
-    """What an answer says after the thought that it may begin with."""
-    thought = _THOUGHT.match(text)
-    answer = text[thought.end() if thought else 0 :].strip()
-    begin, end = _SOLUTION
-    if answer.startswith(begin) or (thought and thought[0].endswith(begin)):
-        answer = answer.removeprefix(begin).removesuffix(end).strip()
-    return answer
-
-
 def _untold(sample: Sample, text: str) -> Sample:
     """The *sample* with this *text*, of which nothing is known by its tokens."""
     return replace(sample, text=text, tokens=None, token_logprobs=None, alternatives=None)
@@ -115,8 +86,8 @@ def _untold(sample: Sample, text: str) -> Sample:
 def _marked_tokens(tokens: Sequence[str], text: str) -> int:
     """How many of the *tokens* there are before the answer, of this *text*: up to the last end of a thought that is not
     its own. Servers that do not show the thoughts list their tokens all the same."""
-    ends = [found.end() for found in _END.finditer("".join(tokens))]
-    ends = ends[: len(ends) - len(_END.findall(text))]
+    ends = [found.end() for found in END.finditer("".join(tokens))]
+    ends = ends[: len(ends) - len(END.findall(text))]
     begins = accumulate((len(token) for token in tokens), initial=0)
     return sum(begin < ends[-1] for begin, _ in zip(begins, tokens, strict=False)) if ends else 0
 
