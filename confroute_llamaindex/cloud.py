@@ -108,10 +108,12 @@ def field_of(holder: Any, name: str) -> Any:
 
 
 def _inputs(usage: Any) -> int | None:
-    """Anthropic and Bedrock count what they have in a cache, or put there, apart."""
+    """Anthropic and Bedrock count what they have in a cache, or put there, apart; LiteLLM, which names it alike, does
+    as OpenAI does."""
     count = _first_count(usage, _INPUT)
-    cached = (field_of(usage, name) for name in _CACHED)
-    return None if count is None else count + sum(more for more in cached if isinstance(more, int))
+    if count is None or field_of(usage, _INPUT[0]) is not None:
+        return count
+    return count + sum(more for name in _CACHED if isinstance(more := field_of(usage, name), int))
 
 
 def _first_count(usage: Any, names: tuple[str, ...]) -> int | None:

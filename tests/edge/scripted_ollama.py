@@ -26,6 +26,7 @@ class ScriptedOllama(ThreadingHTTPServer):
         self.teams: list[str | None] = []
         self.trials = itertools.count()
         self.keeps_connections = False
+        self.prompt_tokens = 7
 
     @property
     def url(self) -> str:
@@ -64,7 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
         if asked.get("logprobs"):
             said["logprobs"] = [{"token": self.server.message["content"], "logprob": -0.25}]
         # A stream of one piece, or the whole: the same.
-        self._send({**said, "done": True, "done_reason": "length", "prompt_eval_count": 7, "eval_count": 1})
+        counts = {"prompt_eval_count": self.server.prompt_tokens, "eval_count": 1}
+        self._send({**said, "done": True, "done_reason": "length", **counts})
 
     def _send(self, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()

@@ -12,6 +12,8 @@ from confroute.records import Message
 
 _LEAST_WORDS = 1000
 """No server has a context so small that it would cut a shorter prompt."""
+_LEAST_CONTEXT = 256
+"""Nor does one cut a prompt to so little. Who tells of fewer tokens tells those that were not in its cache."""
 _TOKENS_PER_WORD = 0.8
 """A word is a token or more to all but the few tokenizers that have tokens of several words; prose has about 1.5."""
 _SPACELESS = r"\u3040-\u30ff\u3400-\u9fff"  # of Chinese and Japanese, two signs count as a word
@@ -20,9 +22,8 @@ _WORD = re.compile(rf"[{_SPACELESS}]{{2}}|[^\s!-/:-@\[-`{{-~{_SPACELESS}]+")
 
 def refuse_cut(messages: Sequence[Message], input_tokens: int, *, model: str) -> None:
     """Raises CutError where the server tells clearly fewer *input_tokens* than the *messages* have words: of a prompt
-    that is a little too long nobody can tell. None are told with 0, as some do for a prompt that they have in a
-    cache."""
-    if not input_tokens:
+    that is a little too long nobody can tell."""
+    if input_tokens < _LEAST_CONTEXT:
         return
     words = sum(map(_words, messages))
     if words < _LEAST_WORDS or input_tokens >= _TOKENS_PER_WORD * words:
