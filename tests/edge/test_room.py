@@ -79,12 +79,20 @@ def test_those_who_fit_are_together(come: Come) -> None:
 
 def test_who_is_larger_than_the_room_goes_alone(come: Come) -> None:
     """It waits for an empty one, and others wait for it."""
-    first, large, small = come(10), come(500), come(1)
+    first, large, small = come(10), come(90, most=500), come(1)
     assert (large.is_in, small.is_in) == (False, False)
     first.leave()
     assert (large.is_in, small.is_in) == (True, False)
     large.leave()
     assert small.is_in
+
+
+@pytest.mark.parametrize("prompt", [0, 100, 1000])
+def test_who_will_be_refused_is_not_kept_waiting(prompt: int, come: Come) -> None:
+    """A prompt that fills the room has none for an answer, and of one that has no tokens the template was refused."""
+    come(90)
+    assert not come(50).is_in
+    assert come(prompt, 4, 50).is_in
 
 
 def test_nobody_overtakes(come: Come) -> None:

@@ -50,8 +50,8 @@ class Room:
 
     @contextmanager
     def place(self, prompt_tokens: int, samples: int, max_tokens: int, is_over: Callable[[], bool]) -> Generator[Place]:
-        """Waits for a place for so many *samples* at a time, and keeps it. Who *is_over* needs none: it is let in to
-        find that out."""
+        """Waits for a place for so many *samples* at a time, and keeps it. Who *is_over*, or is to be refused, needs
+        none: it is let in to find that out."""
         place = Place(prompt_tokens, samples, max_tokens, is_over)
         try:
             self._wait(place)
@@ -81,13 +81,15 @@ class Room:
             places = list(self._places)
             used = sum(place.tokens for place in places if place.is_let_in.is_set())
             is_careful = any(place.times_ended for place in places)
+            is_full = False
             for place in places:
                 if place.is_let_in.is_set():
                     continue
                 place.tokens = self._wanted(place, is_careful)
-                if used and used + place.tokens > self._tokens:
-                    # Nor those behind it that would fit: it might never have its turn.
-                    return
+                # Nor those behind one that has to wait, though they would fit: it might never have its turn.
+                is_full = is_full or bool(used and used + place.tokens > self._tokens)
+                if is_full and place.tokens:
+                    continue
                 used += place.tokens
                 place.is_let_in.set()
 
@@ -102,6 +104,8 @@ class Room:
             return 0
         if place.times_ended > 1:
             return self._tokens
+        if not 0 < place.prompt_tokens < self._tokens:
+            return 0  # it is refused at once: its template was, or it leaves no room for an answer
         length = place.max_tokens
         if self._lengths and not is_careful:
             length = min(length, max(tuple(self._lengths)))
