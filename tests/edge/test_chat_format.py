@@ -246,3 +246,26 @@ def test_messages_that_the_template_refuses_are_a_model_error() -> None:
     assert "raining" not in str(caught.value)
     with pytest.raises(ModelError, match="has no chat template"):
         ChatFormat(SimpleNamespace(chat_template=None), "m").encode(ASK, SamplingOptions())
+
+
+def beyond_the_weights() -> ChatFormat:
+    """Of a tokenizer that was added tokens to, as [PAD], and a model that has no place for them."""
+    made = tokenizer("{{ messages[0].content }}")
+    size = len(made)
+    made.add_special_tokens({"pad_token": "[PAD]"})
+    made.add_tokens(["<secret>"])
+    return ChatFormat(made, "m", vocabulary=size)
+
+
+def test_a_token_that_the_model_has_no_place_for_is_read_as_text() -> None:
+    """It would fail there, or on a GPU take the process's context along."""
+    form = beyond_the_weights()
+    ids = form.encode([{"role": "user", "content": "a[PAD]b[PAD]"}], SamplingOptions())
+    assert [form.decode([each]) for each in ids] == list("a[PAD]b[PAD]")
+
+
+def test_a_token_that_is_in_no_other_way_text_is_refused() -> None:
+    """In words that do not quote the message."""
+    with pytest.raises(UnsupportedRequestError, match="no place for") as caught:
+        beyond_the_weights().encode([{"role": "user", "content": "a<secret>b"}], SamplingOptions())
+    assert "secret" not in str(caught.value)

@@ -123,6 +123,14 @@ def test_what_is_nested_too_deeply_is_refused(schemas: Schemas) -> None:
         schemas.guides(deep, 1)
 
 
+def test_tokens_beyond_the_weights_are_no_reason_to_refuse(schemas: Schemas) -> None:
+    """As a [PAD] that was added to a tokenizer, or what transformers adds to that of a GGUF file of Llama 3's."""
+    fewer = Schemas(schemas._tokenizer, vocabulary=schemas._vocabulary - 4, eos=schemas._eos)
+    allowed = fewer.guides({"type": "integer"}, 1)[0].allowed(schemas._vocabulary - 4)
+    assert len(allowed) == schemas._vocabulary - 4
+    assert allowed.any()
+
+
 @pytest.mark.real_model
 def test_smollm2_invents_no_property(torch_device: str) -> None:
     """Left free, it wrote some of its own in most answers about such models."""

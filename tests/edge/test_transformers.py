@@ -143,6 +143,20 @@ def test_the_end_of_the_tokenizer_ends_an_answer_too(tmp_path: Path) -> None:
     assert not any(";" in sample.text for sample in samples)
 
 
+def test_a_tokenizer_of_more_tokens_than_the_weights_is_served(tmp_path: Path) -> None:
+    """As one that a [PAD] was added to: the message that has it is answered, and it ends no answer."""
+    folder = save_tiny(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"eos_token": "zz"})
+    tokenizer.save_pretrained(folder)
+    engine = TransformersEngine(folder, device="cpu", dtype="float32")
+    for text in ("a", "azzb"):
+        (sample,) = engine.generate([{"role": "user", "content": text}], n=1, options=SAMPLING).samples
+        assert sample.text
+    assert engine._loaded is not None
+    assert engine._loaded.eos == {EOS}
+
+
 def test_stop_strings_cut_text_and_logprobs(tiny: Callable[..., TransformersEngine]) -> None:
     """The answer ends before the first stop string, and has a logprob for each token that is left."""
     engine = tiny()

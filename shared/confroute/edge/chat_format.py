@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from inspect import signature
+from itertools import chain
 from typing import Any, cast
 
 from confroute.edge.forks import RenewedLock
 from confroute.edge.spelling import spelling
+from confroute.edge.thoughts import begun, has_other_marks, passing, without_thought
 from confroute.errors import ModelError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions, ToolCall
 from confroute.tools import Tool, answer_schema, are_wanted, as_call, read_call
@@ -36,17 +39,21 @@ class ChatFormat:
     """Writes prompts, tools included, and reads answers: what is thought aloud is left out, calls are told apart.
 
     How a model marks its thoughts and calls is read from the tokenizer's ``response_template``; those of the common
-    form are known without. Thread-safe.
+    form, and the marks that others have for thoughts, are known without. Tokens from *vocabulary* on are none of the
+    model's. Thread-safe.
     """
 
-    def __init__(self, tokenizer: Any, model: str) -> None:
+    def __init__(self, tokenizer: Any, model: str, *, vocabulary: int = sys.maxsize) -> None:
         self._tokenizer = tokenizer
         self._model = model
+        self._vocabulary = vocabulary
         self._lock = RenewedLock()  # tokenizers are not made for several threads
         self._own: Mapping[str, Any] | None = getattr(tokenizer, "response_template", None)
         # The tokenizers of an older transformers cannot read answers; thoughts are then words as any others.
         reads = "prefix" in signature(getattr(tokenizer, "parse_response", lambda: None)).parameters
-        self._template = (self._own or _common(str(tokenizer.chat_template or ""))) if reads else None
+        chat_template = str(tokenizer.chat_template or "")
+        self._template = (self._own or _common(chat_template)) if reads else None
+        self._has_other_marks = not (reads and self._own) and has_other_marks(chat_template)
 
     def encode(self, messages: Sequence[Message], options: SamplingOptions) -> tuple[int, ...]:
         """The prompt's tokens.
@@ -54,7 +61,7 @@ class ChatFormat:
         Raises:
             ModelError: there is no chat template, or it refuses the messages, or writes nothing for them.
             UnsupportedRequestError: tools are wanted, which the template does not show or whose calls have no known
-                form.
+                form; or a token is added to the tokenizer, which the model has no place for.
         """
         if not self._tokenizer.chat_template:
             raise ModelError(
@@ -66,28 +73,41 @@ class ChatFormat:
                 f'The chat template of "{self._model}" does not show tools, or this transformers cannot read its calls.'
             )
         prompt = self._rendered(messages, options.tools)
-        if answer_schema(options) is not None and _ends_in_thought(prompt):
-            prompt += f"\n{_THOUGHT_END}\n\n"
+        if answer_schema(options) is not None:
+            prompt += passing(prompt)
         if options.must_call:
             prompt += self._begun_call()
         try:
-            with self._lock:
-                encoded: Any = self._tokenizer(prompt, add_special_tokens=False)
+            ids = self._tokens(prompt)
         except Exception as error:
             raise ModelError(
                 f'The tokenizer of "{self._model}" refused the messages ({type(error).__name__}). '
                 "They may hold half of a surrogate pair, which is no text."
             ) from None  # its own error may quote them
-        ids = tuple(int(token) for token in encoded["input_ids"])
         if not ids:
             raise ModelError(f'The chat template of "{self._model}" made an empty prompt of the messages.')
-        return ids
+        return tuple(ids if max(ids) < self._vocabulary else chain.from_iterable(map(self._known, ids)))
+
+    def _tokens(self, text: str, **settings: Any) -> list[int]:
+        with self._lock:
+            return [int(token) for token in self._tokenizer(text, add_special_tokens=False, **settings)["input_ids"]]
+
+    def _known(self, token: int) -> list[int]:
+        """The *token*, or those of its text where the model has no place for it: on a GPU it would take all along."""
+        if token < self._vocabulary:
+            return [token]
+        spelled = self._tokens(self._tokenizer.convert_ids_to_tokens(token), split_special_tokens=True)
+        if max(spelled, default=0) >= self._vocabulary:
+            raise UnsupportedRequestError(
+                f'The prompt has a token that "{self._model}" has no place for: it was added to the tokenizer, and the '
+                "model's embeddings were not resized. Resize them, or leave the token's text out of the messages."
+            )
+        return spelled
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Their text, in which the marks of thoughts and calls are left for `read`."""
-        return self._tokenizer.decode(
-            tokens, skip_special_tokens=self._template is None, clean_up_tokenization_spaces=False
-        )
+        plain = self._template is None and not self._has_other_marks
+        return self._tokenizer.decode(tokens, skip_special_tokens=plain, clean_up_tokenization_spaces=False)
 
     def continued(self, tokens: Sequence[int]) -> str:
         """The same of tokens that come after others. Decoders of SentencePiece's kind take a space away from what a
@@ -98,8 +118,7 @@ class ChatFormat:
 
     @cached_property
     def _others(self) -> tuple[list[int], str]:
-        with self._lock:
-            ids: list[int] = self._tokenizer("a", add_special_tokens=False)["input_ids"]
+        ids = self._tokens("a")
         return ids, self.decode(ids)
 
     def read(self, sample: Sample, prompt: Sequence[int], options: SamplingOptions) -> Sample:
@@ -108,12 +127,15 @@ class ChatFormat:
         thought."""
         if options.must_call:
             return as_call(sample)
-        if self._template is None or answer_schema(options) is not None:
+        if (self._template is None and not self._has_other_marks) or answer_schema(options) is not None:
             return sample
-        before = self.decode(prompt)
-        if self._own is None:
-            before = _THOUGHT if _ends_in_thought(before) else ""
-        text, calls, has_thought = self._parsed(sample.text, before, options)
+        before, said = self.decode(prompt), sample.text
+        if self._has_other_marks:
+            before, said = "", without_thought(begun(before) + said)
+        elif self._own is None:
+            before = begun(before)
+        text, calls, has_thought = self._parsed(said, before, options)
+        has_thought = has_thought or said != sample.text
         reason = "tool_calls" if calls and sample.finish_reason == "stop" else sample.finish_reason
         read = replace(sample, text=text, tool_calls=calls, finish_reason=reason)
         if calls:
@@ -122,6 +144,8 @@ class ChatFormat:
 
     def _parsed(self, text: str, before: str, options: SamplingOptions) -> tuple[str, tuple[ToolCall, ...], bool]:
         """The words, the calls, and whether there was anything else."""
+        if self._template is None:
+            return text, (), False
         try:
             parsed: dict[str, Any] = self._tokenizer.parse_response(
                 text, self._template, prefix=before, tools=list(options.tools)
@@ -193,10 +217,6 @@ def _json(text: Any) -> Any:
         return json.loads(text)
     except (TypeError, ValueError):
         return text
-
-
-def _ends_in_thought(prompt: str) -> bool:
-    return prompt.rstrip().endswith(_THOUGHT)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -97,7 +97,9 @@ class Schemas:
         try:
             with self._lock:  # reading a vocabulary takes half a second
                 if self._read is None:
-                    self._read = from_tokenizer(self._tokenizer, n_vocab=self._vocabulary, eos_token=self._eos)
+                    # Tokens that were added to it may have no place in the weights.
+                    size = max(self._vocabulary, len(self._tokenizer))
+                    self._read = from_tokenizer(self._tokenizer, n_vocab=size, eos_token=self._eos)
             grammar = LLMatcher.grammar_from_json_schema(json.dumps(_guided(schema)), defaults=_STYLE)
             # Otherwise it writes to stderr what it refuses, which is of the answer.
             matcher = LLMatcher(self._read, grammar, log_level=0)

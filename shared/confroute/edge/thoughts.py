@@ -21,6 +21,11 @@ _THOUGHT = re.compile(
     rf"\A(?:(?!{_OPEN}).)*?(?:\n{_CLOSE}(?=\n|\Z)|{_CLOSE}(?=\n\n))",
     re.DOTALL | re.IGNORECASE,
 )
+_BEGUN = re.compile(rf"({_OPEN})\s*\Z", re.IGNORECASE)
+_OTHER = re.compile(rf"(?!</?think>)(?:{_OPEN}|{_CLOSE}|<\|channel\|>)", re.IGNORECASE)
+_HARMONY, _FINAL = "<|start|>assistant", "<|channel|>final<|message|>"
+_ENDS = {"<|begin_of_thought|>": "<|end_of_thought|>", "<|channel>thought": "<channel|>"}
+"""Of the marks that do not end as they begin, with a slash in it."""
 _SOLUTION = "<|begin_of_solution|>", "<|end_of_solution|>"
 """Beside the thought's own marks some have two of the answer."""
 
@@ -33,3 +38,21 @@ def without_thought(text: str) -> str:
     if answer.startswith(begin) or (thought and thought[0].endswith(begin)):
         answer = answer.removeprefix(begin).removesuffix(end).strip()
     return answer
+
+
+def has_other_marks(chat_template: str) -> bool:
+    """Whether it names any but those of the common form, <think> and its end."""
+    return bool(_OTHER.search(chat_template))
+
+
+def begun(prompt: str) -> str:
+    """The mark of the thought that it ends in, "" if it ends in none."""
+    found = _BEGUN.search(prompt)
+    return found[1] if found else ""
+
+
+def passing(prompt: str) -> str:
+    """What a *prompt* has to go on with for the answer to come at once."""
+    if mark := begun(prompt):
+        return f"\n{_ENDS.get(mark.lower(), f'{mark[0]}/{mark[1:]}')}\n\n"
+    return _FINAL if prompt.endswith(_HARMONY) else ""

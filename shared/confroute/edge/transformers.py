@@ -263,12 +263,12 @@ class TransformersEngine:
         vocabulary: int = model.get_output_embeddings().weight.shape[0]
         config: Any = model.config.get_text_config()
         limits = [self._context_tokens, *(getattr(config, name, None) for name in _LIMITS)]
-        eos = ends(model, tokenizer)
+        eos = frozenset(token for token in ends(model, tokenizer) if token < vocabulary)
         if self._chat_template is not None:
             tokenizer.chat_template = self._chat_template
         return _Loaded(
             model=model,
-            format=ChatFormat(tokenizer, self.model),
+            format=ChatFormat(tokenizer, self.model, vocabulary=vocabulary),
             eos=eos,
             schemas=Schemas(tokenizer, vocabulary=vocabulary, eos=sorted(eos)),
             layers=config.num_hidden_layers + 1,
