@@ -290,7 +290,7 @@ def test_torch_is_at_rest_before_the_process_ends(tmp_path: Path, script: str, s
 
 
 LEFT_BEHIND = """
-import socket, sys, threading, time
+import socket, sys, threading, time, types
 import torch
 from confroute.edge import endings
 from confroute.edge.turns import Turns
@@ -310,6 +310,12 @@ def hang():
     begun.set()
     here.makefile("rb").read()
 
+def sleep():
+    begun.set()
+    time.sleep(1000)
+
+retry = types.FunctionType(sleep.__code__, dict(globals(), __name__="openai._base_client"))
+
 threading.Thread(target=Turns(1).take, args=([{call}] * 2,), daemon=True).start()
 begun.wait()
 time.sleep(0.2)
@@ -317,10 +323,48 @@ sys.exit(3)
 """
 
 
-@pytest.mark.parametrize("call", ["compute", "hang"])
+@pytest.mark.parametrize("call", ["compute", "hang", "retry"])
 def test_what_a_framework_s_model_still_does_neither_aborts_nor_keeps_the_process(call: str) -> None:
-    """One that runs on torch in this process comes back from C++; one that waits for a server may never do so."""
+    """One that runs on torch in this process comes back from C++; one that waits for a server, or before it asks again,
+    may never do so."""
     pytest.importorskip("torch")
     command = [sys.executable, "-c", LEFT_BEHIND.format(call=call)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
     assert (done.returncode, done.stderr) == (3, "")
+
+
+AT_EXIT = """
+import atexit, sys, threading, time
+
+def last():
+    print(turns.take([lambda: "last"] * 2), flush=True)
+    waiting.join(20)
+
+atexit.register(last)  # before confroute's, and so called after it
+from confroute.edge.turns import Turns
+
+turns, begun = Turns(1), threading.Event()
+
+def compute():
+    begun.set()
+    while True:
+        pass
+
+def wait():
+    for call in (lambda: None, lambda: print("still done")):
+        turns.take([call])
+
+threading.Thread(target=turns.take, args=([compute],), daemon=True).start()
+begun.wait()
+waiting = threading.Thread(target=wait, daemon=True)
+waiting.start()
+time.sleep(0.2)
+sys.exit(3)
+"""
+
+
+def test_what_begins_after_the_end_is_done_and_what_waited_for_it_is_not() -> None:
+    """A program may ask once more when it exits; the samples that nobody interrupted would be computed for nobody."""
+    command = [sys.executable, "-c", AT_EXIT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
+    assert (done.returncode, done.stdout, done.stderr) == (3, "['last', 'last']\n", "")

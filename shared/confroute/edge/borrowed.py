@@ -72,7 +72,8 @@ class BorrowedModel(ABC, Generic[Model]):
 
     At most *connections* samples are under way at the same time in threads, and as many on each event loop; more wait,
     those of all requests together. Where none are given, it is `CONNECTIONS`, but for a model that runs in this process
-    on what serves one thread at a time, such as a context of llama.cpp: one, for all edges and event loops that ask it.
+    on what serves one thread at a time, such as a context of llama.cpp: one, for all edges and event loops that ask it; where it can only be awaited, one on
+    each event loop. What it asks of that context itself for an answer, by another edge, is within its turn.
     """
 
     rest_field: ClassVar[str | None] = None
@@ -89,7 +90,8 @@ class BorrowedModel(ABC, Generic[Model]):
         self._turns, self._drawing = Turns(connections or CONNECTIONS), Drawing(name)
         self._is_for_many = connections is not None and connections > 1
         self._bound: Mapping[str, Any] = bound or {}
-        self._is_synchronous = self.is_synchronous(native)
+        # None as long as it is not known to have one form only.
+        self._is_synchronous = self.is_synchronous(native) or None
         own = next(own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
         self._objections = Objections()
@@ -243,17 +245,19 @@ class BorrowedModel(ABC, Generic[Model]):
     async def _awaited(
         self, native_turns: Turns | None, ask: Callable[[], Reply], aask: Callable[[], Awaitable[Reply]]
     ) -> Reply:
-        """What *aask* gives, or *ask* in a thread where the model has no asynchronous form, or is for one thread: its
-        asynchronous form has others, and a turn that an event loop had could be waited for on that very loop."""
-        if native_turns is not None:
-            return await native_turns.in_thread(ask)
-        if not self._is_synchronous:
-            try:
-                return await self._turns.on_loop(aask)
-            except NotImplementedError:
-                pass
-        reply = await self._turns.in_thread(ask)
-        self._is_synchronous = True
+        """What *aask* gives, or *ask* in a thread where the model has no asynchronous form, or is for one thread. That
+        one is awaited only where it has no other form: that form has threads of its own, and the turns of an event loop
+        are not counted together with those of threads."""
+        turns = native_turns or self._turns
+        forms = {True: lambda: turns.in_thread(ask), False: lambda: turns.on_loop(aask)}
+        is_in_thread = native_turns is not None if self._is_synchronous is None else self._is_synchronous
+        try:
+            return await forms[is_in_thread]()
+        except NotImplementedError:
+            if self._is_synchronous:
+                raise
+        reply = await forms[not is_in_thread]()
+        self._is_synchronous = not is_in_thread
         return reply
 
     def _rest_name(self) -> str | None:

@@ -30,9 +30,30 @@ class Ending(Protocol):
 _SECONDS_TO_STOP = 10.0
 """What a pass of a model may take that others run in this process."""
 _THAT_WAIT = frozenset(
-    {"asyncio", "http", "httpcore", "queue", "selectors", "socket", "ssl", "subprocess", "threading", "urllib3"}
+    {
+        "anthropic",
+        "asyncio",
+        "backoff",
+        "botocore",
+        "cohere",
+        "google",
+        "groq",
+        "grpc",
+        "http",
+        "httpcore",
+        "mistralai",
+        "openai",
+        "queue",
+        "selectors",
+        "socket",
+        "ssl",
+        "subprocess",
+        "tenacity",
+        "threading",
+        "urllib3",
+    }
 )
-"""Packages in whose functions a thread waits for another, or for a server."""
+"""Packages in whose functions a thread waits for another, for a server, or until it asks that again."""
 
 _living: weakref.WeakSet[Ending] = weakref.WeakSet()
 _of_cpp: weakref.WeakSet[Ending] = weakref.WeakSet()  # those with threads that C++ waits for
@@ -112,7 +133,7 @@ def _end() -> None:
 
 
 def _only_waits(thread: threading.Thread) -> bool:
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = sys._current_frames().get(thread.ident or 0)  # pyright: ignore[reportPrivateUsage]
     return frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _THAT_WAIT
 
 

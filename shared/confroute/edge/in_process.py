@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from confroute.edge.forks import RenewedLock
 from confroute.edge.turns import Turns
+
+T = TypeVar("T")
 
 # Not torch's, whose calls share nothing that changes: sixteen at once were right, and took less than half of the time
 # on two busy cores.
@@ -49,7 +54,11 @@ def native_of(model: Any) -> Any:
 
 
 def turns_on(native: Any) -> Turns:
-    """Those of one thread at a time on *native*, the same for all that ask it, in whatever framework."""
+    """Those of one thread at a time on *native*, the same for all that ask it, in whatever framework; but those within
+    its turn for what has it already, as a model that asks another over the same native one."""
+    for within in reversed(_within_turns.get()):
+        if within.native is native:
+            return within
     with _gate:
         turns = _turns.get(id(native))
         if turns is None:
@@ -62,9 +71,39 @@ class _OneByOne(Turns):
 
     def __init__(self, native: Any) -> None:
         super().__init__(1)
-        self._native = native
+        self.native = native
+
+    async def on_loop(self, call: Callable[[], Awaitable[T]]) -> T:
+        async def done() -> T:
+            with _OneByOne(self.native)._within_this_turn():
+                return await call()
+
+        return await super().on_loop(done)
+
+    def _begin(self, call: Callable[[], T]) -> Future[T]:
+        def done() -> T:
+            within = _OneByOne(self.native)
+            try:
+                with within._within_this_turn():
+                    return call()
+            finally:
+                if within._threads:  # of what outlives the call, as where it gave up waiting
+                    within.take([lambda: None])
+
+        return super()._begin(done)
+
+    @contextmanager
+    def _within_this_turn(self) -> Generator[None]:
+        """Have these be the turns for what is asked of the native model until this ends."""
+        # Not reset: a coroutine may be closed in another context.
+        _within_turns.set((*(each for each in _within_turns.get() if each.native is not None), self))
+        try:
+            yield
+        finally:
+            self.native = None
 
 
+_within_turns: ContextVar[tuple[_OneByOne, ...]] = ContextVar("confroute_within_turns", default=())
 _turns: weakref.WeakValueDictionary[int, _OneByOne] = weakref.WeakValueDictionary()
 _gate = RenewedLock()
 

@@ -22,7 +22,8 @@ class Turns:
 
     These are not counted together: whoever blocks an event loop until a thread or another loop is done would wait for
     turns that the blocked loop's own tasks have. A thread ends when nothing waits for it. A thing that hangs keeps its
-    turn, but the end of the process does not wait for it; one that computes is interrupted then.
+    turn, but the end of the process does not wait for it; one that computes is interrupted then, and those that wait
+    for their turn are not begun any more. What a program asks for as it exits is done.
     """
 
     def __init__(self, most: int) -> None:
@@ -77,12 +78,14 @@ class Turns:
     def _begin(self, call: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
         # A copy of the caller's, where tracers and the like live.
-        context = copy_context()
+        context, is_last = copy_context(), is_at_end()
 
         def work() -> None:
             if not future.set_running_or_notify_cancel():
                 return
             try:
+                if is_at_end() and not is_last:
+                    raise SystemExit  # as is raised in what was under way
                 result = context.run(call)
             except BaseException as error:
                 future.set_exception(passed_on(error))
@@ -105,7 +108,7 @@ class Turns:
         return future
 
     def _work(self, work: Callable[[], None] | None) -> None:
-        while work is not None and not is_at_end():
+        while work is not None:
             work()
             with self._lock:
                 work = self._waiting.popleft() if self._waiting else None
