@@ -72,8 +72,9 @@ class BorrowedModel(ABC, Generic[Model]):
 
     At most *connections* samples are under way at the same time in threads, and as many on each event loop; more wait,
     those of all requests together. Where none are given, it is `CONNECTIONS`, but for a model that runs in this process
-    on what serves one thread at a time, such as a context of llama.cpp: one, for all edges and event loops that ask it; where it can only be awaited, one on
-    each event loop. What it asks of that context itself for an answer, by another edge, is within its turn.
+    on what serves one thread at a time, such as a context of llama.cpp: one, for all edges and event loops that ask it;
+    where it can only be awaited, one on each event loop. What it asks of that context itself for an answer, by another
+    edge, is within its turn.
     """
 
     rest_field: ClassVar[str | None] = None
