@@ -38,6 +38,17 @@ RIGHT = [
     ("No, Paris is.", "Paris"),
     ("Not Lyon. Paris.", "Paris"),
     ("label_1", "label_1"),
+    ("No, it is not. Canberra is the capital of Australia.", "Canberra"),
+    ("No, it isn't. Canberra is.", "Canberra"),
+    ("Is the statement true or not? Yes.", "Yes"),
+    ("True or not true", "true"),
+    ("It's not A. B.", "B"),
+    ("It is not\n\nB", "B"),
+    ("Why not: Paris", "Paris"),
+    ("I cannot; 42", "42"),
+    ("Sydney ist es nicht, Canberra schon", "Canberra"),
+    ("Ce n'est pas. Paris est la capitale", "Paris"),
+    ("It is not here.** Washington, D.C. is it", "Washington, D.C."),
 ]
 
 WRONG = [
@@ -64,6 +75,10 @@ WRONG = [
     ("It isn't Tokyo.", "Tokyo"),
     ("It is not the Eiffel Tower", "Eiffel Tower"),
     ("kein Spam", "Spam"),
+    ("It is not **spam**.", "spam"),
+    ("It is not -5", "-5"),
+    ("It's not 3.5", "3.5"),
+    ("U.S. mail is not the spam", "spam"),
     ("not_entailment", "entailment"),
     ("not entailment", "entailment"),
     ("strong_entailment", "entailment"),
