@@ -29,13 +29,21 @@ LANGCHAIN = (
 )
 AT_THE_END = "Read this: {context}\n\n{question} Answer in one sentence."
 BARE = "{context}\n\n**Question:** {question}"
-TEMPLATES = {"llamaindex": LLAMAINDEX, "langchain": LANGCHAIN, "at_the_end": AT_THE_END, "bare": BARE}
+UNMARKED = "{context}\n\n{question}"
+TEMPLATES = {
+    "llamaindex": LLAMAINDEX,
+    "langchain": LANGCHAIN,
+    "at_the_end": AT_THE_END,
+    "bare": BARE,
+    "unmarked": UNMARKED,
+}
 
 DIFFERENT = [
     ("Who leads research at Northwind?", "Peter Novak leads research at Northwind.", "Yuki Tanaka leads research."),
     ("Who is the chief executive?", "The chief executive is Peter Novak.", "The chief executive is Marta Lopez."),
     ("Which plant makes pumps?", "The Bergen plant makes pumps.", "The Porto plant makes pumps."),
     ("Which goods can be refunded?", "Refunds are possible for batteries.", "Refunds are possible for headphones."),
+    ("Who leads research?", "Research is now led by Ingrid Dahl", "Research is now led by Yuki Tanaka"),
     ("Who founded Northwind?", "Northwind was founded by Peter Novak.", "Northwind was founded by Ingrid Dahl."),
 ]
 SAME = [
@@ -81,15 +89,39 @@ LONG = "The clause of e.g. 3.5 pages holds. " * 20
         ("Is it red. Or blue", "Is it red. Or blue"),
         (f"{LONG}\nQ: Who?\nA:", "Who?"),
         (f"Question:\nWho, in 3.5 words?\n{LONG}", "Who, in 3.5 words?"),
+        ("Question: Read it.\nIs it so?\nAnswer:", "Question: Read it.\nIs it so?\nAnswer:"),
+        (f"Question: Read it.\nIs it so?\n{LONG}", "Read it.\nIs it so?"),
+        (f"Question: Tell me\nhow it is\nContext: {LONG}", "Tell me\nhow it is"),
+        (f"Q: Tell me\n\n{LONG}", "Tell me"),
         (f"Does it hold? {LONG}", "Does it hold?"),
-        (f"{LONG} It ends. What holds, at 3:30? Be brief.", "What holds, at 3:30?"),
+        (f"Tell me. It ends. What holds, at 3:30? {LONG}Be brief.", "Tell me.\nWhat holds, at 3:30?\nBe brief."),
+        (f"Name it. It is {LONG}\nWhat does it hold? Be brief.", "What does it hold?\nBe brief."),
+        (f"Name it. It is {LONG}\nQuestions? Call us.", "Name it.\nQuestions?\nCall us."),
+        (f"Talk. {LONG}\nHuman: Hi?\nAI: Yes?\nHuman: Name\nthe city\nAI:", "Name\nthe city"),
+        (f"{LONG}\nUser: Hi\n\nAssistant: Yes?\n\nUser: Name it\n\nAssistant:", "Name it"),
+        (f"Tell me. User: {LONG}\nUser: root\nThat is all.", "Tell me.\nThat is all."),
         (f"Classify it as spam or ham: {LONG} That is all.", "Classify it as spam or ham:\nThat is all."),
-        (f"{'契約は有効である。' * 90}誰が署名しましたか？", "誰が署名しましたか？"),
+        (f"{'契約は有効である。' * 90}誰が署名しましたか？", "契約は有効である。\n誰が署名しましたか？"),
     ],
 )
 def test_what_a_message_asks(message: str, asked: str) -> None:
-    """A marked line, else all of a short message, else the question sentences, else the first and the last one."""
+    """All of a short message, else what is marked, or said last, else the question sentences and those at the ends."""
     assert asked_part(message) == asked
+
+
+MAIL = (
+    "Decide whether the message is urgent or routine, and give your reason.\n\nMessage: My card was charged twice. How "
+    "can that happen? I called the hotel, and they told me to ask you. I have the receipts, and I can send them to you "
+    "if you need them, also the confirmation that they sent me by mail on the day when I booked the room for my wife."
+)
+
+
+@pytest.mark.parametrize("before", ["", "You are the support bot of a bank. "])
+def test_the_choices_of_a_long_message_are_those_of_its_instruction(before: str) -> None:
+    """A question mark within the text does not hide what the instruction offers, wherever that stands."""
+    urgent, routine = "Urgent, because it was charged twice.", "The message is routine, because it was charged twice."
+    pairs = [(urgent, routine), (routine, urgent), (urgent, "It is urgent, because it was charged twice.")]
+    assert TextEquivalence().same(pairs, question=before + MAIL) == [False, False, True]
 
 
 def test_of_a_long_message_only_the_ends_are_read() -> None:
@@ -116,8 +148,24 @@ def test_long_texts_do_not_pile_up() -> None:
     assert len(made) == 200
 
 
-PIECES = [" ", "\n", "\t", "a", "a ", "?", ".", "? ", "Q:", "Q:\n", "Question: ", "Action:\n", "Action: \n", "Thought:"]
-PIECES += [
+PIECES = [
+    " ",
+    "\n",
+    "\t",
+    "a",
+    "a ",
+    "?",
+    ".",
+    "? ",
+    "Q:",
+    "Q:\n",
+    "Question: ",
+    "User: ",
+    "Human: a\n",
+    "AI:\n",
+    "Action:\n",
+    "Action: \n",
+    "Thought:",
     "Answer:",
     "Final Answer:\n",
     "Observation:\n",
@@ -132,8 +180,30 @@ PIECES += [
     "a://",
     "-",
     "a - ",
+    "1",
+    "1e",
+    "5K",
+    "5 ",
+    "1,",
+    "1 / ",
+    "^",
+    "_",
+    "a_",
+    "not ",
+    "'",
+    "a'",
+    "A",
+    "I ",
+    "or ",
+    "a or b, ",
+    "?\n",
+    "√",
+    "√1",
+    "1.1",
+    "non-",
+    "no. 1",
+    "www.",
 ]
-PIECES += ["1", "1e", "5K", "5 ", "1,", "1 / ", "^", "_", "a_", "not ", "'", "a'", "A", "I "]
 
 
 @pytest.mark.parametrize("piece", PIECES)

@@ -12,6 +12,7 @@ HELIUM = "What is the chemical symbol for helium?"
 LARGER = "Which city is larger, Paris or Lyon?"
 SENTIMENT = "Classify the sentiment as positive, negative or neutral: I liked it."
 TOMATO = "Is a tomato a fruit or a vegetable?"
+PRESSURE = "Is the patient's blood pressure high or low for her age?"
 
 SAME = [
     ("Which option?", "A", "The answer is A"),
@@ -47,6 +48,9 @@ DIFFERENT = [
     (TOMATO, "A tomato is botanically a fruit", "A tomato is botanically a vegetable"),
     (LARGER, "Paris is the larger one, surely", "Lyon is the larger one, surely"),
     (SENTIMENT, "The sentiment expressed is positive", "The sentiment expressed is negative"),
+    (PRESSURE, "High (150 over 95)", "Her blood pressure is low (150 over 95)."),
+    ("Did it make a profit or a loss in 2023?", "A profit of $5 million.", "It made a loss of $5 million in 2023."),
+    ("Should I invest in stocks or bonds?", "Stocks, as you can bear risk.", "You should invest in bonds, as you can."),
     ("", "Vitamin A", "Vitamin D"),
     ("Which vitamin is retinol?", "Vitamin A", "Vitamin D"),
     ("", "Hepatitis A virus", "Hepatitis B virus"),

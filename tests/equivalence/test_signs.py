@@ -7,6 +7,7 @@ import pytest
 from confroute import TextEquivalence
 from confroute.equivalence.negations import NEGATIONS
 from confroute.equivalence.normalise import tokens
+from confroute.equivalence.synonyms import CALLINGS, GROUPS
 
 ONE_WORD = [
     ("SELECT name FROM users ORDER BY age ASC LIMIT 10", "SELECT name FROM users ORDER BY age DESC LIMIT 10"),
@@ -45,6 +46,7 @@ OPERATORS = [
     ("5", "5K"),
     ("$300", "$300M"),
     ("It has 135M users", "It has 135 users"),
+    ("-5K", "-5"),
     ("The OR gate.", "The AND gate."),
     ("not A and not B", "not A or not B"),
     ("He won.", "She won."),
@@ -68,9 +70,44 @@ SAME = [
     ("Paris and Lyon", "Paris, Lyon"),
     ("Write to sales@acme.com.", "sales@acme.com"),
     ("See <https://acme.com/login>", "https://acme.com/login"),
+    ("https://www.acme.com/", "http://acme.com"),
+    ("The site is https://acme.com/login/).", "https://acme.com/login"),
+    ("GET /users", "/users/"),
+    ("mailto:sales@acme.com", "sales@acme.com"),
+    ("sales@acme.com。", "sales@acme.com"),
+    ("邮箱是sales@acme.com", "sales@acme.com"),
+    ("Elon Musk", "Elon Musk, with about $200B"),
+    ("Mistral", "Mistral 7B"),
+    ("Llama 3.1", "Llama 3.1 with 405B parameters"),
+    ("10 Downing Street", "No. 10 Downing Street"),
+    ("an NDA", "an NDA (non-disclosure agreement)"),
     ("John F. Kennedy", "John Fitzgerald Kennedy"),
     ("Certainly! Paris is large", "Sure! Paris is large"),
     ("It decreases over time", "It decreased over time"),
+]
+
+SYNONYMS = [
+    ("Thriller was sung by Michael Jackson.", "Thriller was performed by Michael Jackson."),
+    ("It is located in Paris, France.", "It is situated in Paris, France."),
+    ("It is roughly 8,849 meters tall.", "It is approximately 8,849 meters tall."),
+    ("The war officially ended in 1945.", "The war formally ended in 1945."),
+    ("It is classified as a dwarf planet", "It is considered a dwarf planet"),
+    ("The biggest planet is Jupiter", "The largest planet is Jupiter"),
+    ("Der Faust wurde von Goethe geschrieben", "Der Faust wurde von Goethe verfasst"),
+    ("El Guernica fue pintado por Picasso", "El Guernica fue creado por Picasso"),
+    ("Hamlet is by English playwright William Shakespeare.", "Hamlet is by famous author William Shakespeare."),
+    ("It was Scottish scientist Alexander Fleming", "It was Scottish bacteriologist Alexander Fleming"),
+]
+
+NO_SYNONYMS = [
+    ("Oslo is larger than Rome.", "Oslo is smaller than Rome."),
+    ("The Reds won against Rome.", "The Reds lost against Rome."),
+    ("Oslo hired Marta Lopez", "Oslo fired Marta Lopez"),
+    ("She is a singer from Oslo", "She is an actor from Oslo"),
+    ("Oslo hired the singer", "Oslo hired the actor"),
+    ("It was President Marta Lopez", "It was Senator Marta Lopez"),
+    ("It lies over 5 km north of Oslo", "It lies under 5 km north of Oslo"),
+    ("The album was recorded in 1982", "The album was released in 1982"),
 ]
 
 NEGATED = [
@@ -90,6 +127,9 @@ NEGATED = [
     ("الدواء آمن", "الدواء ليس آمن"),
     ("Obat itu aman.", "Obat itu tidak aman."),
     ("Thuốc này an toàn.", "Thuốc này không an toàn."),
+    ("The mushroom is toxic.", "The mushroom is non-toxic."),
+    ("No. 10 is open.", "No. 10 is not open."),
+    ("Two snowflakes are alike.", "No two snowflakes are alike."),
 ]
 
 
@@ -115,6 +155,56 @@ def test_a_sign_for_another(a: str, b: str) -> None:
 def test_signs_that_change_nothing(a: str, b: str) -> None:
     """Units, punctuation, other signs for the same operator, initials and endings."""
     assert agree(a, b)
+
+
+@pytest.mark.parametrize(
+    ("question", "a", "b"),
+    [
+        ("Is √2 irrational?", "Yes", "Yes, √2 is irrational."),
+        ("What is the square root of 144?", "12", "The square root of 144 is 12 (12 * 12 = 144)."),
+        ("What is √144?", "12", "√144 = 12"),
+        ("What is the square root of 144?", "12, as 12 × 12 = 144", "The square root of 144 is 12."),
+    ],
+)
+def test_signs_of_the_question(question: str, a: str, b: str) -> None:
+    """A root that the question names is no other answer for standing in only one of them."""
+    assert agree(a, b, question)
+    assert not agree("√5", "5", "Is it √5 or 5?")
+    assert not agree("5K", "5", "How much is 5K?")
+
+
+@pytest.mark.parametrize(("a", "b"), SYNONYMS)
+def test_a_word_for_the_same(a: str, b: str) -> None:
+    """Of the words that answers swap most, those of one meaning, and what somebody is called before the name."""
+    assert agree(a, b)
+
+
+@pytest.mark.parametrize(("a", "b"), NO_SYNONYMS)
+def test_a_word_for_something_else(a: str, b: str) -> None:
+    """What stands before a name that both have is still another verb, place or office."""
+    assert not agree(a, b)
+
+
+def test_synonyms_are_tokens() -> None:
+    """Each is written as the comparison sees it, without capitals, accents and an s at its end."""
+    words = [word for group in GROUPS for word in group.split()] + list(CALLINGS)
+    assert [word for word in words if (word,) != tokens(word) or (len(word) > 3 and word.endswith("s"))] == []
+    assert all(len(group.split()) > 1 for group in GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("question", "a", "b"),
+    [
+        ("Onde nasceu Pelé?", "Pelé nasceu no Brasil.", "Brasil"),
+        ("Quando foi a independência?", "1822", "A independência foi no ano de 1822."),
+        ("", "Cabral chegou em 1500", "Cabral chegou no Brasil em 1500."),
+    ],
+)
+def test_in_the_of_portuguese_denies_nothing(question: str, a: str, b: str) -> None:
+    """Its "no" is no negation, that of Spanish is."""
+    assert agree(a, b, question)
+    assert not agree("Não fica no Brasil", "Fica no Brasil", "Onde fica?")
+    assert not agree("Es seguro", "No es seguro", "¿Es seguro el medicamento?")
 
 
 @pytest.mark.parametrize(("a", "b"), NEGATED)

@@ -12,13 +12,20 @@ _SHORT_CHARACTERS: Final = 600
 _END_CHARACTERS: Final = 1_500
 """Templates put the question first or last. What is between takes no time, however long it is."""
 
+_BEGIN: Final = r"^[ \t#*>]{0,6}"
+_COLON: Final = r"[*]{0,2}[ \t]*[:：][*]{0,2}"
+_QUESTION_MARKS: Final = ("?", "？", "؟")
+_ASKED: Final = r"(?<![?？؟])(?<![?？؟][ \t\r])"
+# Up to a line that ends with a question mark, a blank one or one that begins with another "Word:".
 _MARKED: Final = re.compile(
-    r"^[ \t#*>]{0,6}(?:(?:user |original )?(?:question|query)|q|frage|pregunta|domanda|pergunta|вопрос)[*]{0,2}[ \t]*"
-    r"[:：][*]{0,2}\s{0,6}(\S.*)",
+    rf"{_BEGIN}(?:(?:user |original |follow[ -]?up )?(?:question|query)|follow[ -]?up input|q|frage|pregunta|domanda|"
+    rf"pergunta|вопрос){_COLON}\s{{0,6}}"
+    rf"(\S[^\n]*(?:{_ASKED}\n(?![ \t\r]*\n|[ \t#*>]{{0,6}}[^\W\d_][\w ]{{0,30}}{_COLON})[^\n]+)*)",
     re.IGNORECASE | re.MULTILINE,
 )
+_TURN: Final = re.compile(rf"{_BEGIN}(?:human|user){_COLON}", re.IGNORECASE | re.MULTILINE)
+_REPLY: Final = re.compile(rf"{_BEGIN}(?:ai|assistant|bot){_COLON}", re.IGNORECASE | re.MULTILINE)
 _SENTENCE: Final = re.compile(r"[^\s.?!:;。？！؟][^\n.?!:;。？！؟]*(?:[.:](?=\S)[^\n.?!:;。？！؟]*)*[.?!:;。？！؟]?")
-_QUESTION_MARKS: Final = ("?", "？", "؟")
 
 
 def ends_of(message: str) -> str:
@@ -32,15 +39,42 @@ def asked_part(message: str) -> str:
     """What *message*, or its ends, asks, without the text that it may hold: of a retrieved context, every word would
     else be one "of the question", also the name that answers it.
 
-    Lines that begin with "Question:", "Query:" or "Q:", as the templates of LlamaIndex and LangChain write them, else
-    the whole. Of more than 60 words it is the sentences that end with a question mark, or if there is none, the first
-    and the last sentence.
+    Up to 60 words it is the whole. Of more, what follows "Question:", "Query:" or "Q:" at the beginning of a line, as
+    the templates of LlamaIndex and LangChain write it, else what the user of a transcript ("Human: ... AI: ...") said
+    last, else again the whole. If that is still longer, its sentences that end with a question mark, with the first
+    and the last one: the instruction stands there, and the text between may ask something, too. Not with the first one
+    if the last line begins with a question, nor with the last one if the first one is a question.
     """
-    marked: list[str] = _MARKED.findall(message)
-    if marked:
-        message = "\n".join(marked)
-    if len(message) <= _SHORT_CHARACTERS and len(message.split(None, _SHORT_WORDS)) <= _SHORT_WORDS:
+    if _is_short(message):
         return message
-    sentences: list[str] = _SENTENCE.findall(message)
-    asking = [sentence for sentence in sentences if sentence.endswith(_QUESTION_MARKS)]
-    return "\n".join(asking or [*sentences[:1], *sentences[-1:]])
+    marked: list[str] = _MARKED.findall(message)
+    message = "\n".join(marked).strip() if marked else _last_said(message)
+    if _is_short(message):
+        return message
+    first, *rest = _SENTENCE.findall(message) or [""]
+    asking = [sentence for sentence in rest[:-1] if sentence.endswith(_QUESTION_MARKS)]
+    # A message that begins with its question ends with the text; one whose last line asks begins with it.
+    begin = () if _last_line_asks(message) else (first,)
+    end = () if first.endswith(_QUESTION_MARKS) else rest[-1:]
+    return "\n".join((*begin, *asking, *end))
+
+
+def _last_line_asks(message: str) -> bool:
+    """With a sentence: "Questions? Call us" asks nothing."""
+    before, _, line = message.rstrip().rpartition("\n")
+    sentence = _SENTENCE.match(line) if before else None
+    return sentence is not None and sentence[0].endswith(_QUESTION_MARKS) and len(sentence[0].split()) > 2
+
+
+def _is_short(message: str) -> bool:
+    return len(message) <= _SHORT_CHARACTERS and len(message.split(None, _SHORT_WORDS)) <= _SHORT_WORDS
+
+
+def _last_said(transcript: str) -> str:
+    """What the user said last; any other text as it is."""
+    turns = list(_TURN.finditer(transcript))
+    if not turns or not _REPLY.search(transcript):
+        return transcript
+    begin = turns[-1].end()
+    reply = _REPLY.search(transcript, begin)
+    return transcript[begin : reply.start() if reply else None].strip()

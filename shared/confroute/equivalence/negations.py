@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Set as AbstractSet
 from typing import Final
+
+from confroute.equivalence.normalise import tokens
 
 DENIALS: Final = frozenset(
     # As `tokens` writes them: small letters without accents; "isn't" is "not".
@@ -17,3 +21,25 @@ NEGATIONS: Final = DENIALS | frozenset(
     "ninguno ninguna nessun nessuno nessuna hayır yok".split()
 )
 """Also those that deny as an answer of their own."""
+
+_NUMBER_OR_PART: Final = re.compile(r"\b(?:no\. ?(?=\d)|non[-‑](\w+))", re.IGNORECASE)
+# The "no" of Portuguese is "in the". None of these words is one of English, Spanish or Italian.
+_PORTUGUESE: Final = frozenset("onde quem em foi fica pelo pela uma ao nao nasceu".split())
+_IN_THE: Final = frozenset(("no",))
+
+
+def one_denies(a: str, b: str, asked: AbstractSet[str]) -> bool:
+    """Whether only one of two texts has a word of `NEGATIONS` that denies: not by the "No." of a number,
+    the "no" of Portuguese, nor by a "non-" before what the other does not say. *asked* are the question's words."""
+    return _denies(a, b, asked) != _denies(b, a, asked)
+
+
+def _denies(text: str, other: str, asked: AbstractSet[str]) -> bool:
+    def kept(match: re.Match[str]) -> str:
+        return match[0] if match[1] and not said.isdisjoint(tokens(match[1])) else " "
+
+    said = set(tokens(other))
+    words = NEGATIONS.intersection(tokens(_NUMBER_OR_PART.sub(kept, text)))
+    if words == _IN_THE and not _PORTUGUESE.isdisjoint({*tokens(text), *asked}):
+        return False
+    return bool(words)

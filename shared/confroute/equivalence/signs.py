@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, TypeAlias
 
 Side: TypeAlias = tuple[int, int]
 """What a sign or a word is about, and which of the possibilities it stands for."""
+
+Mark: TypeAlias = tuple[str, str]
+"""A sign that changes one operand, and that operand."""
 
 # Whether there is anything to look for; most texts have nothing. One class of characters first takes half the time.
 _ANY: Final = re.compile(r"[-−0-9*/+^×÷·√±¬&|∧∨∪∩→←@](?:(?<=[*/+^×÷·√±¬&|∧∨∪∩→←@])|(?<= [-−]) |(?<=[0-9]) ?[KMBEkmbe])")
@@ -22,13 +27,21 @@ _OPERATORS: Final = {
     **dict.fromkeys(("&", "&&", "∧"), (1, 0)), **dict.fromkeys(("|", "||", "∨"), (1, 1)), "∪": (2, 0), "∩": (2, 1),
     "→": (3, 0), "←": (3, 1), "^": (4, 0), "^-": (4, 1),
 }  # fmt: skip
-_BEFORE: Final = re.compile(r"√|\bsqrt\b|\bsquare root\b|±|\+/-|¬")
-_NAMES: Final = {"sqrt": "√", "square root": "√", "+/-": "±"}
-_SCALE: Final = re.compile(r"(?<=\d)( ?)(?:([KMB])|([kmb]))(?![\w²³])")
-_EXPONENT: Final = re.compile(r"(?<=\d)[eE][+]?([-−]?\d+)")
-_ADDRESS: Final = re.compile(
-    r"(?<![^\s\"'(<`])(?:[a-z]{1,9}://|[~.]{0,2}/(?=[\w.])|[\w.+-]{1,64}@)[^\s\"'()<>`]+", re.IGNORECASE
+_NUMBER: Final = r"-?\d{1,30}(?:[.,]\d{1,30}){0,10}"
+_BEFORE: Final = re.compile(
+    rf"(?:(√|\bsqrt\b|\bsquare root\b)(?: of)?|(±|\+/-|¬))[\s({{]{{0,3}}({_NUMBER}|[^\W\d_]\b)", re.IGNORECASE
 )
+_NAMES: Final = {"sqrt": "√", "square root": "√", "+/-": "±"}
+_SCALE: Final = re.compile(rf"(?<!\d)({_NUMBER})( ?)([KMBkmb])(?![\w²³])")
+_EXPONENT: Final = re.compile(rf"(?<!\d)({_NUMBER})[eE][+]?(-?\d+)")
+_OPERAND: Final = re.compile(rf"(?<!\d){_NUMBER}|[^\W\d_]+")
+# A mail address begins where its letters do, "mailto:" and scripts without spaces aside, and so does one of the web.
+_ADDRESS: Final = re.compile(
+    r"(?<![a-z0-9_.+-])[a-z0-9_.+-]{1,64}@[a-z0-9_.-]+|"
+    r"(?:(?<![a-z0-9_])[a-z]{1,9}://|(?<![^\s\"'(<`])[~.]{0,2}/(?=[\w.]))[^\s\"'()<>`。，、；：）」】]+",
+    re.IGNORECASE,
+)
+_SAME_SITE: Final = re.compile(r"\Ahttps?://(?:www\.)?")
 _WORDS: Final[Mapping[str, Side]] = {
     "and": (0, 0), "or": (0, 1), **dict.fromkeys(("he", "him", "his"), (1, 0)), **dict.fromkeys(("she", "her"), (1, 1)),
     "must": (2, 0), "might": (2, 1), "may": (2, 1),
@@ -47,19 +60,26 @@ def words_oppose(a: Iterable[str], b: Iterable[str]) -> bool:
     return are_opposed((_WORDS[word] for word in a if word in _WORDS), (_WORDS[word] for word in b if word in _WORDS))
 
 
-def signs_oppose(a: str, b: str) -> bool:
+def signs_oppose(a: str, b: str, asked: AbstractSet[Mark] = frozenset()) -> bool:
     """Whether signs that no word holds tell *a* and *b* apart.
 
-    Each has an operator between its operands, a negative exponent or an address (of mail, the web or a file) that the
-    other lacks; or one has a root, ± or ¬, an exponent ("6e-34") or a glued scale ("5K", "$300M") that the other
-    lacks.
+    Each has an operator between its operands or an address (of mail, the web or a file) that the other lacks; or one
+    has a root, ± or ¬ before, an exponent ("6e-34") or a glued scale ("5K", "$300M") behind what the other has without
+    it. The `roots_of` the question, *asked*, do not count.
     """
     if not _ANY.search(a) and not _ANY.search(b):
         return False
-    if _before(a) != _before(b) or _exponents(a) != _exponents(b) or _scaled(a, b) or _scaled(b, a):
+    if _marked_apart(a, b, asked) or _marked_apart(b, a, asked):
         return True
     at_a, at_b = _addresses(a), _addresses(b)
     return bool(at_a - at_b and at_b - at_a) or are_opposed(_operators(a), _operators(b))
+
+
+def roots_of(question: str) -> frozenset[Mark]:
+    """The roots, ± and ¬ of what a question names only with them: not those of "√5 or 5?"."""
+    marks = _rooted(question)
+    operands = Counter(_operands(question) if marks else ())
+    return frozenset((sign, operand) for sign, operand in marks if operands[operand] == 1)
 
 
 def _operators(text: str) -> set[Side]:
@@ -67,20 +87,42 @@ def _operators(text: str) -> set[Side]:
     return {_OPERATORS[sign if sign[0] != "^" else "^-" if sign[-1] in "-−" else "^"] for sign in found}
 
 
-def _before(text: str) -> set[str]:
-    found: list[str] = _BEFORE.findall(text)
-    return {_NAMES.get(sign, sign) for sign in found}
+def _marked_apart(a: str, b: str, asked: AbstractSet[Mark]) -> bool:
+    """Whether a sign of *a* stands at an operand that *b* has without it."""
+    marks = _marks(a, loosely=False)
+    marks = marks and marks - _marks(b, loosely=True) - asked
+    return bool(marks) and not {operand for _, operand in marks}.isdisjoint(_operands(b))
 
 
-def _exponents(text: str) -> list[str]:
-    return [exponent.replace("−", "-") for exponent in _EXPONENT.findall(text)]
+def _marks(text: str, *, loosely: bool) -> set[Mark]:
+    """Loosely, also a scale in small letters or behind a space: "5K" is "5k", but "5 k" alone may be anything."""
+    text = text.replace("−", "-")
+    marks = _rooted(text)
+    marks.update(
+        (scale.upper(), _plain(number))
+        for number, space, scale in _SCALE.findall(text)
+        if loosely or (not space and scale.isupper())
+    )
+    marks.update((f"e{exponent}", _plain(number)) for number, exponent in _EXPONENT.findall(text))
+    return marks
 
 
-def _scaled(a: str, b: str) -> bool:
-    """Whether a capital K, M or B stands right behind a number of *a*, and not also behind one of *b*."""
-    glued = {scale for space, scale, _ in _SCALE.findall(a) if scale and not space}
-    return bool(glued) and not glued <= {(scale or small).upper() for _, scale, small in _SCALE.findall(b)}
+def _rooted(text: str) -> set[Mark]:
+    marks: set[Mark] = set()
+    for root, other, operand in _BEFORE.findall(text):
+        sign: str = (root or other).lower()
+        marks.add((_NAMES.get(sign, sign), _plain(operand)))
+    return marks
+
+
+def _operands(text: str) -> list[str]:
+    found: list[str] = _OPERAND.findall(text.replace("−", "-"))
+    return [_plain(operand) for operand in found]
+
+
+def _plain(operand: str) -> str:
+    return operand.replace(",", "").lower()
 
 
 def _addresses(text: str) -> set[str]:
-    return {address.rstrip(".,;:!?").casefold() for address in _ADDRESS.findall(text)}
+    return {_SAME_SITE.sub("", address.casefold()).rstrip(".,;:!?*/…") for address in _ADDRESS.findall(text)}

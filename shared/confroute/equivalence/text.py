@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from confroute.equivalence.asked import asked_part, ends_of
 from confroute.equivalence.base import Equivalence
-from confroute.equivalence.negations import NEGATIONS
+from confroute.equivalence.negations import NEGATIONS, one_denies
 from confroute.equivalence.normalise import OPERATORS, tokens
 from confroute.equivalence.numerals import is_number
 from confroute.equivalence.recent import recently
-from confroute.equivalence.signs import are_opposed, signs_oppose, words_oppose
+from confroute.equivalence.signs import Mark, Side, roots_of, signs_oppose, words_oppose
+from confroute.equivalence.synonyms import CALLINGS, are_synonyms
 
 _STOP_WORDS: Final = frozenset(
     "a an the this that these those it its is are was were be been being do does did has have had will would can "
@@ -34,8 +37,12 @@ _BETWEEN_CHOICES: Final = re.compile(rf",\s*(?:or\s)?|{_EITHER.pattern}")
 
 class _Question(NamedTuple):
     words: frozenset[str]
-    choices: Mapping[str, tuple[int, int]]
-    """The words that it offers with an "or", each with its sentence and the place of its choice there."""
+    chooses: bool
+    """Whether it offers choices itself, not only the text that it is asked of."""
+    choices: Mapping[str, AbstractSet[Side]]
+    """The words that it, or that text, offers with an "or", each with its sentence and the place of its choice there.
+    """
+    roots: frozenset[Mark]
 
 
 class _Said(NamedTuple):
@@ -73,12 +80,13 @@ class TextEquivalence(Equivalence):
     and "Lima, founded in 1535" agree. Numbers do not make up for words: "20 June 1969" and "20 July 1969" differ. So
     do answers that each have a letter ("vitamin A"), an operator (x > 3), an address or a number of the question that
     the other lacks, or another choice of a question with an "or"; and those where one word stands for another between
-    the same two: ``ORDER BY age ASC`` and ``DESC``, "is positive" and "is negative". A negation in only one of the two
+    the same two: ``ORDER BY age ASC`` and ``DESC``, "is positive" and "is negative"; a few words that answers swap
+    most are known to be the same ("located", "situated"). A negation in only one of the two
     makes them differ, in some twenty languages; so do "and" for "or", "he" for "she" and "must" for "might" where
     nothing else does. An answer with no content of its own equals only itself.
 
-    Where it errs: synonyms and unit names ("km", "kilometres") differ, also one within a long sentence; so may two
-    sentences of the same answer that go on differently behind it. Two answers of the same words in another order agree
+    Where it errs: other synonyms and unit names ("km", "kilometres") differ, also one within a long sentence; so may
+    two sentences of the same answer that go on differently behind it. Two answers of the same words in another order agree
     ("from hot to cold"), brackets and a minus before a word do not count, nor does a word swapped for one that the
     other answer has elsewhere; "invalid" and "unlike" are no negations. Scripts written without spaces are compared
     from punctuation to punctuation.
@@ -99,16 +107,18 @@ class TextEquivalence(Equivalence):
     def _pair(self, text_a: str, text_b: str, asked: _Question) -> bool:
         a, b = tokens(text_a), tokens(text_b)
         if a == b:
-            return not signs_oppose(text_a, text_b)
+            return not signs_oppose(text_a, text_b, asked.roots)
         first, second = _content(a, asked.words), _content(b, asked.words)
-        if first.denies != second.denies or _opposed(first, second, asked):
+        if (first.denies or second.denies) and one_denies(text_a, text_b, asked.words):
+            return False
+        if _opposed(first, second, asked):
             return False
         if first.symbol and second.symbol:
             return first.symbol == second.symbol
         return (
             self._share(first, second, asked)
             and not _told_apart(a, b, first, second, asked)
-            and not signs_oppose(text_a, text_b)
+            and not signs_oppose(text_a, text_b, asked.roots)
         )
 
     def _share(self, a: _Content, b: _Content, asked: _Question) -> bool:
@@ -117,7 +127,7 @@ class TextEquivalence(Equivalence):
             # One of them only repeats the question: compare all content words, as for an answer out of the
             # question's own choices ("red or blue?") or out of a text in it.
             said_a, said_b = a.whole, b.whole
-            if not asked.choices and said_a.words - said_b.words - _ASSENT and said_b.words - said_a.words - _ASSENT:
+            if not asked.chooses and said_a.words - said_b.words - _ASSENT and said_b.words - said_a.words - _ASSENT:
                 return False
         if not _of_the_same_numbers(said_a, said_b, asked):
             return False
@@ -127,9 +137,17 @@ class TextEquivalence(Equivalence):
 
 
 @lru_cache(maxsize=64)
-def _asked(question: str) -> _Question:
-    question = asked_part(question)
-    return _Question(frozenset(map(_singular, tokens(question))), dict(_choices(question)))
+def _asked(message: str) -> _Question:
+    question = asked_part(message)
+    choices: defaultdict[str, set[Side]] = defaultdict(set)
+    for word, choice in _choices(message):
+        choices[word].add(choice)
+    return _Question(
+        frozenset(map(_singular, tokens(question))),
+        bool(choices) and any(_choices(question)),
+        dict(choices),
+        roots_of(question),
+    )
 
 
 @recently(200)
@@ -162,7 +180,7 @@ def _content(tokens: tuple[str, ...], asked: frozenset[str]) -> _Content:
     )
 
 
-def _choices(question: str) -> Iterator[tuple[str, tuple[int, int]]]:
+def _choices(question: str) -> Iterator[tuple[str, Side]]:
     if not any(word in question for word in ("or", "vs", "versus", "/")) or not _EITHER.search(question):
         return
     for i, sentence in enumerate(_SENTENCE_END.split(question)):
@@ -186,10 +204,13 @@ def _opposed(a: _Content, b: _Content, asked: _Question) -> bool:
         return False
     words_a, words_b = a.whole.words, b.whole.words
     chosen_a, chosen_b = (
-        {asked.choices[word] for word in words if word in asked.choices}
+        {side for word in words if word in asked.choices for side in asked.choices[word]}
         for words in (words_a - words_b, words_b - words_a)
     )
-    return are_opposed(chosen_a, chosen_b)
+    # Another one of the same, also where one answer has words of both: "her blood pressure is low" of "is the blood
+    # pressure high or low?"
+    both = {of for of, _ in chosen_a} & {of for of, _ in chosen_b}
+    return sum(side[0] in both for side in chosen_a | chosen_b) > len(both)
 
 
 def _told_apart(a: tuple[str, ...], b: tuple[str, ...], first: _Content, second: _Content, asked: _Question) -> bool:
@@ -203,6 +224,7 @@ def _told_apart(a: tuple[str, ...], b: tuple[str, ...], first: _Content, second:
     runs = _runs(first.sequence, words_b)
     return any(
         _is_swap(runs[place], run, asked.words)
+        and not (_name(runs[place], place[1], a, asked) and _name(run, place[1], b, asked))
         for place, run in _runs(second.sequence, words_a).items()
         if place in runs
     )
@@ -226,12 +248,31 @@ def _runs(sequence: Sequence[str], others: frozenset[str]) -> dict[tuple[str, st
 
 
 def _is_swap(a: list[str], b: list[str], asked: frozenset[str]) -> bool:
-    """Initials and endings swap nothing, nor does a word of the question for one that is not: "the capital of Japan"
-    and "the capital city"."""
+    """Initials, endings and synonyms swap nothing, nor does a word of the question for one that is not: "the capital
+    of Japan" and "the capital city"."""
     return (
         len(a) == len(b)
         and asked.issuperset(a) == asked.issuperset(b)
-        and not all(x.startswith(y) or y.startswith(x) for x, y in zip(a, b, strict=True))
+        and not all(_is_form(x, y) or _is_form(y, x) or are_synonyms(x, y) for x, y in zip(a, b, strict=True))
+    )
+
+
+def _is_form(long: str, short: str) -> bool:
+    """Also a word that one of a script without spaces stands before."""
+    return long.startswith(short) or (
+        len(short) > 2 and short.isascii() and long.endswith(short) and not long[0].isascii()
+    )
+
+
+def _name(run: list[str], behind: str, tokens: Sequence[str], asked: _Question) -> bool:
+    """Whether *run* only introduces the name *behind* it, which the question did not say: "the English playwright"
+    William Shakespeare, but not "a playwright" from Oslo."""
+    last = run[-1]
+    return (
+        last in CALLINGS
+        and behind.isalpha()
+        and behind not in asked.words
+        and any(_singular(x) == last and _singular(y) == behind for x, y in pairwise(tokens))
     )
 
 

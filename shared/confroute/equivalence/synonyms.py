@@ -1,0 +1,103 @@
+"""Words of one meaning that short answers swap most: of attribution, place, degree and size, and callings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+# As `tokens` writes them, without an s at the end. None of two that can be different facts about the same thing: a
+# song is recorded and released, a house designed and built, in different years.
+GROUPS: Final = (
+    "written wrote penned authored composed",
+    "sung sang performed recorded",
+    "painted created",
+    "invented created devised developed",
+    "founded established created",
+    "built constructed erected",
+    "discovered found",
+    "located situated found",
+    "lie sit stand",
+    "called named known termed",
+    "classified considered regarded deemed categorized categorised",
+    "approximately roughly around approx circa",
+    "nearly almost",
+    "officially formally",
+    "completely totally entirely fully wholly",
+    "mainly mostly primarily chiefly largely",
+    "usually typically generally commonly normally",
+    "very extremely highly",
+    "quickly rapidly",
+    "currently presently now",
+    "current present",
+    "initially originally",
+    "famou renowned celebrated noted",
+    "big large huge",
+    "bigger larger greater",
+    "biggest largest greatest",
+    "small little tiny",
+    "begin start commence",
+    "began started commenced",
+    "begun started commenced",
+    "end finish conclude",
+    "ended finished concluded",
+    "convert transform",
+    "movie film",
+    "author writer",
+    "colour color",
+    "centre center",
+    # German
+    "geschrieben verfasst",
+    "schrieb verfasste",
+    "gemalt geschaffen",
+    "erfunden entwickelt",
+    "liegt befindet",
+    "etwa ungefahr rund circa ca",
+    # French
+    "ecrit redige compose",
+    "ecrite redigee composee",
+    "peint cree realise",
+    "peinte creee realisee",
+    "situe trouve localise",
+    "situee trouvee localisee",
+    "environ approximativement",
+    # Spanish and Portuguese
+    "escrito redactado redigido",
+    "escrita redactada redigida",
+    "pintado creado criado",
+    "pintada creada criada",
+    "situado ubicado localizado",
+    "situada ubicada localizada",
+    "fica localiza situa",
+    "aproximadamente alrededor cerca",
+    # Italian
+    "scritto composto",
+    "scritta composta",
+    "dipinto creato realizzato",
+    "dipinta creata realizzata",
+    "situato ubicato localizzato",
+    "situata ubicata localizzata",
+    "circa approssimativamente",
+)
+
+CALLINGS: Final = frozenset(
+    "author writer playwright dramatist poet novelist scientist physicist chemist biologist bacteriologist "
+    "microbiologist physician mathematician astronomer philosopher inventor engineer artist painter sculptor "
+    "architect singer songwriter musician composer star actor explorer".split()
+)
+"""What stands before a name and leaves the person the same: no offices, which tell two of one name apart."""
+
+
+def are_synonyms(a: str, b: str) -> bool:
+    return a in _GROUPS_OF and b in _GROUPS_OF and not _GROUPS_OF[a].isdisjoint(_GROUPS_OF[b])
+
+
+def _groups_of() -> Mapping[str, set[int]]:
+    groups: defaultdict[str, set[int]] = defaultdict(set)
+    for i, group in enumerate(GROUPS):
+        for word in group.split():
+            groups[word].add(i)
+    return dict(groups)
+
+
+_GROUPS_OF: Final = _groups_of()
