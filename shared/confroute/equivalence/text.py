@@ -86,9 +86,9 @@ class TextEquivalence(Equivalence):
     nothing else does. An answer with no content of its own equals only itself.
 
     Where it errs: other synonyms and unit names ("km", "kilometres") differ, also one within a long sentence; so may
-    two sentences of the same answer that go on differently behind it. Two answers of the same words in another order agree
-    ("from hot to cold"), brackets and a minus before a word do not count, nor does a word swapped for one that the
-    other answer has elsewhere; "invalid" and "unlike" are no negations. Scripts written without spaces are compared
+    two sentences of the same answer that go on differently behind it. Two answers of the same words in another order
+    agree ("from hot to cold"), brackets and a minus before a word do not count, nor does a word swapped for one that
+    the other answer has elsewhere; "invalid" and "unlike" are no negations. Scripts written without spaces are compared
     from punctuation to punctuation.
 
     Cost: microseconds a pair, linear in the answers; of the question, some thousand characters at its ends are read.
