@@ -81,9 +81,9 @@ class TextEquivalence(Equivalence):
     do answers that each have a letter ("vitamin A"), an operator (x > 3), an address or a number of the question that
     the other lacks, or another choice of a question with an "or"; and those where one word stands for another between
     the same two: ``ORDER BY age ASC`` and ``DESC``, "is positive" and "is negative"; a few words that answers swap
-    most are known to be the same ("located", "situated"). A negation in only one of the two
-    makes them differ, in some twenty languages; so do "and" for "or", "he" for "she" and "must" for "might" where
-    nothing else does. An answer with no content of its own equals only itself.
+    most are known to be the same ("located", "situated"). A negation in only one of the two makes them differ, in some
+    twenty languages; so do "and" for "or", "he" for "she" and "must" for "might" where nothing else does. An answer
+    with no content of its own equals only itself.
 
     Where it errs: other synonyms and unit names ("km", "kilometres") differ, also one within a long sentence; so may
     two sentences of the same answer that go on differently behind it. Two answers of the same words in another order
