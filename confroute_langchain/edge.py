@@ -142,8 +142,13 @@ def _read(message: AIMessage) -> Reply:
     }
     if not usage:
         return Reply(choice=choice)
-    # A cache's hit may tell of its cost alone.
-    return Reply(choice=choice, input_tokens=usage.get("input_tokens", 0), output_tokens=usage.get("output_tokens", 0))
+    # A cache's hit may tell of its cost alone; a server may count what it has in its cache apart.
+    inputs, cached = usage.get("input_tokens", 0), usage.get("input_token_details", {}).get("cache_read") or 0
+    return Reply(
+        choice=choice,
+        input_tokens=inputs + cached if cached > inputs else inputs,
+        output_tokens=usage.get("output_tokens", 0),
+    )
 
 
 def _thoughts(message: AIMessage) -> str:

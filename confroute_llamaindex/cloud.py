@@ -108,12 +108,15 @@ def field_of(holder: Any, name: str) -> Any:
 
 
 def _inputs(usage: Any) -> int | None:
-    """Anthropic and Bedrock count what they have in a cache, or put there, apart; LiteLLM, which names it alike, does
-    as OpenAI does."""
+    """Anthropic and Bedrock count what they have in a cache, or put there, apart; as OpenAI names the prompt's tokens,
+    they are among these, unless they are more."""
     count = _first_count(usage, _INPUT)
-    if count is None or field_of(usage, _INPUT[0]) is not None:
+    details = field_of(usage, "prompt_tokens_details")
+    counts = (*(field_of(usage, name) for name in _CACHED), field_of(details, "cached_tokens"))
+    cached = sum(each for each in counts if isinstance(each, int))
+    if count is None or (field_of(usage, _INPUT[0]) is not None and cached <= count):
         return count
-    return count + sum(more for name in _CACHED if isinstance(more := field_of(usage, name), int))
+    return count + cached
 
 
 def _first_count(usage: Any, names: tuple[str, ...]) -> int | None:

@@ -67,6 +67,18 @@ def test_each_sample_is_a_request_with_its_own_seed(server: ScriptedServer) -> N
     assert (model.temperature, model.seed, model.logprobs, model.cache) == (0.1, None, None, None)
 
 
+def test_tokens_counted_apart_as_cached_are_the_prompts_too() -> None:
+    """Where there are more of them than of all others, these are the new ones."""
+
+    def cached(request: Request) -> Reply:
+        status, body = completion(["Lima"])
+        counts = {"prompt_tokens": 300, "completion_tokens": 1, "total_tokens": 301}
+        return status, {**body, "usage": {**counts, "prompt_tokens_details": {"cached_tokens": 2000}}}
+
+    with serving(cached) as server:
+        assert ChatModelEdge(chat(server.url)).generate(ASK, n=1, options=OPTIONS).input_tokens == 2300
+
+
 def test_the_cache_does_not_make_one_sample_of_all(server: ScriptedServer) -> None:
     """LangChain's global cache would answer the second sample with the first; the edge goes past it."""
     set_llm_cache(InMemoryCache())

@@ -270,6 +270,9 @@ async def test_usage_that_the_edge_does_not_tell_is_absent(prompt: int, said: An
         ),
         ({"usage": {"input_tokens": 3, "cache_read_input_tokens": None, "output_tokens": 4}}, (3, 4)),
         ({"usage": {"prompt_tokens": 23, "cache_read_input_tokens": 20, "completion_tokens": 4}}, (23, 4)),
+        ({"usage": {"prompt_tokens": 3, "cache_read_input_tokens": 20, "completion_tokens": 4}}, (23, 4)),
+        ({"usage": {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 20}}}, (23, None)),
+        ({"usage": {"prompt_tokens": 23, "prompt_tokens_details": {"cached_tokens": 20}}}, (23, None)),
         ({"usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4}}, (3, 4)),
         (
             {"usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4, "thoughts_token_count": 5}},
