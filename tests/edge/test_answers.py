@@ -162,6 +162,16 @@ def test_the_texts_of_the_tokens_are_the_text_of_the_answer(text: str, missing: 
     assert "".join(sample.tokens).strip() == sample.text
 
 
+def test_a_stop_string_behind_a_character_of_several_tokens_takes_none_of_them() -> None:
+    """Its first ones decode to one sign, too, which is as long."""
+    answer = Answer()
+    answer.tokens = list("é\U0001f5fc\nNext".encode())
+    answer.logprobs = [-1.0] * len(answer.tokens)
+    sample = answer.sample(lambda some: bytes(some).decode(errors="replace"), ("\n",))
+    assert (sample.text, sample.output_tokens) == ("é\U0001f5fc", 6)
+    assert "".join(sample.tokens or ()) == sample.text
+
+
 @pytest.mark.parametrize("stop", [(), (" of",)])
 def test_the_texts_of_words_keep_their_spaces(stop: tuple[str, ...]) -> None:
     """Those of Llama 2, too, whose decoder takes the first one of a text away, as it does of a word alone."""

@@ -37,7 +37,8 @@ class Answer:
         cut = _first(stop, text)
         if cut is not None:
             text = text[:cut]
-            while kept and len(decode(self.tokens[: kept - 1])) >= cut:
+            # A part of a character decodes to as much as all of it.
+            while kept and decode(self.tokens[: kept - 1])[:cut] == text:
                 kept -= 1
         texts = tuple(_texts(self.tokens[:kept], decode))
         if cut is None and _UNFINISHED in text:
