@@ -223,3 +223,34 @@ def test_time_is_linear(piece: str) -> None:
 
     tokens("warm")
     assert seconds(100_000) < 40 * (seconds(10_000) + 0.01)
+
+
+GREETED = (
+    "Can you help me with a question?\n\nI am preparing for a quiz night at my school next Friday, and my team has "
+    "asked me to take care of the geography round because nobody else wants it. I have been reading an old atlas that "
+    "I found in the attic, but some of its pages are missing, and the teacher told us that the host likes simple facts "
+    "that everyone should have learned long ago in class.\n\nWhat is the capital of Sri Lanka?"
+)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        GREETED,
+        GREETED.replace("\n\n", " "),
+        GREETED.replace("Can you help me with a question?", "What is the capital of Sri Lanka?", 1)[:-33] + "Any idea?",
+        GREETED[:-33] + "Please tell me the name of the capital of Sri Lanka. One sentence. Thank you very much!",
+    ],
+    ids=["last", "in one line", "first", "thanked for"],
+)
+def test_a_question_that_is_not_found_joins_no_answers(message: str) -> None:
+    """Its words, taken for the answers' own, would: answers have to agree with the whole message as the question."""
+    assert asked_part(message)
+    a, b = "The capital of Sri Lanka is Kandy.", "The capital of Sri Lanka is New Delhi."
+    assert TextEquivalence().same([(a, b), (a, "Kandy")], question=message) == [False, True]
+
+
+def test_code_before_a_final_answer_is_part_of_it() -> None:
+    """Else two functions would be one, "the function above"."""
+    text = "```py\nreturn x + 1\n```\nFinal Answer: The function is above."
+    assert answer_of(text) == text

@@ -80,6 +80,7 @@ SAME = [
 ]
 
 DIFFERENT = [
+    ("Tom has 500 dollars and earns as much 3 times. How many has he then?", "The total is 500.", "The total is 1500."),
     ("", "1-1", "1-0"),
     ("", "The game ended 2-2", "The game ended 2-1"),
     ("", "4-2-4", "4-4-2"),

@@ -197,7 +197,7 @@ def test_synonyms_are_tokens() -> None:
     [
         ("Onde nasceu Pelé?", "Pelé nasceu no Brasil.", "Brasil"),
         ("Quando foi a independência?", "1822", "A independência foi no ano de 1822."),
-        ("", "Cabral chegou em 1500", "Cabral chegou no Brasil em 1500."),
+        ("", "A capital fica no Brasil.", "Fica, a capital do Brasil"),
     ],
 )
 def test_in_the_of_portuguese_denies_nothing(question: str, a: str, b: str) -> None:

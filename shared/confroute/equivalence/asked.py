@@ -42,8 +42,8 @@ def asked_part(message: str) -> str:
     Up to 60 words it is the whole. Of more, what follows "Question:", "Query:" or "Q:" at the beginning of a line, as
     the templates of LlamaIndex and LangChain write it, else what the user of a transcript ("Human: ... AI: ...") said
     last, else again the whole. If that is still longer, its sentences that end with a question mark, with the first
-    and the last one: the instruction stands there, and the text between may ask something, too. Not with the first one
-    if the last line begins with a question, nor with the last one if the first one is a question.
+    and the last one: the instruction stands there, and the text between may ask something, too. Not with a first one
+    that asks nothing if the last line begins with a question, nor with such a last one if the first one is a question.
     """
     if _is_short(message):
         return message
@@ -54,9 +54,11 @@ def asked_part(message: str) -> str:
     first, *rest = _SENTENCE.findall(message) or [""]
     asking = [sentence for sentence in rest[:-1] if sentence.endswith(_QUESTION_MARKS)]
     # A message that begins with its question ends with the text; one whose last line asks begins with it.
-    begin = () if _last_line_asks(message) else (first,)
-    end = () if first.endswith(_QUESTION_MARKS) else rest[-1:]
-    return "\n".join((*begin, *asking, *end))
+    last = rest[-1:]
+    first_asks, last_asks = first.endswith(_QUESTION_MARKS), bool(last) and last[0].endswith(_QUESTION_MARKS)
+    begin = () if _last_line_asks(message) and not first_asks else (first,)
+    end = () if first_asks and not last_asks else last
+    return "\n".join((*begin, *asking, *end)) or message
 
 
 def _last_line_asks(message: str) -> bool:

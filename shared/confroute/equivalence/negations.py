@@ -24,7 +24,7 @@ NEGATIONS: Final = DENIALS | frozenset(
 
 _NUMBER_OR_PART: Final = re.compile(r"\b(?:no\. ?(?=\d)|non[-‑](\w+))", re.IGNORECASE)
 # The "no" of Portuguese is "in the". None of these words is one of English, Spanish or Italian.
-_PORTUGUESE: Final = frozenset("onde quem em foi fica pelo pela uma ao nao nasceu".split())
+_PORTUGUESE: Final = frozenset("onde quem foi fica pelo pela nasceu".split())
 _IN_THE: Final = frozenset(("no",))
 
 

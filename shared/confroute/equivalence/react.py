@@ -30,8 +30,9 @@ def call_of(text: str) -> tuple[str, str] | None:
 
 
 def answer_of(text: str) -> str:
-    """What follows ``Final Answer:``, or ``Answer:`` after a thought; any other text as it is."""
+    """What follows ``Final Answer:``, or ``Answer:`` after a thought; any other text as it is, and one with code before
+    that."""
     answer = _ANSWER.search(text)
-    if answer is None or not answer[2].strip():
+    if answer is None or not answer[2].strip() or "```" in text[: answer.start()]:
         return text
     return answer[2].strip() if answer[1] or _THOUGHT.match(text) else text

@@ -37,8 +37,8 @@ _BETWEEN_CHOICES: Final = re.compile(rf",\s*(?:or\s)?|{_EITHER.pattern}")
 
 class _Question(NamedTuple):
     words: frozenset[str]
-    chooses: bool
-    """Whether it offers choices itself, not only the text that it is asked of."""
+    offers: bool
+    """Whether it holds what answers it: choices, or a text."""
     choices: Mapping[str, AbstractSet[Side]]
     """The words that it, or that text, offers with an "or", each with its sentence and the place of its choice there.
     """
@@ -72,8 +72,9 @@ class TextEquivalence(Equivalence):
     and "21"), or else share at least *overlap* of the content words of the shorter one, stop words **and the words of
     the question** dropped. Without that, every sentence-shaped answer looks like every other: "The capital of Egypt
     is Cairo" and "The capital of Egypt is Alexandria" differ, "Tokyo" and "The capital of Japan is Tokyo." agree. Of
-    a long message, which may hold a text to answer from, only the part that asks is the question (`asked_part`). Where
-    one answer has the question's words alone, each with a word that the other lacks are different.
+    a long message, which may hold a text to answer from, the part that asks is the question (`asked_part`), and the
+    answers have to agree with the whole as the question, too. Where one answer has the question's words alone, each
+    with a word that the other lacks are different.
 
     What they do not share can part them. The numbers of one must be among the numbers of the other, in order, and as
     many, unless it has more words as well, or a year: "1-1" and "1-0" differ, so do -5 and 5, "CO" and "CO2"; "Lima"
@@ -101,8 +102,8 @@ class TextEquivalence(Equivalence):
     overlap: float = 0.6
 
     def same(self, pairs: Sequence[tuple[str, str]], *, question: str) -> list[bool]:
-        asked = _asked(ends_of(question))
-        return [a == b or self._pair(a, b, asked) for a, b in pairs]
+        readings = _asked(ends_of(question))
+        return [a == b or all(self._pair(a, b, asked) for asked in readings) for a, b in pairs]
 
     def _pair(self, text_a: str, text_b: str, asked: _Question) -> bool:
         a, b = tokens(text_a), tokens(text_b)
@@ -127,8 +128,11 @@ class TextEquivalence(Equivalence):
             # One of them only repeats the question: compare all content words, as for an answer out of the
             # question's own choices ("red or blue?") or out of a text in it.
             said_a, said_b = a.whole, b.whole
-            if not asked.chooses and said_a.words - said_b.words - _ASSENT and said_b.words - said_a.words - _ASSENT:
+            if not asked.offers and said_a.words - said_b.words - _ASSENT and said_b.words - said_a.words - _ASSENT:
                 return False
+        elif a.whole.words == b.whole.words and len(a.whole.numbers) == len(b.whole.numbers):
+            # One may have a number of the question where the other has another.
+            said_a, said_b = a.whole, b.whole
         if not _of_the_same_numbers(said_a, said_b, asked):
             return False
         if not said_a.words or not said_b.words:
@@ -137,16 +141,22 @@ class TextEquivalence(Equivalence):
 
 
 @lru_cache(maxsize=64)
-def _asked(message: str) -> _Question:
-    question = asked_part(message)
+def _asked(message: str) -> tuple[_Question, ...]:
+    """What asks in *message*, and the whole where that is more: answers have to agree by both. A name that the text in
+    it tells is no word of the question by the first; and what the first leaves out, if it is mistaken, is one by the
+    second."""
+    part = asked_part(message)
     choices: defaultdict[str, set[Side]] = defaultdict(set)
     for word, choice in _choices(message):
         choices[word].add(choice)
-    return _Question(
-        frozenset(map(_singular, tokens(question))),
-        bool(choices) and any(_choices(question)),
-        dict(choices),
-        roots_of(question),
+    return tuple(
+        _Question(
+            frozenset(map(_singular, tokens(text))),
+            text != part or (bool(choices) and any(_choices(part))),
+            dict(choices),
+            roots_of(part),
+        )
+        for text in dict.fromkeys((part, message))
     )
 
 
