@@ -72,6 +72,21 @@ def test_each_gets_its_own(tiny: Tiny, kind: str, together: list[tuple[str, int,
         assert_own(engine, text, generation.samples)
 
 
+def test_alternatives_are_those_of_the_request_itself(tiny: Tiny) -> None:
+    """Of several who are told theirs in the same passes, each as many as it asked for."""
+    engine = tiny()
+    engine.load()
+    together = [(letter * 9, n, replace(SAMPLING, alternatives=n)) for letter, n in (("a", 2), ("b", 3), ("c", 1))]
+    for (text, n, options), generation in zip(together, ask_together(engine, together), strict=True):
+        alone = engine.generate(user(text), n=n, options=options)
+        for sample, expected in zip(generation.samples, alone.samples, strict=True):
+            assert sample.alternatives is not None
+            assert expected.alternatives is not None
+            for place, own in zip(sample.alternatives, expected.alternatives, strict=True):
+                assert [token for token, _ in place] == [token for token, _ in own]
+                assert [logprob for _, logprob in place] == pytest.approx([logprob for _, logprob in own], abs=3e-4)
+
+
 def test_requests_share_passes(tiny: Tiny) -> None:
     """Eight requests at once take hardly more passes than one, and each seed gives what it gives alone."""
     engine = copy_of(tiny())

@@ -124,6 +124,20 @@ def test_a_model_that_gives_the_logits_of_all_tokens(tiny: Callable[..., Transfo
         assert passes._chooses
 
 
+@pytest.mark.parametrize("fixed", [False, True])
+def test_branches_that_differ_stay_two_when_one_before_them_ends(
+    tiny: Callable[..., TransformersEngine], fixed: bool
+) -> None:
+    """Though they go on with the same token: one that ended said the same as the first of them."""
+    with running(tiny(), fixed=fixed) as passes:
+        one = Conversation(passes, [3, 4, 5], [1, 1, 2])
+        go_on(passes, [one])
+        one.keep([1, 2])
+        for text in one.texts:
+            text[-1] = 7
+        go_on(passes, [one])
+
+
 def test_what_is_said_alike_is_computed_once(
     tiny: Callable[..., TransformersEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
