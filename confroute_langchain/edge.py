@@ -14,6 +14,7 @@ from langsmith import tracing_context  # pyright: ignore[reportUnknownVariableTy
 from confroute.edge.borrowed import BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.edge.clients import Again
+from confroute.edge.cut_prompts import with_cached
 from confroute.edge.sdk_clients import is_handed_on, sdk_clients_of
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
@@ -142,13 +143,10 @@ def _read(message: AIMessage) -> Reply:
     }
     if not usage:
         return Reply(choice=choice)
-    # A cache's hit may tell of its cost alone; a server may count what it has in its cache apart.
-    inputs, cached = usage.get("input_tokens", 0), usage.get("input_token_details", {}).get("cache_read") or 0
-    return Reply(
-        choice=choice,
-        input_tokens=inputs + cached if cached > inputs else inputs,
-        output_tokens=usage.get("output_tokens", 0),
-    )
+    # A hit of LangChain's own cache may tell of its cost alone.
+    cached = usage.get("input_token_details", {}).get("cache_read") or 0
+    inputs = with_cached(usage.get("input_tokens", 0), cached)
+    return Reply(choice=choice, input_tokens=inputs, output_tokens=usage.get("output_tokens", 0))
 
 
 def _thoughts(message: AIMessage) -> str:

@@ -13,6 +13,7 @@ from llama_index.core.prompts import BasePromptTemplate
 from pydantic import BaseModel
 
 from confroute.contract import Tokens
+from confroute.edge.cut_prompts import with_cached
 from confroute.steps import Call, Source
 
 # As OpenAI, Anthropic, Gemini and Bedrock name them.
@@ -108,15 +109,14 @@ def field_of(holder: Any, name: str) -> Any:
 
 
 def _inputs(usage: Any) -> int | None:
-    """Anthropic and Bedrock count what they have in a cache, or put there, apart; as OpenAI names the prompt's tokens,
-    they are among these, unless they are more."""
+    """Anthropic and Bedrock count what they have in a cache, or put there, apart."""
     count = _first_count(usage, _INPUT)
+    if count is None:
+        return None
     details = field_of(usage, "prompt_tokens_details")
     counts = (*(field_of(usage, name) for name in _CACHED), field_of(details, "cached_tokens"))
     cached = sum(each for each in counts if isinstance(each, int))
-    if count is None or (field_of(usage, _INPUT[0]) is not None and cached <= count):
-        return count
-    return count + cached
+    return count + cached if field_of(usage, _INPUT[0]) is None else with_cached(count, cached)
 
 
 def _first_count(usage: Any, names: tuple[str, ...]) -> int | None:

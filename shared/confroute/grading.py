@@ -17,6 +17,7 @@ _BREAK: Final = "ǁ"
 """A word, so that it stays in the text, behind what ends a sentence or a part of one."""
 
 _BROKEN: Final = re.compile(r"[.,?!:;…](?=\W)|[(\n。，？！：；、—–]")
+_KINDS: Final = frozenset("answer option choice label class category".split())
 _OR: Final = frozenset("or oder ou o of eller".split())
 _ARTICLES: Final = frozenset(("a", "an", "the", LETTER_A))
 
@@ -24,7 +25,7 @@ _ARTICLES: Final = frozenset(("a", "an", "the", LETTER_A))
 class _Reading(NamedTuple):
     words: list[str]
     joints: set[int]
-    """Before which of the words a _ stands."""
+    """Before which of the words a _ stands that makes one label of them."""
     breaks: set[int]
     """Before which of them a part of a sentence ends; read only where something is denied."""
 
@@ -34,8 +35,8 @@ def contains_answer(answer: str, accepted: Iterable[str]) -> bool:
     punctuation and the form of numbers aside.
 
     Not where it is denied right before ("not spam", "isn't Tokyo"; but "It is not. Tokyo is"), nor as a part of a
-    longer label that is joined with _ ("not_entailment"). Any other place counts, whatever is said of it: "either spam
-    or ham" holds both.
+    longer label that is joined with _ ("not_entailment"; but "answer_b" is "b"). Any other place counts, whatever is
+    said of it: "either spam or ham" holds both.
 
     >>> contains_answer("It is TOKYO.", ["Tokyo"]), contains_answer("Tokyoites", ["Tokyo"])
     (True, False)
@@ -65,11 +66,11 @@ def _words(text: str) -> _Reading:
     read = _Reading([], set(), set())
     for token in tokens(text):
         for word in re.split(f"(['{_JOINT}{_BREAK}])", token):
-            if word == _JOINT:
+            if word == _JOINT and _KINDS.isdisjoint(read.words[-1:]):
                 read.joints.add(len(read.words))
             elif word == _BREAK:
                 read.breaks.add(len(read.words))
-            elif word and word != "'":
+            elif word not in ("", "'", _JOINT):
                 read.words.append(word)
     return read
 

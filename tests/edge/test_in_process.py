@@ -31,6 +31,7 @@ from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
 from confroute_llamaindex import ConfidenceRoutedLLM
 from confroute_llamaindex.edge import LLMEdge
+from tests.edge.threads import assert_a_fork_has_turns
 
 ASK = [{"role": "user", "content": "Capital of Peru?"}]
 DRAWN = SamplingOptions(temperature=0.7, max_tokens=8)
@@ -280,16 +281,7 @@ def test_a_forked_process_waits_for_no_turn_of_its_parents() -> None:
             return "Lima"
 
     edge = edge_over(Slow(), "client")
-    with ThreadPoolExecutor(1) as parent:
-        waiting = parent.submit(edge.generate, ASK, n=2, options=GREEDY)
-        assert begun.wait(20)
-        child = os.fork()
-        if not child:
-            go.set()
-            os._exit(len(edge.generate(ASK, n=3, options=GREEDY).samples))
-        go.set()
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-        assert len(waiting.result(20).samples) == 2
+    assert_a_fork_has_turns(edge, begun, go, messages=ASK, options=GREEDY)
 
 
 def _langchain(native: Any) -> Iterator[Callable[[], Any]]:

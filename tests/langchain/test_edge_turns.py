@@ -18,6 +18,7 @@ from pydantic import Field
 
 from confroute import ConfigurationError
 from confroute_langchain.edge import ChatModelEdge
+from tests.edge.threads import assert_a_fork_has_turns
 from tests.langchain.test_edge_drawing import TRIED
 from tests.langchain.test_edge_samples import ASK, DRAWN, GREEDY, Scripted, asked, awaited
 
@@ -192,16 +193,7 @@ def test_a_forked_process_waits_for_no_turn_of_its_parents() -> None:
         return "Lima"
 
     edge = ChatModelEdge(Counting(answer=lima), connections=1)
-    with ThreadPoolExecutor(1) as parent:
-        waiting = parent.submit(edge.generate, ASK, n=2, options=GREEDY)
-        assert begun.wait(20)
-        child = os.fork()
-        if not child:
-            go.set()
-            os._exit(len(edge.generate(ASK, n=3, options=GREEDY).samples))
-        go.set()
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-        assert len(waiting.result(20).samples) == 2
+    assert_a_fork_has_turns(edge, begun, go, messages=ASK, options=GREEDY)
 
 
 class Streaming(Scripted):

@@ -36,12 +36,15 @@ def refuse_cut(messages: Sequence[Message], input_tokens: int, *, model: str) ->
 
 
 def input_tokens_in(usage: Mapping[str, Any]) -> int:
-    """The tokens of the prompt in OpenAI's *usage*, 0 where they are not told. Those from a cache are some of them, or
-    counted apart by a server that tells more of those than of all."""
-    told = max(0, int(usage.get("prompt_tokens") or 0))
+    """The tokens of the prompt in OpenAI's *usage*, 0 where they are not told."""
     details: Any = usage.get("prompt_tokens_details")
     cached: Any = cast("Mapping[str, Any]", details).get("cached_tokens") if isinstance(details, Mapping) else None
-    return told + cached if isinstance(cached, int) and cached > told else told
+    return with_cached(max(0, int(usage.get("prompt_tokens") or 0)), cached if isinstance(cached, int) else 0)
+
+
+def with_cached(told: int, cached: int) -> int:
+    """The tokens of a prompt. Those from a cache are some of the *told* ones, or counted apart where there are more."""
+    return told + cached if cached > told else told
 
 
 def _words(message: Message) -> int:
