@@ -215,7 +215,10 @@ def test_pickle_and_repr_carry_neither_weights_nor_paths(tiny: Callable[..., Tra
     expected = engine.generate(QUESTION, n=2, options=SAMPLING)
     sent = pickle.dumps(engine)
     assert len(sent) < 2000
-    assert pickle.loads(sent).generate(QUESTION, n=2, options=SAMPLING) == expected  # noqa: S301
+    copied = pickle.loads(sent).generate(QUESTION, n=2, options=SAMPLING)  # noqa: S301 - made two lines above
+    for sample, own in zip(copied.samples, expected.samples, strict=True):
+        assert sample.tokens == own.tokens
+        assert sample.token_logprobs == pytest.approx(own.token_logprobs, abs=2e-4)  # by what else was in the batch
     assert repr(engine) == "TransformersEngine('tiny-full-False')"
 
 
