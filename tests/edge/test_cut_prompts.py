@@ -81,7 +81,7 @@ def test_the_error_says_what_to_do_and_not_what_was_asked(connect: Connect) -> N
         (asked("हिन्दी " * 2000), 2000),  # marks are parts of words
         (asked("東京都は日本の首都です。" * 300), 300 * 6),
         (asked("a" * 50_000), 1000),
-        ([*asked("<think>" + "hm " * 5000 + "</think>Yes.", "assistant"), *asked("Why?")], 20),
+        ([*asked("<think>" + "hm " * 5000 + "</think>Yes.", "assistant"), *asked("Why?")], 300),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:," + "x " * 5000}}]}], 300),
         ([{"role": "assistant", "content": None}, {"role": "user", "content": ["Hi"]}], 20),
     ],

@@ -29,9 +29,19 @@ def header(**told: int) -> bytes:
         ({"eos_token_id": 1}, {"<eos>": 1, "<start_of_turn>": 105, "<end_of_turn>": 106}, {106}),
         ({}, {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}, {0, 2}),
         ({}, {"<|end|>": 7, "<|endoftext|>": 0}, {0, 7}),
+        ({}, {"<|end|>": 7, "<|call|>": 12, "<|endoftext|>": 0}, {0, 7, 12}),
         ({"eot_token_id": 7}, {"<|end|>": 7, "<|call|>": 12, "<|return|>": 2}, {2, 12}),
     ],
-    ids=["only eos", "told", "two told", "Gemma", "ChatML", "Phi", "gpt-oss, whose messages end with <|end|>"],
+    ids=[
+        "only eos",
+        "told",
+        "two told",
+        "Gemma",
+        "ChatML",
+        "Phi",
+        "Phi with a call's end",
+        "gpt-oss's messages end so",
+    ],
 )
 def test_ends_are_told_by_number_or_known_by_name(
     told: dict[str, int], vocabulary: dict[str, int], ends: set[int], tmp_path: Path
