@@ -10,6 +10,7 @@ from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackHandler, 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding, RunnableConfig
 
+from confroute.credentials import without_secrets
 from confroute.wording import told_by
 
 Manager = TypeVar("Manager", CallbackManager, AsyncCallbackManager)
@@ -40,10 +41,10 @@ class Bound:
 
     @property
     def name(self) -> str:
-        """The model's own name, or its class."""
+        """The model's own name, an address without what is secret in it; or its class."""
         for attribute in ("model_name", "model", "model_id"):
             if isinstance(name := getattr(self.model, attribute, None), str) and name:
-                return name
+                return without_secrets(name)
         return type(self.model).__name__
 
     @property

@@ -13,6 +13,7 @@ from llama_index.core.prompts import BasePromptTemplate
 from pydantic import BaseModel
 
 from confroute.contract import Tokens
+from confroute.credentials import without_secrets
 from confroute.edge.cut_prompts import with_cached
 from confroute.steps import Call, Source
 
@@ -86,15 +87,15 @@ def token_counts(response: ChatResponse | CompletionResponse) -> Tokens:
 
 
 def model_name(llm: LLM) -> str:
-    """The model's name, or its class where it has none or cannot tell. Its own field is looked at before its metadata,
-    for which some integrations ask their server.
+    """The model's name, an address without what is secret in it; or its class where it has none or cannot tell. Its own
+    field is looked at before its metadata, for which some integrations ask their server.
     """
     try:
         own = getattr(llm.llm if isinstance(llm, StructuredLLM) else llm, "model", None)
         name = own if own and isinstance(own, str) else llm.metadata.model_name
     except Exception:
         name = "unknown"  # as LlamaIndex calls those without a name
-    return llm.class_name() if name == "unknown" else name
+    return llm.class_name() if name == "unknown" else without_secrets(name)
 
 
 def innermost(cloud: LLM) -> LLM:

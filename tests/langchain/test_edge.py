@@ -128,6 +128,20 @@ def test_a_failing_edge_escalates() -> None:
         assert record_of(model.invoke("Capital of Peru?"))["reason"] == "edge_error"
 
 
+class AtAnAddress(ScriptedCloud):
+    """As ChatHuggingFace over an endpoint, whose address is its model's name."""
+
+    model_id: str = "http://me:secret@localhost:9/v1?key=secret"
+
+
+def test_a_login_in_an_address_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in the record nor in the log, of an edge or a cloud whose name is its address."""
+    model = ConfidenceRoutedChatModel(edge=AtAnAddress(error=ConnectionError()), cloud=AtAnAddress())
+    record = record_of(model.invoke("Capital of Peru?"))
+    assert [record[tier]["model"] for tier in ("edge", "cloud")] == ["http://localhost:9/v1"] * 2
+    assert "secret" not in caplog.text
+
+
 def test_what_is_no_chat_model_is_refused() -> None:
     """Another runnable is told apart at construction."""
     with pytest.raises(ConfigurationError, match=r"edge must be a chat model.*not StrOutputParser"):

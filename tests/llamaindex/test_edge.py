@@ -20,6 +20,7 @@ from ollama import AsyncClient
 from confroute import ConfigurationError, Generation, SamplingOptions, UnsupportedRequestError
 from confroute.testing import check_engine
 from confroute_llamaindex import ConfidenceRoutedLLM
+from confroute_llamaindex.cloud import LlamaIndexCloud
 from confroute_llamaindex.edge import LLMEdge
 from tests.edge.scripted_ollama import ollama
 from tests.edge.scripted_server import Reply, Request, ScriptedServer, closing_client, completion, serving
@@ -210,6 +211,17 @@ def test_stop_strings_that_an_llm_takes_nowhere_are_not_overlooked(ask: Callable
     """Such a request is not for this edge."""
     with pytest.raises(UnsupportedRequestError, match='"in turn" takes no stop strings'):
         ask(LLMEdge(InTurn()), 1)
+
+
+class AtAnAddress(InTurn):
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(model_name="http://me:secret@localhost:9/v1?key=secret")
+
+
+def test_a_login_in_an_address_is_not_told() -> None:
+    """Neither in the record nor in the log, both of which have the LLM's name, where its name is its address."""
+    assert LLMEdge(AtAnAddress()).model == LlamaIndexCloud(AtAnAddress(), "", {}).model == "http://localhost:9/v1"
 
 
 def test_a_routed_llm_is_refused(routed: Callable[..., ConfidenceRoutedLLM], cloud: LLM) -> None:
