@@ -100,6 +100,23 @@ def test_thoughts_are_no_part_of_the_answer(before: str, text: str, expected: st
     assert read(THINKING, text, before, SamplingOptions()).text == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The tag <think> begins a thought, and Paris is in France.",
+        "Write <think> first and </think> last in thoughts.",
+        "Use:\n<think>\n",
+    ],
+)
+@pytest.mark.parametrize(
+    ("before", "thought"),
+    [("assistant\n", ""), ("assistant\n", "\n<think>\nok\n</think>\n\n"), ("assistant\n<think>\n", "ok\n</think>\n\n")],
+)
+def test_marks_that_an_answer_only_names_are_words(before: str, thought: str, text: str) -> None:
+    """A thought is what an answer begins with: words from a mark on would be lost, and the rest served as sure."""
+    assert read(THINKING, thought + text, before, SamplingOptions()).text == text.strip()
+
+
 CUTTING = "{% for m in messages %}{{ m['content'].split('</think>')[-1] }}{% endfor %}"
 
 
@@ -130,7 +147,7 @@ def read_tokens(form: ChatFormat, text: str, before: str = "assistant\n") -> Sam
         ("assistant\n<think>\n", "B? A? A\n</think>\nA", "A"),
         ("assistant\n", "<think>No.</think>No.\n", "No."),
         ("assistant\n", "<think>No. No", ""),
-        ("assistant\n", "No.<think>Or? Yes.</think> Yes.", "Yes."),
+        ("assistant\n", "No: <think> opens, </think> ends.", "No: <think> opens, </think> ends."),
         ("assistant\n", " No.\n", " No.\n"),
     ],
 )

@@ -83,6 +83,27 @@ def test_a_thought_within_a_family_s_own_marks_is_no_part_of_the_answer(name: st
     assert sample.token_logprobs == (logprobs or None)
 
 
+@pytest.mark.parametrize(
+    ("name", "thought", "mark", "end"),
+    [
+        ("gpt-oss", "<|channel|>final<|message|>", "<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+        ("Magistral", "", "[THINK]", "[/THINK]"),
+        ("Magistral", "[THINK]A?[/THINK]", "[THINK]", "[/THINK]"),
+        ("Gemma 4", "", "<|channel>thought", "<channel|>"),
+        ("EXAONE Deep", "A?\n</thought>\n\n", "<thought>", "</thought>"),
+        ("Seed, with calls", "", "<seed:think>", "</seed:think>"),
+        ("Seed, with calls", "", "<think>", "</think>"),
+    ],
+)
+@pytest.mark.parametrize("named", ["{} begins a thought.", "{} begins and {} ends it.", "{}\n{}\nare marks."])
+def test_such_marks_in_the_middle_of_an_answer_are_words(
+    name: str, thought: str, mark: str, end: str, named: str
+) -> None:
+    """It only names them."""
+    text = f"So: {named.format(mark, end)}"
+    assert answered(name, thought + text).text == text
+
+
 def test_a_call_after_such_a_thought_is_read() -> None:
     """Which tokens are the call's is not told then; what the thought considers to call is none."""
     options = SamplingOptions(tools=(WEATHER,))

@@ -21,7 +21,8 @@ from confroute.tools import Tool, answer_schema, are_wanted, as_call, read_call
 _THOUGHT, _THOUGHT_END = "<think>", "</think>"
 _CALL = "<tool_call>"
 # The forms of Hermes, Qwen 2.5 and 3, SmolLM and others, whose tokenizers mostly do not tell them.
-_THOUGHTS = {"reasoning_content": {"open": _THOUGHT, "close": _THOUGHT_END, "content": "text"}}
+# An answer may name the marks of a thought, which is only what it begins with.
+_THOUGHTS = {"reasoning_content": {"open_pattern": rf"\A\s*{_THOUGHT}", "close": _THOUGHT_END, "content": "text"}}
 _TRANSFORM = {"type": "function", "function": "{content}"}
 _CALLS = {
     "tool_calls": {
