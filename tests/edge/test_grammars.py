@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import pytest
@@ -56,9 +57,7 @@ def test_what_no_grammar_is_made_of_does_not_count() -> None:
         {"exclusiveMinimum": 6, "exclusiveMaximum": 5},
         {"minimum": 1.5, "maximum": 1.6},
         {"minimum": 5, "exclusiveMaximum": 5},
-        {"minimum": 10**30},
-        {"maximum": -(10**30)},
-        {"minimum": 10**400},
+        {"minimum": 10**30, "maximum": 10**20},
     ],
     ids=str,
 )
@@ -69,11 +68,72 @@ def test_integers_that_there_are_not(bounds: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "bounds",
+    [
+        {"minimum": 10**30},
+        {"maximum": -(10**30)},
+        {"minimum": 10**400},
+        {"minimum": math.inf},
+        {"minimum": 2**63 - 1},
+        {"exclusiveMinimum": 2**63 - 2, "maximum": 2**64},
+        {"maximum": -(2**63) + 1},
+    ],
+    ids=str,
+)
+def test_integers_that_are_none_to_llama_cpp(bounds: dict[str, Any]) -> None:
+    """It has 64 bits for them, and takes the last ones for no bound."""
+    with pytest.raises(UnsupportedRequestError, match="more than 64 bits"):
+        held(with_one(integer(**bounds)))
+
+
+WIDEST, LAST = 10**16 - 1, 2**63 - 2
+
+
+@pytest.mark.parametrize(
+    ("bounds", "sent"),
+    [
+        ({"minimum": 10}, {"minimum": 10, "maximum": WIDEST}),
+        ({"exclusiveMinimum": 1_600_000_000_000}, {"minimum": 1_600_000_000_001, "maximum": WIDEST}),
+        ({"minimum": 76561197960265728}, {"minimum": 76561197960265728, "maximum": LAST}),
+        ({"minimum": 10**15}, {"minimum": 10**15, "maximum": LAST}),
+        ({"minimum": 1e17}, {"minimum": 10**17, "maximum": LAST}),
+        ({"minimum": 2**63 - 8, "maximum": 2**63 - 1}, {"minimum": 2**63 - 8, "maximum": LAST}),
+        ({"minimum": 10**18, "maximum": 2**64 - 1}, {"minimum": 10**18, "maximum": LAST}),
+        ({"maximum": -1}, {"minimum": -WIDEST, "maximum": -1}),
+        ({"minimum": -(2**63), "maximum": -(2**62)}, {"minimum": -LAST, "maximum": -(2**62)}),
+        ({"minimum": -(2**63) + 1}, {}),
+        ({"minimum": -(2**63), "maximum": 2**63 - 1}, {}),
+        ({"minimum": 0, "maximum": 2**63 - 1}, {"minimum": 0}),
+        ({"minimum": 3, "exclusiveMinimum": 6, "maximum": None}, {"minimum": 7}),
+        ({"minimum": 1.5, "maximum": 2.5}, {"minimum": 2, "maximum": 2}),
+        ({"minimum": -5, "exclusiveMinimum": True}, {"minimum": -5}),
+        ({"maximum": 0}, {"maximum": 0}),
+    ],
+    ids=str,
+)
+def test_integers_as_llama_cpp_holds_them(bounds: dict[str, Any], sent: dict[str, Any]) -> None:
+    """A bound of two digits has another beside it, and none is one that it takes for no bound."""
+    assert held(with_one(integer(**bounds))) == with_one(integer(**sent))
+    either = {"type": ["integer", "null"]}
+    assert held(with_one({**either, **bounds})) == with_one({**either, **sent})
+
+
+@pytest.mark.parametrize("of", ["Length", "Items"])
+def test_counts_are_no_others_when_cut_to_32_bits(of: str) -> None:
+    """A least that came to be more than the most kept llama.cpp at work for ever."""
+    told = {f"min{of}": 5, f"max{of}": 2**32 + 1}
+    assert held(with_one(told)) == with_one({f"min{of}": 5})
+    told = {f"min{of}": -(2**32) + 5, f"max{of}": 1}
+    assert held(with_one(told)) == with_one({f"max{of}": 1})
+    told = {f"min{of}": 2.5, f"max{of}": 2.6}
+    with pytest.raises(UnsupportedRequestError, match="more characters or items"):
+        held(with_one(told))
+
+
+@pytest.mark.parametrize(
     "schema",
     [
-        integer(exclusiveMinimum=5, exclusiveMaximum=7),
-        integer(minimum=-(2**63), maximum=2**63 - 1),
-        integer(minimum=1.5, maximum=2.5),
+        integer(minimum=5, maximum=7),
         integer(minimum="5", maximum=None),
         {"type": "number", "exclusiveMinimum": 5, "exclusiveMaximum": 6},
         {"type": "number", "minimum": 0, "maximum": 1},

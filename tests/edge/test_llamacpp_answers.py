@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -146,6 +148,39 @@ def test_a_schema_that_is_not_held(small_llamacpp: LlamaCppEngine, schema: dict[
     with pytest.raises(UnsupportedRequestError, match="cannot hold"):
         small_llamacpp.generate(FRANCE, n=1, options=replace(options, json_schema=within))
     assert capfd.readouterr().err == ""
+
+
+_BOUNDED = """
+import json, resource, sys
+from confroute import SamplingOptions
+from confroute.edge.llamacpp import LlamaCppEngine
+
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+engine = LlamaCppEngine(sys.argv[1], context_tokens=512, parallel=4, threads=1)
+for schema in json.loads(sys.argv[2]):
+    options = SamplingOptions(max_tokens=60, temperature=1.0, seed=1, json_schema=schema)
+    (sample,) = engine.generate([{"role": "user", "content": "A number as JSON"}], n=1, options=options).samples
+    print(json.dumps([sample.text, sample.finish_reason]), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_any_bounds_of_integers_are_held(small_llamacpp: LlamaCppEngine) -> None:
+    """llama.cpp wrote others of those of two digits or more, and worked on those of sixteen for ever, in more and more
+    memory, while nobody else was answered."""
+    # Of few digits and many, with zeros among them; and those next to what it takes for no bound.
+    bounds = [bound for least in (105, 1_600_000_000_000, 2**53) for bound in ({"minimum": least}, {"maximum": -least})]
+    bounds += [{"minimum": 2**63 - 8, "maximum": 2**63 - 1}, {"minimum": 10**18, "maximum": 2**64}, {"maximum": -1}]
+    schemas: list[dict[str, Any]] = [{"type": "integer", **bound} for bound in bounds]
+    schemas.append({"type": "object", "required": ["a"], "properties": {"a": {"type": ["integer"], "minimum": 10**17}}})
+    schemas.append({"type": "array", "items": schemas[0], "minItems": 2, "maxItems": 2**32 + 1})
+    command = [sys.executable, "-c", _BOUNDED, str(small_llamacpp.path), json.dumps(schemas)]
+    done = subprocess.run(command, timeout=120, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr[-500:]
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    for schema, (text, finish_reason) in zip(schemas, answers, strict=True):
+        assert finish_reason == "length" or is_valid(text, schema), (text, schema)
+    assert [finish_reason for _, finish_reason in answers].count("stop") >= len(bounds) - 1
 
 
 @pytest.mark.parametrize(

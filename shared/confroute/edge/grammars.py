@@ -12,17 +12,20 @@ from confroute.subschemas import rewritten
 
 NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
 _NO_GRAMMAR = ("title", "description", "default", "examples", "$comment")
-_MOST_ITEMS = 1000
-"""From about twice as many on llama.cpp refuses the bound, and writes the schema to stderr, or overlooks it."""
+_MOST = {"Items": 1000, "Length": (1 << 31) - 1}
+"""From about twice as many items on llama.cpp refuses the bound, and writes the schema to stderr, or overlooks it. What
+is more than 32 bits it takes for another number."""
 _MOST_PARTS = 1500
 """Twice as many take seconds for each token, in which nobody else is answered."""
 _DEEPEST = 200
 
 
 def held(schema: Any) -> Any:
-    """The *schema*, or a tool with one, in the words of llama.cpp: bounds that no answer comes to are left out, and
-    patterns written in what its grammars know. It still overlooks the bounds of a number that is no integer, those of
-    how many properties there are, a length beside a pattern, and others; the model mostly keeps to them by itself.
+    """The *schema*, or a tool with one, in the words of llama.cpp: bounds that no answer comes to are left out, those
+    of integers written as it holds them, and patterns in what its grammars know. Integers have at most sixteen digits
+    where no bound asks for more, and never more than 63 bits. It still overlooks the bounds of a number that is no
+    integer, those of how many properties there are, a length beside a pattern, and others; the model mostly keeps to
+    them by itself.
 
     Raises:
         UnsupportedRequestError: no answer would be of it, or llama.cpp would work on it for very long.
@@ -51,31 +54,62 @@ def _parts(schema: Any, depth: int = 0) -> int:
 
 
 def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    _check_bounds(schema)
     parts = dict(schema)
-    if _number(parts.get("maxItems"), 0) > _MOST_ITEMS:
-        del parts["maxItems"]
+    for of, limit in _MOST.items():
+        _write_counts(parts, of, limit)
+    _write_bounds(parts)
     if isinstance(pattern := parts.get("pattern"), str) and pattern:
         parts["pattern"] = for_grammar(pattern)
     return parts
 
 
-def _check_bounds(schema: Mapping[str, Any]) -> None:
-    for of in ("Length", "Items"):
-        least = _number(schema.get(f"min{of}"), 0)
-        if least > min(MOST_REPETITIONS, _number(schema.get(f"max{of}"), math.inf)):
-            raise BeyondGrammars("it asks for more characters or items than it lets be, or than 2,000")
-    least, most = _number(schema.get("minimum"), -math.inf), _number(schema.get("maximum"), math.inf)
-    if schema.get("type") == "integer":
-        above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-        least = max(_whole(least, math.ceil), _whole(_number(above, -math.inf), math.floor) + 1, -_BEYOND)
-        most = min(_whole(most, math.floor), _whole(_number(below, math.inf), math.ceil) - 1, _BEYOND - 1)
+def _write_counts(parts: dict[str, Any], of: str, limit: int) -> None:
+    least = _whole(_number(parts.get(f"min{of}"), 0), math.ceil)
+    most = _whole(_number(parts.get(f"max{of}"), math.inf), math.floor)
+    if least > min(MOST_REPETITIONS, most):
+        raise BeyondGrammars("it asks for more characters or items than it lets be, or than 2,000")
+    if least < 0:
+        del parts[f"min{of}"]
+    if _number(parts.get(f"max{of}"), 0) > limit:
+        del parts[f"max{of}"]
+
+
+def _write_bounds(parts: dict[str, Any]) -> None:
+    least, most = _number(parts.get("minimum"), -math.inf), _number(parts.get("maximum"), math.inf)
+    kinds: Any = parts.get("type")
+    is_integer = kinds == "integer" or (isinstance(kinds, list | tuple) and "integer" in kinds)
+    if is_integer:
+        above, below = parts.get("exclusiveMinimum"), parts.get("exclusiveMaximum")
+        least = max(_whole(least, math.ceil), _whole(_number(above, -math.inf), math.floor) + 1)
+        most = min(_whole(most, math.floor), _whole(_number(below, math.inf), math.ceil) - 1)
     if least > most:
         raise BeyondGrammars("its bounds exclude each other")
+    if is_integer and (least, most) != (-math.inf, math.inf):
+        for name in _BOUNDS:
+            parts.pop(name, None)
+        parts |= _of_integers(least, most)
 
 
-_BEYOND = 1 << 63
-"""The first integer that is none to llama.cpp."""
+def _of_integers(least: float, most: float) -> dict[str, Any]:
+    """The bounds as llama.cpp holds them. It takes the last integers for no bound. Of a single one it overlooks the
+    zeros within, and of more than fifteen digits it makes repetitions without end."""
+    if least > _LAST or most < -_LAST:
+        raise BeyondGrammars("it asks for an integer of more than 64 bits")
+    if least > 9 and most > _LAST:
+        most = _WIDEST if least < _WIDE else _LAST
+    elif most < 0 and least < -_LAST:
+        least = -_WIDEST if most > -_WIDE else -_LAST
+    return {
+        **({"minimum": least} if least >= -_LAST else {}),
+        **({"maximum": most} if most <= _LAST else {}),
+    }
+
+
+_BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+_LAST = (1 << 63) - 2
+"""The greatest integer that is no limit of a type to llama.cpp, with either sign."""
+_WIDE, _WIDEST = 10**15, 10**16 - 1
+"""The least and the greatest of the most digits that llama.cpp lets an integer without bounds have."""
 
 
 def _number(value: Any, otherwise: float) -> float:
