@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.edge.tiny_models import save_tiny
+from confroute import ModelError
+from tests.edge.tiny_models import of_characters, save_tiny
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -93,3 +94,41 @@ def test_cache_folder_is_where_the_user_said(monkeypatch: pytest.MonkeyPatch, tm
     assert cache_folder() == tmp_path / "xdg" / "confroute"
     monkeypatch.setenv("CONFROUTE_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+class MistralCommonBackend:
+    """Named as transformers' own class for tokenizers of Mistral's format, which needs a package to be made."""
+
+
+def refused() -> Any:
+    raise ImportError("MistralConverter requires the mistral-common library")
+
+
+@pytest.mark.parametrize("made", [MistralCommonBackend, refused], ids=["mistral-common is there", "it is not"])
+def test_a_checkpoint_with_none_but_mistrals_own_tokenizer_is_told(
+    made: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would write the words of a chat template, its marks among them, as any others."""
+    import transformers
+
+    from confroute.edge import checkpoints
+
+    folder = save_tiny(tmp_path / "small")
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: made())
+    with pytest.raises(ModelError, match=r'"small" has only Mistral.s own tokenizer \(tekken.json\)'):
+        checkpoints.from_pretrained(folder)
+
+
+def test_of_two_formats_the_one_with_a_chat_template_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where mistral-common is installed, as beside vLLM, transformers takes the other unless it is told."""
+    import transformers
+
+    from confroute.edge import checkpoints
+
+    folder = save_tiny(tmp_path)
+
+    def read(_: str, *, mistral_format: bool | None = None, **__: Any) -> Any:
+        return of_characters() if mistral_format is False else MistralCommonBackend()
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", read)
+    assert checkpoints.from_pretrained(folder)[1]("abc").input_ids

@@ -8,24 +8,68 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from confroute.edge.failures import is_out_of_memory
 from confroute.edge.gguf_ends import ends_of
 from confroute.edge.weights import fingerprint
+from confroute.errors import ModelError
 
 logger = logging.getLogger("confroute")
 
 
 def from_pretrained(checkpoint: str, **options: Any) -> tuple[Any, Any]:
+    """Its model and tokenizer.
+
+    Raises:
+        ModelError: no model of its type continues texts, or no tokenizer of its own reads them.
+    """
+    gguf = {"gguf_file": options["gguf_file"]} if "gguf_file" in options else {}
+    return _model(checkpoint, gguf, **options), _tokenizer(checkpoint, gguf)
+
+
+def _model(checkpoint: str, gguf: Mapping[str, str], **options: Any) -> Any:
+    """The one that continues texts. One that sees, too, may be read only as a whole."""
     import transformers
 
-    models: Any = transformers.AutoModelForCausalLM
+    kinds: tuple[Any, ...] = transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText
+    for kind in kinds:
+        try:
+            model = kind.from_pretrained(checkpoint, trust_remote_code=False, **options)
+        except ValueError as error:
+            if not str(error).startswith("Unrecognized configuration class"):
+                raise
+        else:
+            if not model.config.is_encoder_decoder:
+                return model
+    config: Any = transformers.AutoConfig.from_pretrained(checkpoint, **gguf)
+    raise ModelError(
+        f'"{Path(checkpoint).name}" is a "{config.model_type}", which transformers loads no model for that goes on '
+        "with a text. Take a checkpoint of the text model alone, or have a server run it (vLLM, llama-server) and "
+        "give its address."
+    )
+
+
+def _tokenizer(checkpoint: str, gguf: Mapping[str, str]) -> Any:
+    """Not Mistral's own, which transformers prefers where mistral-common is installed: it heeds no chat template."""
+    import transformers
+
     tokenizers: Any = transformers.AutoTokenizer
-    model = models.from_pretrained(checkpoint, trust_remote_code=False, **options)
-    gguf = {"gguf_file": options["gguf_file"]} if "gguf_file" in options else {}
-    return model, tokenizers.from_pretrained(checkpoint, trust_remote_code=False, **gguf)
+    try:
+        tokenizer = tokenizers.from_pretrained(checkpoint, trust_remote_code=False, mistral_format=False, **gguf)
+    except ImportError as error:
+        if "mistral-common" not in str(error):
+            raise
+    else:
+        if not type(tokenizer).__name__.startswith("MistralCommon"):
+            return tokenizer
+    raise ModelError(
+        f'"{Path(checkpoint).name}" has only Mistral\'s own tokenizer (tekken.json), which cannot be asked by a chat '
+        "template. Take a checkpoint that has a tokenizer.json, too, or have a server run it (vLLM, llama-server) and "
+        "give its address."
+    )
 
 
 def ends(model: Any, tokenizer: Any) -> frozenset[int]:
