@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata, MockLLM
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.llms.ollama import Ollama
+from pydantic import BaseModel
 
 from confroute import ConfigurationError, Generation, SamplingOptions
 from confroute_llamaindex import ConfidenceRoutedLLM
@@ -171,3 +173,44 @@ def test_what_an_llm_put_together_at_the_beginning_is_replaced() -> None:
     config = {"temperature": 0.7, "max_output_tokens": 8, "stop_sequences": ["END"], "top_k": 9}
     assert model.drawn == [(config, {"n": 7})] * 2
     assert model._config["temperature"] == 0.1
+
+
+class AroundLangChains(Mine):
+    """As LangChainLLM, which has its model in a private attribute."""
+
+    _llm: Any = PrivateAttr()
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        return CompletionResponse(text=self._llm.complete(prompt).text)
+
+
+class Heeding(Mine):
+    temperature: float = 0.1
+    seen: list[float] = Field(default_factory=list[float])
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        self.seen.append(self.temperature)
+        return super().complete(prompt, formatted, **kwargs)
+
+
+@ways
+def test_a_model_within_samples_as_the_request_says(ask: Callable[..., Generation]) -> None:
+    """At a low temperature of its own it would agree with itself whatever it knows. Its own stays as it is."""
+    inner = Heeding(answer=str)
+    outer = AroundLangChains(answer=lima)
+    outer._llm = inner
+    edge = LLMEdge(outer)
+    ask(edge, 2, DRAWN)
+    ask(edge, 1, GREEDY)
+    assert (inner.seen, inner.temperature) == ([0.7, 0.7, 0.0], 0.1)
+
+
+def test_a_structured_llm_samples_as_the_request_says() -> None:
+    """LlamaIndex's own that is around another."""
+
+    class City(BaseModel):
+        name: str
+
+    inner = Heeding(answer=lambda call: f'{{"name": "Lima {call}"}}')
+    generation = LLMEdge(StructuredLLM(llm=inner, output_cls=City)).generate(ASK, n=2, options=DRAWN)
+    assert (inner.seen, len({sample.text for sample in generation.samples})) == ([0.7, 0.7], 2)

@@ -7,9 +7,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from confroute.edge.borrowed_drawing import TRIED_SAMPLES, Drawing
+from confroute.edge.borrowed_inner import inner_models, tell_inner
 from confroute.edge.borrowed_replies import Reply, said
 from confroute.edge.borrowed_settings import (
     LOGPROBS,
@@ -17,11 +19,15 @@ from confroute.edge.borrowed_settings import (
     NAMES,
     UNSAID,
     WITHIN,
+    field_for,
+    fields_of,
+    only_replaced,
     own_seeds,
+    own_settings,
     own_stops,
     private_settings,
     replaced,
-    unsaid,
+    told_fields,
     wanted_by,
     with_inner,
     with_thoughts,
@@ -46,8 +52,6 @@ _Configured: TypeAlias = tuple[Model, Mapping[str, Any]]
 
 CONNECTIONS = 16
 """One request's samples at once, and few enough for a small server, or a service's limit."""
-# Not every model takes them: they are replaced where the caller set them. So is top_p where nothing is drawn.
-_IF_SET = ("do_sample", "n")
 _LOGPROBS_TOLD: Told = ("logprobs", None)
 
 
@@ -57,7 +61,8 @@ class BorrowedModel(ABC, Generic[Model]):
     Its settings are not touched: each call has a copy with the sampling options in those of the model's fields that are
     named like them (``num_predict`` for the tokens, for one), and in place of those among the arguments *bound* to it
     or in a private mapping that has the temperature. What the model has no field for stays as the caller set it, but
-    for stop strings, which are told as the framework tells them, or such a request is refused. A model with a
+    for stop strings, which are told as the framework tells them, or such a request is refused. A model of the framework,
+    or a pipeline of transformers, that it is around is told them in the same way, in a copy of its own. A model with a
     ``logprobs`` field is asked for them unless the caller turned it off. A seed of the model's own is that of its
     greedy answers; samples count on from it, for they would be copies of each other.
 
@@ -212,7 +217,7 @@ class BorrowedModel(ABC, Generic[Model]):
     def _asked(
         self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
     ) -> list[Reply]:
-        with self._clients.shared_by([model for model, _ in copies], self.loop_clients):
+        with self._shared_clients(copies):
             return (self._native_turns() or self._turns).take(
                 [
                     lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments)
@@ -224,7 +229,7 @@ class BorrowedModel(ABC, Generic[Model]):
         self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
     ) -> list[Reply]:
         native_turns = self._native_turns()
-        with self._clients.shared_by([model for model, _ in copies], self.loop_clients):
+        with self._shared_clients(copies):
             replies = await together(
                 [
                     self._awaited(
@@ -237,6 +242,11 @@ class BorrowedModel(ABC, Generic[Model]):
             )
         await self._clients.close_spare()
         return replies
+
+    def _shared_clients(self, copies: Sequence[_Configured[Model]]) -> AbstractContextManager[None]:
+        models = [model for model, _ in copies]
+        inner = [each for model in models for each in inner_models(model)]
+        return self._clients.shared_by(models, self.loop_clients, inner=inner)
 
     def _native_turns(self) -> Turns | None:
         """Those of what the model runs on by now in this process, unless the caller has it serve more at once."""
@@ -265,15 +275,15 @@ class BorrowedModel(ABC, Generic[Model]):
         return self.rest_field if self.rest_field in self._fields() else None
 
     def _fields(self) -> Mapping[str, Any]:
-        return cast("Any", self._native).__class__.model_fields
+        return fields_of(self._native)
 
     def _field(self, meaning: str) -> str | None:
-        return next((name for name in NAMES[meaning] if name in self._fields()), None)
+        return field_for(meaning, self._fields())
 
     def _settings(self) -> list[Mapping[str, Any]]:
         """What the caller set of sampling, that which prevails first."""
-        fields = {name: getattr(self._native, name) for name in self._fields() if name in MEANING or name in WITHIN}
-        return [*with_inner(self._bound), *with_inner(fields), *private_settings(self._native).values()]
+        models = (self._native, *inner_models(self._native))
+        return [*with_inner(self._bound), *itertools.chain.from_iterable(map(own_settings, models))]
 
     def _models(self, n: int, options: SamplingOptions, without: AbstractSet[Told]) -> list[_Configured[Model]]:
         seeds: Iterable[int | None] = itertools.repeat(None)
@@ -287,17 +297,12 @@ class BorrowedModel(ABC, Generic[Model]):
         native, known = cast("Any", self._native), self._fields()
         wanted = wanted_by(options, seed, without)
         wanted["max_tokens"] = with_thoughts(options.max_tokens, self._settings(), native.__dict__)
-        if_set = _IF_SET if options.temperature > 0 else (*_IF_SET, "top_p")
         update = {name: replaced(getattr(native, name), wanted) for name in WITHIN if name in known}
-        fields: dict[str, Any] = {}
+        fields = told_fields(native, wanted)
         rest: dict[str, Any] = {}
         for meaning, value in wanted.items():
-            field = self._field(meaning)
-            if meaning in if_set and (field is None or getattr(native, field) is None):
-                continue
-            if field is not None:
-                fields[field] = unsaid(meaning, known[field]) if value is UNSAID else value
-            elif value is not UNSAID and (rest_name := self._name_in_rest(meaning, without)):
+            is_left = value is UNSAID or meaning in only_replaced(wanted) or self._field(meaning) is not None
+            if not is_left and (rest_name := self._name_in_rest(meaning, without)):
                 rest[rest_name] = value
         if (rest_field := self._rest_name()) is not None:
             update[rest_field] = {**rest, **replaced(getattr(native, rest_field), wanted)}
@@ -316,6 +321,7 @@ class BorrowedModel(ABC, Generic[Model]):
         copied = native.model_copy(update={**update, **fields, **self.isolation()})
         for name, settings in private_settings(native).items():
             setattr(copied, name, replaced(settings, wanted))
+        tell_inner(copied, wanted, (native,))
         return copied, arguments
 
     def _name_in_rest(self, meaning: str, without: AbstractSet[Told]) -> str | None:

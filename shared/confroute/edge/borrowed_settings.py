@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from confroute.edge.objections import Told
 from confroute.records import SamplingOptions
 
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "temperature": ("temperature",),
+    "temperature": ("temperature", "temp"),
     "do_sample": ("do_sample",),
     "top_p": ("top_p",),
     "max_tokens": (
@@ -28,7 +28,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 MEANING: Mapping[str, str] = {name: meaning for meaning, names in NAMES.items() for name in names}
 LOGPROBS = ("logprobs", "top_logprobs")
-WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "options")
+WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "pipeline_kwargs", "options")
 UNSAID: Any = object()
 """Stands for a value that is not to be said, whatever was set."""
 
@@ -54,6 +54,39 @@ def with_inner(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """*settings* and the mappings among them, the innermost first."""
     inner = [settings[name] for name in WITHIN if isinstance(settings.get(name), Mapping)]
     return [*itertools.chain.from_iterable(map(with_inner, inner)), settings]
+
+
+def only_replaced(wanted: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is told only where the caller set it, for not every model takes it: top_p, too, where nothing is drawn."""
+    return ("do_sample", "n") if wanted["do_sample"] else ("do_sample", "n", "top_p")
+
+
+def fields_of(model: Any) -> Mapping[str, Any]:
+    """The fields of a framework's *model* by their names, as pydantic describes them."""
+    return model.__class__.model_fields
+
+
+def field_for(meaning: str, fields: Iterable[str]) -> str | None:
+    return next((name for name in NAMES[meaning] if name in fields), None)
+
+
+def told_fields(model: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What is *wanted*, in those of the *model*'s fields that are named like it."""
+    known = fields_of(model)
+    told: dict[str, Any] = {}
+    for meaning, value in wanted.items():
+        field = field_for(meaning, known)
+        if field is None or (meaning in only_replaced(wanted) and getattr(model, field) is None):
+            continue
+        told[field] = unsaid(meaning, known[field]) if value is UNSAID else value
+    return told
+
+
+def own_settings(model: Any) -> list[Mapping[str, Any]]:
+    """What a *model*'s fields, and its private attributes, say of sampling, that which prevails first."""
+    known = fields_of(model)
+    fields = {name: getattr(model, name) for name in known if name in MEANING or name in WITHIN}
+    return [*with_inner(fields), *private_settings(model).values()]
 
 
 def private_settings(model: Any) -> dict[str, Mapping[str, Any]]:

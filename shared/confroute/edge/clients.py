@@ -32,11 +32,15 @@ class Clients:
         return Clients, ()  # connections can be neither copied nor pickled
 
     @contextmanager
-    def shared_by(self, copies: Sequence[Any], of_a_loop: Callable[[Again], Mapping[str, Any]]) -> Generator[None]:
-        """Give *copies* the clients that they would make, and remember those that they make all the same. On an event
-        loop they have those that *of_a_loop* gives for it, by their names, in place of the model's own as it is now."""
+    def shared_by(
+        self, copies: Sequence[Any], of_a_loop: Callable[[Again], Mapping[str, Any]], *, inner: Sequence[Any] = ()
+    ) -> Generator[None]:
+        """Give *copies*, and those *inner* ones that they are around, the clients that they would make, and remember
+        those that they make all the same. On an event loop the outer ones have those that *of_a_loop* gives for it, by
+        their names, in place of the model's own as it is now."""
         made = self._here()
         made.equip(copies, of_a_loop)
+        copies = [*copies, *inner]
         given = [_clients(copied) for copied in copies]
         for copied in copies:
             made.lend(copied)
@@ -96,7 +100,7 @@ class _Made:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.loop = loop
-        self.lent: dict[str, Any] = {}
+        self.lent: dict[tuple[type[Any], str], Any] = {}
         self.lasting: list[Any] = []
         self.spare: list[Any] = []
         self._again: Again | None = None
@@ -133,15 +137,16 @@ class _Made:
 
     def lend(self, copied: Any) -> None:
         for name in _names(copied):
-            if name in self.lent and getattr(copied, name, None) is None:
-                setattr(copied, name, self.lent[name])
+            if (client := self.lent.get((copied.__class__, name))) is not None and getattr(copied, name, None) is None:
+                setattr(copied, name, client)
 
     def keep(self, copied: Any, given: Sequence[Any]) -> None:
         for name in _names(copied):
             client = getattr(copied, name, None)
-            if client is None or _among(client, [*given, self.lent.get(name)]):
+            place = (copied.__class__, name)
+            if client is None or _among(client, [*given, self.lent.get(place)]):
                 continue
-            first = self.lent.setdefault(name, client) is client
+            first = self.lent.setdefault(place, client) is client
             if _closing(client) and not any(_among(inner, given) for inner in getattr(client, "__dict__", {}).values()):
                 (self.lasting if first else self.spare).append(client)
 
