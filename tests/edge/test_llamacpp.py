@@ -378,6 +378,37 @@ def test_a_forked_process_is_answered_by_its_parent(engine: LlamaCppEngine) -> N
     assert done.returncode == 0, done.stderr[-500:]
 
 
+_ORPHAN = """
+import asyncio, os, sys, threading, time
+from confroute import SamplingOptions
+from confroute.edge.llamacpp import LlamaCppEngine
+
+engine = LlamaCppEngine(sys.argv[1], context_tokens=256, parallel=2, threads=1)
+asking = {"messages": [{"role": "user", "content": "Hello"}], "n": 1, "options": SamplingOptions(max_tokens=2)}
+assert engine.generate(**asking).samples
+parent = os.getpid()
+if os.fork():
+    os._exit(0)
+while os.getppid() == parent:
+    time.sleep(0.01)
+time.sleep(0.2)
+
+async def together():
+    return await asyncio.gather(*(engine.agenerate(**asking) for _ in range(3)))
+
+print(len(asyncio.run(together())), engine.generate(**asking).samples[0].output_tokens, flush=True)
+"""
+
+
+@pytest.mark.real_model
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+def test_a_forked_process_whose_parent_is_gone_loads_its_own(engine: LlamaCppEngine) -> None:
+    """As a service that becomes a daemon once it has loaded; each of its requests failed. It ends by itself, too."""
+    command = [sys.executable, "-W", "ignore", "-c", _ORPHAN, str(engine.path)]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (done.stdout.split(), done.stderr[-500:]) == (["3", "2"], "")
+
+
 def test_a_pickle_has_no_key(engine: LlamaCppEngine) -> None:
     """Whoever reads it could ask the server."""
     engine.load()

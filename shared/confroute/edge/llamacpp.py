@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import os
 import secrets
 import time
 import weakref
@@ -16,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from confroute.edge.choices import read_choice, request_for_tools, response_format
-from confroute.edge.endings import end_before_exit, hold, hold_where_forked, leave_at_once
+from confroute.edge.endings import end_before_exit, hold, leave_at_once
 from confroute.edge.forks import RenewedLock, renew_after_fork
-from confroute.edge.gguf_header import cache_bytes
 from confroute.edge.grammars import NOT_HELD, held
-from confroute.edge.loopback import Exchange, close_copies
+from confroute.edge.llamacpp_server import default_threads, started
+from confroute.edge.loopback import Exchange, close_copies, is_gone
 from confroute.edge.naming import expanded
 from confroute.edge.own_thread import begun, in_daemon, in_own_thread
 from confroute.edge.replies import read_reply
@@ -45,7 +43,8 @@ class LlamaCppEngine:
     Weights are loaded at the first request, in which time all threads and event loops of the process stand still: call
     `load` before serving. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked
     there: a request that is cancelled, or ended by Ctrl-C, then stops being worked on after the tokens under way (on a
-    CPU at most 64 of a prompt), or within two seconds where it has tools, stop strings or a JSON schema.
+    CPU at most 64 of a prompt), or within two seconds where it has tools, stop strings or a JSON schema. A forked
+    process asks its parent's, and loads its own once that has ended.
 
     Args:
         path: the ``.gguf`` file.
@@ -146,78 +145,41 @@ class LlamaCppEngine:
 
     def load(self) -> None:
         """Load the weights now rather than at the first request. No other thread of the process runs meanwhile."""
-        if self._server is None:
+        if not self._is_ready:
             # Not in the main thread, where Ctrl-C would be the end of a server in its first moment.
             begun(self._load).result()
 
+    @property
+    def _is_ready(self) -> bool:
+        # A parent that answers may end, and this process live on.
+        return self._server is not None and self._is_own
+
     def _load(self) -> None:
         with self._loading:
-            if self._server is not None:
+            if self._server is not None and (self._is_own or not is_gone(self._server.listening_address)):
                 return
-            import xllamacpp as _xllamacpp  # pyright: ignore[reportMissingTypeStubs]
-
-            xllamacpp: Any = _xllamacpp
-            self._check_file()
-            params = xllamacpp.CommonParams()
-            params.model.path = str(self.path)
-            params.n_ctx = self._context_tokens
-            params.n_parallel = self._parallel
-            # One cache for all slots: the samples of a prompt share its keys and values, and a single request may
-            # fill the whole context instead of 1/parallel of it.
-            params.kv_unified = True
-            # What makes way there is kept elsewhere, by itself until that is 8 GiB.
-            kept = self._context_tokens * (cache_bytes(self.path) or _USUAL_CACHE_BYTES)
-            params.cache_ram_mib = min(params.cache_ram_mib, math.ceil(kept / (1 << 20)))
-            if self._chat_template is not None:
-                params.chat_template = self._chat_template
-            params.verbosity = -1
-            params.warmup = False
-            cpu = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
-            if all(device["type"] == cpu for device in xllamacpp.get_device_info()):
-                # On a CPU larger batches read a prompt hardly faster, and a batch is never given up: 2,048 tokens would
-                # keep other requests waiting, and a cancelled one at work, for ten seconds.
-                params.n_batch = params.n_ubatch = max(64, self._parallel)
+            self._server, self._is_own = None, True
+            threads = self._threads or default_threads()
             # Its /slots would show the prompts to whoever finds the port.
             self._key = secrets.token_hex(16)
-            params.api_keys = [self._key]
-            threads = self._threads or _default_threads()
-            params.cpuparams.n_threads = threads
             self._waiting = Waiting(lambda: threads)
             end_before_exit(self, of_cpp=True)
-            try:
-                server = xllamacpp.Server(params)
-                hold_where_forked(server)
-                # One that is told to end before its loop runs loops for ever. The loop is what answers this.
-                Exchange(server.listening_address, self._key).send("/slots")
-            except Exception as error:
-                if self._chat_template is not None:
-                    raise ConfigurationError(
-                        f'llama.cpp could not load "{self.model}" with this chat_template. It must be a Jinja template '
-                        "that any messages can be written with; or the GGUF file is not complete."
-                    ) from error
-                raise ModelError(
-                    f'llama.cpp could not load "{self.model}". Either the GGUF file is not complete; or it is no whole '
-                    "model, but an adapter or a projector; or this version of xllamacpp does not know its "
-                    f"architecture; or memory does not suffice for it and context_tokens={self._context_tokens}."
-                ) from error
-            self._server = server
-
-    def _check_file(self) -> None:
-        try:
-            str(self.path).encode()
-            self.path.open("rb").close()
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "no path of UTF-8 characters"
-            raise ConfigurationError(
-                f"The model file {self.path.name!a} cannot be read ({why}). path must be that of a .gguf file."
-            ) from error
+            self._server = started(
+                self.path,
+                self.model,
+                context_tokens=self._context_tokens,
+                parallel=self._parallel,
+                threads=threads,
+                chat_template=self._chat_template,
+                key=self._key,
+            )
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         self.load()
         return self._generate(self._exchange(), messages, n, options)
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        if self._server is None:
+        if not self._is_ready:
             await in_own_thread(self._load)
         exchange = self._exchange()
         try:
@@ -383,8 +345,6 @@ def _check(value: int, name: str, *, most: int, least: int = 1) -> None:
 
 _MOST_ALTERNATIVES = 1 << 20
 _NO_SEED = 0xFFFFFFFF
-_USUAL_CACHE_BYTES = 1 << 17
-"""What the keys and values of a token take in models of eight billion parameters."""
 _MOST_ENDED = 4
 """Times that a full cache ends a request: as one of those expected to fit, of those that fit, and twice alone."""
 _SECONDS_TO_STOP = 4.0
@@ -393,8 +353,3 @@ _SECONDS_TO_STOP = 4.0
 
 class _ContextFullError(ModelError):
     """The samples decoded together outgrew the cache that they share."""
-
-
-def _default_threads() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if cores <= 2 else cores - 1

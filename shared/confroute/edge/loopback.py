@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from confroute.edge.streamed import gathered
 from confroute.errors import ModelError
 
+_SECONDS_TO_CONNECT = 1.0
+
 
 class Exchange:
     """One JSON request after the other, each on a connection of its own. When the connection closes before the reply,
@@ -64,6 +66,18 @@ class Exchange:
                 # Closing alone would leave the other thread waiting. The server may have closed it first.
                 with suppress(OSError):
                     self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def is_gone(url: str) -> bool:
+    """Whether nobody listens there any more."""
+    address = urlsplit(url)
+    try:
+        socket.create_connection((str(address.hostname), address.port or 0), timeout=_SECONDS_TO_CONNECT).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def close_copies(url: str) -> None:
