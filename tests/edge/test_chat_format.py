@@ -255,13 +255,35 @@ def test_json_is_no_thought() -> None:
         assert read(thought, text, before, options) == Sample(text=text)
 
 
+# As those of SmolVLM and of LLaVA: of a text that is not in parts they write nothing, and raise no error.
+SEEING = """{% for m in messages %}{{ m['role'] }}:{% for part in m['content'] %}{% if part['type'] == 'text' %}
+{{- part['text'] }}{% endif %}{% endfor %};{% endfor %}"""
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_template_that_shows_only_parts_is_given_them(refuses: bool) -> None:
+    """The model would be asked nothing. Contents that are no text stay as they are."""
+    template = "{% if messages[0]['content'] is string %}{{ raise_exception('no') }}{% endif %}" if refuses else ""
+    form = ChatFormat(tokenizer(template + SEEING), "m")
+    told: list[Message] = [{"role": "system", "content": "Be short."}, *ASK]
+    assert form.decode(form.encode(told, SamplingOptions())) == "system:Be short.;user:Is it raining?;"
+    told[1] = {"role": "user", "content": [{"type": "text", "text": "And now?"}]}
+    assert form.decode(form.encode(told, SamplingOptions())) == "system:Be short.;user:And now?;"
+
+
+def test_a_template_that_shows_texts_is_given_texts() -> None:
+    """Though it shows parts, too, in its own way."""
+    form = ChatFormat(tokenizer("{% for m in messages %}{{ m['content'] }};{% endfor %}"), "m")
+    assert form.decode(form.encode(ASK, SamplingOptions())) == "Is it raining?;"
+
+
 def test_messages_that_the_template_refuses_are_a_model_error() -> None:
     """Told without quoting them."""
     form = ChatFormat(tokenizer("{{ raise_exception('no system message: ' + messages[0].content) }}"), "m")
     with pytest.raises(ModelError, match="refused the messages") as caught:
         form.encode(ASK, SamplingOptions())
     assert "raining" not in str(caught.value)
-    with pytest.raises(ModelError, match="has no chat template"):
+    with pytest.raises(ModelError, match=r"has no chat template.* give the engine its chat_template"):
         ChatFormat(SimpleNamespace(chat_template=None), "m").encode(ASK, SamplingOptions())
 
 

@@ -33,6 +33,7 @@ _CALLS = {
         "transform": _TRANSFORM,
     }
 }
+_WORD = "quince"  # in no template's own words
 _PROBE: Tool = {"type": "function", "function": {"name": "look_up", "description": "", "parameters": {}}}
 
 
@@ -67,7 +68,8 @@ class ChatFormat:
         if not self._tokenizer.chat_template:
             raise ModelError(
                 f'The tokenizer of "{self._model}" has no chat template, so it cannot be asked in messages. '
-                "Use an instruction-tuned checkpoint (often named -Instruct, -it or -chat)."
+                "Use an instruction-tuned checkpoint (often named -Instruct, -it or -chat); if this is one, give the "
+                "engine its chat_template, which may lie beside (chat_template.json) or belong to another format."
             )
         if are_wanted(messages, options) and not self._knows_tools:
             raise UnsupportedRequestError(
@@ -174,11 +176,28 @@ class ChatFormat:
         asked: list[Message] = [{"role": "user", "content": "?"}]
         return field is not None and self._rendered(asked, [_PROBE]) != self._rendered(asked, [])
 
+    @cached_property
+    def _takes_parts(self) -> bool:
+        """Whether the template shows a text only within parts, as those of some models that see: of any other it
+        mostly writes nothing."""
+        ways: tuple[Any, ...] = _WORD, _parts(_WORD)
+        as_text, in_parts = (self._shows({"role": "user", "content": content}) for content in ways)
+        return in_parts and not as_text
+
+    def _shows(self, message: Message) -> bool:
+        try:
+            return _WORD in self._applied([message], ())
+        except ModelError:
+            return False
+
     def _rendered(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+        return self._applied([_for_template(message, parts=self._takes_parts) for message in messages], tools)
+
+    def _applied(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Tool]) -> str:
         try:
             with self._lock:
                 return self._tokenizer.apply_chat_template(
-                    [_for_template(message) for message in messages],
+                    list(messages),
                     tools=list(tools) or None,
                     add_generation_prompt=True,
                     tokenize=False,
@@ -201,8 +220,16 @@ def _common(chat_template: str) -> Mapping[str, Any] | None:
     return {"start_anchor_pattern": r"\A", "fields": {**thoughts, **calls, "content": {"content": "text"}}}
 
 
-def _for_template(message: Message) -> dict[str, Any]:
-    """*message* with the arguments of its calls as objects, which templates write as JSON themselves."""
+def _parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
+def _for_template(message: Message, *, parts: bool) -> dict[str, Any]:
+    """*message* with its text in *parts*, if these are wanted, and with the arguments of its calls as objects, which
+    templates write as JSON themselves."""
+    content = message.get("content")
+    if parts and isinstance(content, str):
+        message = {**message, "content": _parts(content)}
     if not message.get("tool_calls"):
         return dict(message)
     calls = [

@@ -44,9 +44,10 @@ def _model(checkpoint: str, gguf: Mapping[str, str], **options: Any) -> Any:
         else:
             if not model.config.is_encoder_decoder:
                 return model
-    config: Any = transformers.AutoConfig.from_pretrained(checkpoint, **gguf)
+    configs: Any = transformers.AutoConfig
+    kind = configs.from_pretrained(checkpoint, trust_remote_code=False, **gguf).model_type
     raise ModelError(
-        f'"{Path(checkpoint).name}" is a "{config.model_type}", which transformers loads no model for that goes on '
+        f'"{Path(checkpoint).name}" is a "{kind}", which transformers loads no model for that goes on '
         "with a text. Take a checkpoint of the text model alone, or have a server run it (vLLM, llama-server) and "
         "give its address."
     )
