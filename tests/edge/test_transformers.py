@@ -17,7 +17,7 @@ from confroute.conformance.subject import Subject
 from confroute.edge import resolve_edge
 from confroute.edge.base import EdgeEngine
 from confroute.edge.transformers import TransformersEngine
-from confroute.errors import ConfigurationError, ContextLengthError, ModelError
+from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError
 from confroute.records import Sample, SamplingOptions
 from confroute.testing import ENGINE_LAWS
 from tests.edge.tiny_models import (
@@ -368,3 +368,21 @@ def test_a_layer_that_there_is_not_is_refused(tiny: Callable[..., TransformersEn
     """By the numbers of those that there are."""
     with pytest.raises(ConfigurationError, match="layers 0 to 2, not 3"):
         tiny().generate(QUESTION, n=1, options=replace(SAMPLING, hidden_layer=3))
+
+
+def test_hidden_states_that_are_not_one_of_a_token_are_refused(tmp_path: Path) -> None:
+    """Gemma 3n's are four in each layer. It answers all the same where they are not asked for."""
+    folder = save_tiny(tmp_path)
+    shape = {**transformers.AutoConfig.from_pretrained(folder).to_dict(), "num_hidden_layers": 4, "head_dim": 16}
+    shape |= {"intermediate_size": [96] * 4, "activation_sparsity_pattern": [0.0] * 4, "pad_token_id": EOS}
+    shape |= {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": shape["vocab_size"], "laurel_rank": 8}
+    shape |= {"layer_types": ["sliding_attention", "full_attention"] * 2, "num_kv_shared_layers": 2}
+    names = ("model_type", "architectures", "rope_parameters", "hidden_act")
+    config = transformers.Gemma3nTextConfig(**{name: value for name, value in shape.items() if name not in names})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.Gemma3nForCausalLM(config).save_pretrained(folder)
+    engine = TransformersEngine(folder, name="3n", dtype="float32", device="cpu")
+    with pytest.raises(UnsupportedRequestError, match=r'hidden states of "3n".* hidden_layer'):
+        engine.generate(QUESTION, n=1, options=replace(SAMPLING, hidden_layer=-1))
+    assert engine.generate(QUESTION, n=2, options=SAMPLING).samples

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,9 +23,17 @@ from confroute.edge.forks import RenewedLock
 from confroute.edge.laid_out import laid_out
 from confroute.edge.memory import give_back
 from confroute.edge.own_thread import in_own_thread
+from confroute.edge.passes import Passes, Piece
 from confroute.edge.schema import Schemas
-from confroute.edge.waiting import Waiting
-from confroute.errors import ConfigurationError, ConfrouteError, ContextLengthError, ModelError, require
+from confroute.edge.waiting import Waiting, in_thread_that_ends
+from confroute.errors import (
+    ConfigurationError,
+    ConfrouteError,
+    ContextLengthError,
+    ModelError,
+    UnsupportedRequestError,
+    require,
+)
 from confroute.records import Generation, Message, Sample, SamplingOptions
 from confroute.tools import answer_schema
 
@@ -57,6 +66,8 @@ class TransformersEngine:
     Models whose attention has no place for ragged passes, which is tried when they are loaded (see
     `confroute.edge.ragged_trial`), are run for one request at a time, with a copy of the prompt's keys and values for
     each sample; those that keep nothing of what they read, or keep it in themselves, read all anew for each token.
+
+    Models that see, too, answer texts; what they see with is loaded and not used.
 
     Args:
         checkpoint: "owner/name" on the Hub, or a folder.
@@ -198,6 +209,11 @@ class TransformersEngine:
         if n < 1:
             raise ConfigurationError(f"n must be at least 1, not {n}.")
         loaded = self._ready()
+        if options.hidden_layer is not None and not loaded.layers:
+            raise UnsupportedRequestError(
+                f'The hidden states of "{self.model}" are not one of each layer for each token, so they cannot be '
+                "told. Leave hidden_layer out, or take another model."
+            )
         if options.hidden_layer is not None and not -loaded.layers <= options.hidden_layer < loaded.layers:
             raise ConfigurationError(
                 f'"{self.model}" has the hidden layers 0 to {loaded.layers - 1}, not {options.hidden_layer}.'
@@ -266,12 +282,13 @@ class TransformersEngine:
         eos = frozenset(token for token in ends(model, tokenizer) if token < vocabulary)
         if self._chat_template is not None:
             tokenizer.chat_template = self._chat_template
+        measure = partial(_hidden_layers, passes)
         return _Loaded(
             model=model,
             format=ChatFormat(tokenizer, self.model, vocabulary=vocabulary),
             eos=eos,
             schemas=Schemas(tokenizer, vocabulary=vocabulary, eos=sorted(eos)),
-            layers=config.num_hidden_layers + 1,
+            layers=in_thread_that_ends(measure) if device.type == "cpu" else measure(),
             context_tokens=min((limit for limit in limits if limit is not None), default=sys.maxsize),
             batcher=Batcher(
                 passes,
@@ -290,6 +307,22 @@ def _tokens_of_prompts(model: Any) -> dict[str, int]:
     return {"prompt_tokens": _PROMPT_TOKENS_ON_CPU, "alone_tokens": min(max(few, _FEWEST_ALONE), _MOST_ALONE)}
 
 
+def _hidden_layers(passes: Passes) -> int:
+    """How many hidden states there are of a token, tried with two; 0 where they are none that can be told, as Gemma
+    3n's, which has four in each layer."""
+    import torch
+
+    prompt = passes.prompt((1, 2))
+    try:
+        with torch.inference_mode():
+            passes.run([Piece(prompt, prompt.ids)], hidden=True)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return 0
+    return len(prompt.hidden) if prompt.hidden.ndim == 3 else 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     model: Any
@@ -297,7 +330,7 @@ class _Loaded:
     eos: frozenset[int]
     schemas: Schemas
     layers: int
-    """Of hidden states: the embeddings, and what each layer gives."""
+    """Of hidden states: the embeddings, and what each layer gives; 0 where they have another form."""
     context_tokens: int
     batcher: Batcher
 
