@@ -158,6 +158,18 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+def ask_to_wait(server: ScriptedServer, wait: str, header: str = "Retry-After") -> None:
+    """With each reply from now on."""
+    handler: Any = server.RequestHandlerClass
+
+    def end_headers(self: Any) -> None:
+        self.send_header(header, wait)
+        handler.end_headers(self)
+
+    asking: Any = type("Asking", (handler,), {"end_headers": end_headers})
+    server.RequestHandlerClass = asking
+
+
 def closing_client() -> httpx.AsyncClient:
     """A client that keeps no connection open: the frameworks' own keep theirs beyond the loop that they belong to."""
     return httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0))

@@ -16,7 +16,7 @@ import pytest
 from confroute import ModelError, Router, SamplingOptions
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
-from tests.edge.scripted_server import Hang, Reply, Request, Trickle, completion, serving, takes_all
+from tests.edge.scripted_server import Hang, Reply, Request, Trickle, ask_to_wait, completion, serving, takes_all
 
 pytest.importorskip("openai")
 
@@ -106,6 +106,98 @@ def test_a_sample_that_does_not_fit_alone_is_an_error(connect: Connect) -> None:
         with pytest.raises(ModelError, match=r"which requests under way together share, is full\. Give"):
             connect(server).generate(ASK, n=4, options=OPTIONS)
         assert [request.get("n", 1) for request in server.answered] == [4, 2, 1]
+
+
+class FewAtOnce:
+    """As LiteLLM with max_parallel_requests, or nginx with limit_conn: more than *most* requests at a time are refused.
+    It takes no n."""
+
+    def __init__(self, most: int, *, status: int = 429, seconds: float = 0.05) -> None:
+        self.most = most
+        self.status = status
+        self.seconds = seconds
+        self.refused = self.busiest = 0
+        self._under_way = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Reply:
+        with self._lock:
+            if self._under_way >= self.most:
+                self.refused += 1
+                return self.status, {"error": {"message": "Too many requests at a time.", "type": "rate_limit_error"}}
+            self._under_way += 1
+            self.busiest = max(self.busiest, self._under_way)
+        time.sleep(self.seconds)
+        with self._lock:
+            self._under_way -= 1
+        return takes_all({**request, "n": 1})
+
+
+@pytest.mark.parametrize(("most", "status"), [(1, 429), (1, 503), (4, 429)])
+def test_samples_that_are_too_many_at_once_wait_for_their_turn(connect: Connect, most: int, status: int) -> None:
+    """None that is finished, and paid for, is lost or drawn again, and the probe gets through: that takes no retry."""
+    server_takes = FewAtOnce(most, status=status)
+    with serving(server_takes) as server:
+        engine = connect(server, retries=0)
+        engine.capabilities()
+        refused, asked = server_takes.refused, len(server.answered)
+        assert len(engine.generate(ASK, n=10, options=OPTIONS).samples) == 10
+        answered = len(server.answered) - asked - (server_takes.refused - refused)
+        assert answered == 10
+        assert server_takes.busiest == most
+
+
+def test_how_many_at_once_a_server_takes_is_remembered(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next prompt has none refused for being too many."""
+    monkeypatch.setattr("confroute.edge.width._WIDER_SECONDS", 60.0)
+    server_takes = FewAtOnce(2)
+    with serving(server_takes) as server:
+        engine = connect(server)
+        engine.generate(ASK, n=10, options=OPTIONS)
+        refused = server_takes.refused
+        assert refused
+        engine.generate(ASK, n=10, options=OPTIONS)
+        assert server_takes.refused == refused
+
+
+def test_more_at_once_are_tried_after_a_while(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others that a server was busy with may be done."""
+    monkeypatch.setattr("confroute.edge.width._WIDER_SECONDS", 0.0)
+    server_takes = FewAtOnce(1)
+    with serving(server_takes) as server:
+        engine = connect(server)
+        engine.generate(ASK, n=4, options=OPTIONS)
+        server_takes.most = 10
+        engine.generate(ASK, n=10, options=OPTIONS)
+        assert server_takes.busiest > 4
+
+
+def test_a_server_with_place_for_none_says_what_to_lower(connect: Connect) -> None:
+    """One request alone is made again as often as retries says, and its error names connections."""
+    server_takes = FewAtOnce(10)
+    with serving(server_takes) as server:
+        engine = connect(server, retries=1)
+        engine.capabilities()
+        server_takes.most = 0
+        with pytest.raises(ModelError, match=r"status 429\)\. Try again later.*lower connections"):
+            engine.generate(ASK, n=1, options=OPTIONS)
+        assert len(server.answered) == 2
+        with pytest.raises(ModelError, match="status 429"):
+            engine.generate(ASK, n=4, options=OPTIONS)
+
+
+def test_a_wait_that_a_crowd_is_asked_for_is_kept(connect: Connect) -> None:
+    """As that of one request, and where there is no time for it, it is an error at once."""
+    server_takes = FewAtOnce(10, seconds=0.3)
+    with serving(server_takes) as server:
+        ask_to_wait(server, "60")
+        engine = connect(server, timeout_seconds=3)
+        engine.capabilities()
+        server_takes.most = 1
+        begun = time.monotonic()
+        with pytest.raises(ModelError, match="60 seconds until the next"):
+            engine.generate(ASK, n=3, options=OPTIONS)
+        assert time.monotonic() - begun < 1
 
 
 @pytest.mark.parametrize("on_loop", [False, True])

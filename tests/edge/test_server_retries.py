@@ -13,7 +13,7 @@ import pytest
 from confroute import ContextLengthError, ModelError, SamplingOptions
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
-from tests.edge.scripted_server import BreakOff, Reply, Request, ScriptedServer, serving, takes_all
+from tests.edge.scripted_server import BreakOff, Reply, Request, ask_to_wait, serving, takes_all
 
 pytest.importorskip("openai")
 
@@ -37,18 +37,6 @@ def fails(status: int, body: Any, *, times: int = 10**6) -> Callable[[Request], 
         return status, body
 
     return reply
-
-
-def ask_to_wait(server: ScriptedServer, wait: str, header: str = "Retry-After") -> None:
-    """With each reply."""
-    handler: Any = server.RequestHandlerClass
-
-    def end_headers(self: Any) -> None:
-        self.send_header(header, wait)
-        handler.end_headers(self)
-
-    asking: Any = type("Asking", (handler,), {"end_headers": end_headers})
-    server.RequestHandlerClass = asking
 
 
 def test_a_context_that_is_full_is_full_the_next_time(connect: Connect) -> None:

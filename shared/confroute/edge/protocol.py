@@ -17,6 +17,7 @@ from confroute.edge.choices import is_untold, saying
 from confroute.edge.cut_prompts import input_tokens_in
 from confroute.edge.refusals import BrokenError, BusyError, LoadingError, LostError, Refusals, status_in, was_cut
 from confroute.edge.replies import read_reply
+from confroute.edge.width import Width
 from confroute.errors import ConfrouteError
 from confroute.records import Sample
 
@@ -27,6 +28,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 
 _OVERDUE = (504, 524)
 """Statuses of a gateway that did not wait for what the server answers."""
+_CROWDED = (429, 503)
+"""Statuses of a server that is asked too much at a time: LiteLLM and TGI have the first, nginx the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +66,13 @@ class Capabilities:
 class _Outcome:
     """What came of a request that was made once: the *reply*, or the *failure*, which *may_pass* if the request is made
     again, after *pause* seconds where the server asks for that many; but *once* where the server may have answered it
-    all the same, and is paid for that."""
+    all the same, and is paid for that. It is *crowded* where the requests beside it may be why."""
 
     reply: Any = None
     failure: ConfrouteError | None = None
     may_pass: bool = False
     once: bool = False
+    crowded: bool = False
     pause: float | None = None
 
 
@@ -84,8 +88,8 @@ class Reply:
 
 class Connection:
     """A client of one server and model, whose errors are confroute's. At most *most* requests are under way at the same
-    time, each for at most *seconds*, its *retries* and the pauses before them included. It is known whether the server
-    has *answered* before. Belongs to one event loop."""
+    time, or as many as the server takes, each for at most *seconds*, its *retries* and the pauses before them included.
+    It is known whether the server has *answered* before. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -105,7 +109,7 @@ class Connection:
         self._refusals = Refusals(client, model, host, proxy)
         self._answered = answered
         self._extra = extra
-        self._turns = asyncio.Semaphore(most)
+        self._width = Width(most)
         self._seconds = seconds
         self._retries = retries
         self.losses = 0
@@ -132,10 +136,11 @@ class Connection:
         seconds, retry = self._seconds, 0
         while True:
             # A request that pauses leaves its turn to others.
-            async with self._turns:
+            async with self._width as before:
                 begun = time.monotonic()
                 outcome = await self._once(request, seconds, tentative=tentative)
                 seconds -= time.monotonic() - begun
+                waits = outcome.crowded and self._width.narrow(before)
             if outcome.failure is None:
                 break
             self.losses += isinstance(outcome.failure, (LostError, LoadingError))
@@ -143,11 +148,11 @@ class Connection:
             if pause is None:
                 pause = min(_FIRST_PAUSE * 2**retry, _LONGEST_PAUSE) * random.uniform(0.75, 1.0)  # noqa: S311
             most = min(1, self._retries) if outcome.once else self._retries
-            if not outcome.may_pass or retry >= most or pause >= seconds:
+            if not outcome.may_pass or (retry >= most and not waits) or pause >= seconds:
                 raise outcome.failure
             await asyncio.sleep(pause)
             seconds -= pause
-            retry += 1
+            retry += not waits  # with fewer beside it, it is as good as new
         reply = outcome.reply
         choices: Any = cast("dict[str, Any]", reply).get("choices") if isinstance(reply, dict) else None
         if not choices or not isinstance(choices, list):
@@ -224,7 +229,8 @@ class Connection:
                 f"{failure} It asks for {round(pause, 2):g} seconds until the next; see timeout_seconds."
             )
         once = error.status_code in _OVERDUE
-        return _Outcome(failure=failure, may_pass=may_pass, once=once, pause=pause)
+        crowded = may_pass and error.status_code in _CROWDED and not isinstance(failure, LoadingError)
+        return _Outcome(failure=failure, may_pass=may_pass, once=once, crowded=crowded, pause=pause)
 
 
 async def together(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

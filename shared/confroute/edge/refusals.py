@@ -169,7 +169,8 @@ class Refusals:
             is_loading = "loading" in text.lower() and not text.lstrip().startswith("<")
             state = "still loads its model" if is_loading else "is busy or starting"
             kind = LoadingError if is_loading else BusyError
-            return kind(f"{self._who(status)} {state}, and did not take {what}. Try again later.")
+            advice = " If it takes fewer requests at a time, lower connections to that." if status == 429 else ""
+            return kind(f"{self._who(status)} {state}, and did not take {what}. Try again later.{advice}")
         return ModelError(f"{self._who(status)} failed on {what}.")
 
     def _refused(self, status: int, what: str, body: Any, max_tokens: int) -> ConfrouteError | None:

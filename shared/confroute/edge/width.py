@@ -1,0 +1,78 @@
+"""How many requests a server takes at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from confroute.edge.renewals import Renewals
+
+_WIDER_SECONDS = 0.5
+"""How often at most a server is asked more at a time than it took."""
+
+
+class Width:
+    """Has *most* requests under way at the same time, and fewer where the server refuses some for being too many; those
+    that wait have their turn in order. When there are more to make, twice as many are tried as `Renewals` has it: the
+    server may have been busy with others'. Belongs to one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._whole = self._most = most
+        self._under_way = 0
+        self._left = 0  # ever
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._renewals = Renewals(_WIDER_SECONDS)
+        self._is_trial = True  # nothing was refused since there were more at a time
+
+    async def __aenter__(self) -> int:
+        """How many had left before its turn."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._call()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._leave()
+            raise
+        return self._left
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    def narrow(self, before: int) -> bool:
+        """The server refused a request, which is about to leave, and so many had *before* its turn: from now on no more
+        are under way than the others. False where none were beside it, so that they are not why it was refused."""
+        others = self._under_way - 1
+        if not others and self._left == before:
+            return False
+        if self._is_trial:
+            self._renewals.end(in_vain=not self._renewals.is_due)
+        self._is_trial = False
+        self._renewals.begin()
+        self._most = min(self._most, max(1, others))
+        return True
+
+    def _leave(self) -> None:
+        self._under_way -= 1
+        self._left += 1
+        self._call()
+
+    def _call(self) -> None:
+        """Those whose turn it is."""
+        while self._waiting and (self._under_way < self._most or self._is_wider()):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._under_way += 1
+                turn.set_result(None)
+
+    def _is_wider(self) -> bool:
+        """Whether more are tried at a time from now on."""
+        if self._most == self._whole or not self._renewals.is_due:
+            return False
+        if self._is_trial:
+            self._renewals.end(in_vain=False)  # the last one held
+        self._is_trial = True
+        self._renewals.begin()
+        self._most = min(2 * self._most, self._whole)
+        return True

@@ -1,0 +1,184 @@
+"""How many requests are under way at the same time, as the server takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from confroute.edge.width import Width
+
+
+class Requests:
+    """Those that are under way, each until it is to *end*."""
+
+    def __init__(self, width: Width) -> None:
+        self.width = width
+        self.begun: list[int] = []
+        self.tasks: list[asyncio.Task[bool]] = []
+        self.ends: list[asyncio.Future[bool]] = []
+
+    async def begin(self, n: int) -> None:
+        for _ in range(n):
+            self.tasks.append(asyncio.create_task(self._one(len(self.tasks))))
+            self.ends.append(asyncio.get_running_loop().create_future())
+        await settled()
+
+    async def end(self, number: int, *, refused: bool = False) -> bool:
+        """Whether it is refused for those beside it."""
+        self.ends[number].set_result(refused)
+        return await self.tasks[number]
+
+    @property
+    def under_way(self) -> list[int]:
+        return [number for number in self.begun if not self.tasks[number].done()]
+
+    async def _one(self, number: int) -> bool:
+        async with self.width as before:
+            self.begun.append(number)
+            return await self.ends[number] and self.width.narrow(before)
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(test)
+
+
+@pytest.fixture(autouse=True)
+def rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More are tried when a test says so."""
+    monkeypatch.setattr("confroute.edge.width._WIDER_SECONDS", 60.0)
+
+
+def test_no_more_than_most_are_under_way_and_in_order() -> None:
+    """As one ends, the one that waited longest begins."""
+
+    async def test() -> None:
+        requests = Requests(Width(2))
+        await requests.begin(5)
+        assert requests.under_way == [0, 1]
+        await requests.end(1)
+        await settled()
+        assert requests.under_way == [0, 2]
+        await requests.end(0)
+        await requests.end(2)
+        await settled()
+        assert requests.begun == [0, 1, 2, 3, 4]
+        await asyncio.gather(requests.end(3), requests.end(4))
+
+    run(test())
+
+
+def test_as_many_as_were_not_refused_are_under_way_from_then_on() -> None:
+    """Of ten, six are refused at once: the server takes four."""
+
+    async def test() -> None:
+        requests = Requests(Width(64))
+        await requests.begin(10)
+        for number in range(4, 10):
+            assert await requests.end(number, refused=True)
+        await requests.begin(6)
+        assert requests.under_way == [0, 1, 2, 3]
+        for number in (*range(4), *range(10, 16)):
+            await requests.end(number)
+        await requests.begin(6)
+        assert requests.under_way == [16, 17, 18, 19]
+        await asyncio.gather(*(requests.end(number) for number in range(16, 22)))
+
+    run(test())
+
+
+def test_one_that_is_refused_alone_was_not_too_many() -> None:
+    """Nothing is narrowed for it: the next may go out together."""
+
+    async def test() -> None:
+        requests = Requests(Width(3))
+        await requests.begin(1)
+        assert not await requests.end(0, refused=True)
+        await requests.begin(3)
+        assert requests.under_way == [1, 2, 3]
+        await asyncio.gather(*(requests.end(number) for number in (1, 2, 3)))
+
+    run(test())
+
+
+def test_one_whose_company_left_before_it_was_too_many() -> None:
+    """The other's answer came first, and the refusal after it: one at a time is what the server takes."""
+
+    async def test() -> None:
+        requests = Requests(Width(3))
+        await requests.begin(2)
+        await requests.end(0)
+        assert await requests.end(1, refused=True)
+        await requests.begin(2)
+        assert requests.under_way == [2]
+        assert not await requests.end(2, refused=True)
+        await settled()
+        await requests.end(3)
+
+    run(test())
+
+
+@pytest.mark.parametrize("was_called", [False, True])
+def test_one_that_leaves_while_it_waits_keeps_no_turn(was_called: bool) -> None:
+    """Nor where its turn has just come."""
+
+    async def test() -> None:
+        requests = Requests(Width(1))
+        await requests.begin(3)
+        if was_called:
+            requests.ends[0].set_result(False)
+            await asyncio.wait([requests.tasks[0]])
+        requests.tasks[1].cancel()
+        await settled()
+        assert requests.tasks[1].cancelled()
+        if not was_called:
+            await requests.end(0)
+        await settled()
+        assert requests.under_way == [2]
+        await requests.end(2)
+
+    run(test())
+
+
+def test_more_are_tried_less_often_the_longer_they_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first wait, twice that, and so on; one that held starts anew. It is twice as many, up to the most."""
+    now = 1000.0
+
+    async def test() -> None:
+        nonlocal now
+        requests = Requests(Width(6))
+
+        async def under_way(*, refused: int) -> int:
+            """How many go out of ten, so many of which are refused."""
+            first = len(requests.tasks)
+            await requests.begin(10)
+            number = len(requests.under_way)
+            for each in range(first, first + refused):
+                assert await requests.end(each, refused=True)
+            for each in range(first + refused, first + 10):
+                await requests.end(each)
+            return number
+
+        assert await under_way(refused=5) == 6
+        assert await under_way(refused=0) == 1
+        for wait in (61, 121, 241):
+            now += wait - 2
+            assert await under_way(refused=0) == 1
+            now += 2
+            assert await under_way(refused=1) == 2
+        now += 481
+        assert await under_way(refused=0) == 2
+        now += 481
+        assert await under_way(refused=0) == 4
+        now += 61
+        assert await under_way(refused=0) == 6
+
+    monkeypatch.setattr("confroute.edge.renewals.time", type("Clock", (), {"monotonic": lambda: now}))
+    run(test())
