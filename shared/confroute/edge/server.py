@@ -77,9 +77,9 @@ class ServerEngine:
         api_key: where the server wants one. OPENAI_API_KEY is not read: it is the cloud's.
         timeout_seconds: for one request to the server from its beginning to its end, retries included.
         retries: how often a request is made again where the server is busy, breaks or is out of reach.
-        connections: how many requests are under way at the same time; more wait, which is not counted as their time. Of a
-            server that refuses some for being too many (status 429 or 503) they are fewer; those refused have their
-            turn later, which is no retry, and after a while more are tried again.
+        connections: how many requests are under way at the same time; more wait, which is not counted as their time.
+            Of a server that refuses some for being too many (status 429 or 503) they are fewer; those refused have
+            their turn later, which is no retry, and after a while more are tried again.
         extra: further parameters of each request that only this server knows, such as ``{"top_k": 0}``. None that the
             engine sets itself, as ``n`` and ``seed``.
     """
