@@ -22,8 +22,9 @@ import pytest
 from confroute import ConfigurationError, MeanLogprob, ModelError, Router, SamplingOptions
 from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.records import Message
+from tests.edge.conftest import Clock
 
-pytest.importorskip("xllamacpp")
+xllamacpp = pytest.importorskip("xllamacpp")
 
 SECRET = "zanzibarland"  # noqa: S105
 FRANCE: list[Message] = [{"role": "user", "content": "What is the capital of France? Answer with one word."}]
@@ -215,6 +216,57 @@ def test_cut_file_is_a_model_error(tmp_path: Path) -> None:
     ) as caught:
         LlamaCppEngine(path).generate(FRANCE, n=1, options=GREEDY)
     assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """A server's settings for each that was begun."""
+    begun: list[Any] = []
+    server: Any = xllamacpp.Server
+
+    def noting(settings: Any) -> Any:
+        begun.append(settings)
+        return server(settings)
+
+    monkeypatch.setattr(xllamacpp, "Server", noting)
+    return begun
+
+
+@pytest.mark.real_model
+def test_a_load_that_failed_is_not_tried_for_each_request(
+    engine: LlamaCppEngine, tmp_path: Path, loads: list[Any], clock: Clock
+) -> None:
+    """It takes seconds, in which nobody else is served. Another file is tried at once, as is what `load` asks for, and
+    the same after a minute."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF\x03\x00\x00\x00")
+    failing = LlamaCppEngine(path, context_tokens=256, threads=1)
+
+    def ask() -> None:
+        with pytest.raises(ModelError, match='could not load "model"'):
+            failing.generate(FRANCE, n=1, options=GREEDY)
+
+    ask()
+    assert len(loads) == 1
+    ask()
+    with pytest.raises(ModelError, match=r'could not load "model".* tried again in a minute'):
+        asyncio.run(failing.agenerate(FRANCE, n=1, options=GREEDY))
+    assert len(loads) == 1
+    with pytest.raises(ModelError, match='could not load "model"'):
+        failing.load()
+    assert len(loads) == 2
+    clock.hours += 0.02
+    ask()
+    ask()
+    assert len(loads) == 3
+    with pytest.raises(ModelError, match='could not load "model"'):
+        copy.copy(failing).generate(FRANCE, n=1, options=GREEDY)
+    assert len(loads) == 4
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        failing.generate(FRANCE, n=1, options=GREEDY)
+    path.symlink_to(engine.path)
+    assert failing.generate(FRANCE, n=1, options=GREEDY).samples
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from typing import Any
 
 from confroute.edge.choices import read_choice, request_for_tools, response_format
 from confroute.edge.endings import end_before_exit, hold, leave_at_once
+from confroute.edge.failed_loads import FailedLoads
 from confroute.edge.forks import RenewedLock, renew_after_fork
 from confroute.edge.grammars import NOT_HELD, held
-from confroute.edge.llamacpp_server import default_threads, started
+from confroute.edge.llamacpp_server import check_file, default_threads, started
 from confroute.edge.loopback import Exchange, close_copies, is_gone
 from confroute.edge.naming import expanded
 from confroute.edge.own_thread import begun, in_daemon, in_own_thread
@@ -96,8 +97,8 @@ class LlamaCppEngine:
 
     def __getstate__(self) -> dict[str, Any]:
         # A server cannot be copied or pickled; the copy loads its own at its first request.
-        own = {"_server": None, "_waiting": None, "_key": "", "_loading": None, "_exchanges": None, "_room": None}
-        return {**self.__dict__, **own}
+        own = dict.fromkeys(("_server", "_waiting", "_loading", "_failed", "_exchanges", "_room"))
+        return {**self.__dict__, **own, "_key": ""}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -105,6 +106,7 @@ class LlamaCppEngine:
 
     def _begin(self) -> None:
         self._loading = RenewedLock()
+        self._failed = FailedLoads()
         self._room = Room(self._context_tokens)
         self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
         self._is_own = True
@@ -144,7 +146,12 @@ class LlamaCppEngine:
             return False
 
     def load(self) -> None:
-        """Load the weights now rather than at the first request. No other thread of the process runs meanwhile."""
+        """Load the weights now rather than at the first request. No other thread of the process runs meanwhile. One
+        that failed is tried anew, which requests do after a minute, or once the file is another."""
+        self._failed.forget()
+        self._load_first()
+
+    def _load_first(self) -> None:
         if not self._is_ready:
             # Not in the main thread, where Ctrl-C would be the end of a server in its first moment.
             begun(self._load).result()
@@ -159,23 +166,25 @@ class LlamaCppEngine:
             if self._server is not None and (self._is_own or not is_gone(self._server.listening_address)):
                 return
             self._server, self._is_own = None, True
+            check_file(self.path)
             threads = self._threads or default_threads()
             # Its /slots would show the prompts to whoever finds the port.
             self._key = secrets.token_hex(16)
             self._waiting = Waiting(lambda: threads)
             end_before_exit(self, of_cpp=True)
-            self._server = started(
-                self.path,
-                self.model,
-                context_tokens=self._context_tokens,
-                parallel=self._parallel,
-                threads=threads,
-                chat_template=self._chat_template,
-                key=self._key,
-            )
+            with self._failed.told_again(self.path):
+                self._server = started(
+                    self.path,
+                    self.model,
+                    context_tokens=self._context_tokens,
+                    parallel=self._parallel,
+                    threads=threads,
+                    chat_template=self._chat_template,
+                    key=self._key,
+                )
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
-        self.load()
+        self._load_first()
         return self._generate(self._exchange(), messages, n, options)
 
     async def agenerate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:

@@ -23,13 +23,12 @@ def started(
     process runs while it loads.
 
     Raises:
-        ConfigurationError: the file cannot be read, or the template is none.
+        ConfigurationError: the template is none.
         ModelError: it could not be loaded.
     """
     import xllamacpp as _xllamacpp  # pyright: ignore[reportMissingTypeStubs]
 
     xllamacpp: Any = _xllamacpp
-    _check_file(path)
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_ctx = context_tokens
@@ -75,7 +74,8 @@ def default_threads() -> int:
     return cores if cores <= 2 else cores - 1
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raises ConfigurationError where the file cannot be read."""
     try:
         str(path).encode()
         path.open("rb").close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from confroute.edge.base import EdgeEngine
+from confroute.edge.failed_loads import version_of
 from confroute.edge.forks import RenewedLock
 from confroute.errors import ConfigurationError
 
@@ -151,12 +152,12 @@ def _gguf_engine(path: Path, name: str, engine: str | None) -> EdgeEngine:
         from confroute.edge.transformers import TransformersEngine
 
         return _shared(
-            (TransformersEngine, name, *_version(path)),
+            (TransformersEngine, name, *version_of(path)),
             lambda: TransformersEngine(str(path.parent), gguf_file=path.name, name=name),
         )
     from confroute.edge.llamacpp import LlamaCppEngine
 
-    return _shared((LlamaCppEngine, name, *_version(path)), lambda: LlamaCppEngine(path, name=name))
+    return _shared((LlamaCppEngine, name, *version_of(path)), lambda: LlamaCppEngine(path, name=name))
 
 
 def _transformers_engine(checkpoint: str, name: str, engine: str | None) -> EdgeEngine:
@@ -167,7 +168,7 @@ def _transformers_engine(checkpoint: str, name: str, engine: str | None) -> Edge
     from confroute.edge.transformers import TransformersEngine
 
     folder = Path(checkpoint)
-    version = _version(folder / "config.json") if folder.is_dir() else (checkpoint,)
+    version = version_of(folder / "config.json") if folder.is_dir() else (checkpoint,)
     return _shared((TransformersEngine, name, *version), lambda: TransformersEngine(checkpoint, name=name))
 
 
@@ -178,9 +179,3 @@ def _shared(key: Hashable, make: Callable[[], EdgeEngine]) -> EdgeEngine:
         if engine is None:
             engine = _live[key] = make()
         return engine
-
-
-def _version(file: Path) -> tuple[Hashable, ...]:
-    """Where the file lies, and what changes when another takes its place."""
-    found = file.stat()
-    return file.resolve(), found.st_size, found.st_mtime_ns
