@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.messages import BaseMessage
@@ -13,7 +17,7 @@ from confroute import ConfigurationError, Generation, ModelError
 from confroute.edge.probing import PROBE
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
-from tests.edge.scripted_server import completion, serving
+from tests.edge.scripted_server import Reply, Request, ScriptedServer, completion, serving
 from tests.langchain.scripted import ScriptedCloud
 from tests.langchain.test_edge import chat
 from tests.langchain.test_edge_samples import DRAWN, GREEDY, Scripted, asked, awaited
@@ -70,12 +74,74 @@ def test_samples_that_agree_are_believed_of_a_model_that_draws(ask: Ask) -> None
 
 @ways
 def test_samples_that_differ_need_no_trial(ask: Ask) -> None:
-    """They show as much, also for the requests after them."""
-    model = Heeding(answer=lambda call: "Lima" if call > 2 else f"Lima {call}")
+    """They agree on nothing that would be served as sure. The first that agree have one, as those before them may have
+    been asked for together before a cache had any."""
+    model = Heeding(answer=lambda call: "Lima" if call > 4 else f"Lima {call}")
     edge = ChatModelEdge(model)
-    for _ in range(2):
+    for trials in (0, 0, 4, 4):
         assert len(ask(edge, 2, DRAWN).samples) == 2
-    assert (len(model.seen), model.trials) == (4, [])
+        assert len(model.trials) == trials
+
+
+@contextmanager
+def cached() -> Generator[ScriptedServer]:
+    """A proxy with a cache: what was asked once has its answer, what is asked for together has one each."""
+    known: dict[str, Reply] = {}
+
+    def replies(request: Request) -> Reply:
+        asked_for = json.dumps(request, sort_keys=True)
+        if asked_for not in known:
+            time.sleep(0.3)  # for those that come together
+            reply = known[asked_for] = completion([f"Lima {uuid4()}"], logprob=None)
+            return reply
+        return known[asked_for]
+
+    with serving(replies, draws=False) as server:
+        yield server
+
+
+@ways
+def test_a_cache_before_the_server_is_noticed(ask: Ask) -> None:
+    """The samples of a first request all differ; those of the same one again are copies, also of another edge's."""
+    with cached() as server:
+        model = chat(server.url)
+        edge = ChatModelEdge(model)
+        assert len({sample.text for sample in ask(edge, 3, DRAWN).samples}) > 1
+        for again in (edge, ChatModelEdge(model)):
+            with pytest.raises(ConfigurationError, match="no cache before it"):
+                ask(again, 3, DRAWN)
+
+
+@ways
+def test_a_model_that_drew_is_tried_anew(ask: Ask) -> None:
+    """Two minutes later, where samples agree, then ever more seldom: its server may be another, or have a cache."""
+    model = Heeding(answer=lima)
+    edge = ChatModelEdge(model)
+    for seconds, trials in ((0, 4), (119, 4), (1, 8), (239, 8), (1, 12)):
+        edge._drawing._trials._at -= seconds
+        ask(edge, 2, DRAWN)
+        assert len(model.trials) == trials
+    model.trial = lambda temperature, call: "Boat"
+    edge._drawing._trials._at -= 480
+    with pytest.raises(ConfigurationError, match="says the same each time"):
+        ask(edge, 2, DRAWN)
+
+
+def test_a_model_that_drew_is_believed_where_its_next_trial_fails() -> None:
+    """A rate limit, say, is no sign that it draws no more."""
+
+    def busy(temperature: float, call: int) -> str:
+        if call > 4:
+            raise ConnectionError
+        return f"Boat {call}"
+
+    model = Heeding(answer=lima, trial=busy)
+    edge = ChatModelEdge(model)
+    for trials in (4, 5, 5):
+        assert len(asked(edge, 2, DRAWN).samples) == 2
+        assert len(model.trials) == trials
+        if trials == 4:
+            edge._drawing._trials._at -= 120
 
 
 def test_a_model_that_begins_alike_is_given_more_room() -> None:
@@ -85,16 +151,25 @@ def test_a_model_that_begins_alike_is_given_more_room() -> None:
     assert model.trials == [(1.0, 64)] * 4 + [(2.0, 512)] * 4
 
 
-def test_a_model_that_may_not_be_so_hot_is_judged_by_what_it_said() -> None:
-    """Some services take no temperature above 1: that is no failure of this request's."""
+@pytest.mark.parametrize("in_vain", [4, 8])
+def test_a_model_that_may_not_be_so_hot_is_asked_once_more(in_vain: int) -> None:
+    """Some services take no temperature above 1: that is no failure of this request's. What says the same again at 1
+    draws none."""
 
     def cool(temperature: float, call: int) -> str:
         if temperature > 1:
             raise ValueError
-        return "Boat"
+        said.append("Boat" if len(said) < in_vain else f"Boat {len(said)}")
+        return said[-1]
 
-    with pytest.raises(ConfigurationError, match="says the same each time"):
-        asked(ChatModelEdge(Heeding(answer=lima, trial=cool)), 3, DRAWN)
+    said: list[str] = []
+    edge = ChatModelEdge(Heeding(answer=lima, trial=cool))
+    if in_vain == 4:
+        assert asked(edge, 3, DRAWN).samples
+    else:
+        with pytest.raises(ConfigurationError, match="says the same each time"):
+            asked(edge, 3, DRAWN)
+    assert len(said) == 8
 
 
 @ways

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
-from confroute.edge.borrowed_drawing import TRIED_SAMPLES, Drawing
+from confroute.edge.borrowed_drawing import Drawing
 from confroute.edge.borrowed_inner import inner_models, tell_inner
 from confroute.edge.borrowed_replies import Reply, said
 from confroute.edge.borrowed_settings import (
@@ -61,9 +61,9 @@ class BorrowedModel(ABC, Generic[Model]):
     Its settings are not touched: each call has a copy with the sampling options in those of the model's fields that are
     named like them (``num_predict`` for the tokens, for one), and in place of those among the arguments *bound* to it
     or in a private mapping that has the temperature. What the model has no field for stays as the caller set it, but
-    for stop strings, which are told as the framework tells them, or such a request is refused. A model of the framework,
-    or a pipeline of transformers, that it is around is told them in the same way, in a copy of its own. A model with a
-    ``logprobs`` field is asked for them unless the caller turned it off. A seed of the model's own is that of its
+    for stop strings, which are told as the framework tells them, or such a request is refused. What it is around, a
+    model of a framework or a pipeline of transformers, is told them in the same way, in a copy of its own. A model with
+    a ``logprobs`` field is asked for them unless the caller turned it off. A seed of the model's own is that of its
     greedy answers; samples count on from it, for they would be copies of each other.
 
     A request that is refused is made again without what the refusal names (a seed, top_p, a temperature of at most 1),
@@ -71,9 +71,10 @@ class BorrowedModel(ABC, Generic[Model]):
     made with logprobs once more first: what came only once had another cause. Of what is left out, a value of
     the model's own is, too: samples that all had its top_p of 0.1 would agree whatever it knows.
 
-    That a model draws is seen where its samples of a request differ. As long as they never did, and where they do not,
-    four short ones of a prompt that has no one answer are drawn; a model that says the same then, too, is no edge: its
-    samples would agree whatever it knows.
+    That a model draws is tried where its samples of a request agree, the first time and then after two minutes at the
+    earliest, ever more seldom: four short ones of a prompt that has no one answer are drawn, the first of them alone,
+    which a cache would give again. A model that says the same each time is no edge: its samples would agree whatever it
+    knows.
 
     At most *connections* samples are under way at the same time in threads, and as many on each event loop; more wait,
     those of all requests together. Where none are given, it is `CONNECTIONS`, but for a model that runs in this process
@@ -144,10 +145,8 @@ class BorrowedModel(ABC, Generic[Model]):
         samples = tuple(reply.sample(options.alternatives, stop) for reply in replies)
         if options.must_call and not any(sample.tool_calls for sample in samples):
             raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
-        if are_to_differ and len(said(replies)) > 1:
-            self._drawing.is_seen()
-        elif are_to_differ:
-            yield from self._drawing.is_tried(lambda options: self._replies(PROBE, TRIED_SAMPLES, options))
+        if are_to_differ and len(said(replies)) <= 1:
+            yield from self._drawing.is_tried(lambda n, options: self._replies(PROBE, n, options))
         return Generation(samples=samples, input_tokens=input_tokens)
 
     def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
