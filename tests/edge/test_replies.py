@@ -68,6 +68,18 @@ def test_a_character_of_two_tokens_costs_no_answer_its_logprobs() -> None:
     assert (sample.tokens, sample.token_logprobs) == (("", "\U0001f642"), (-3.0, -4.0))
 
 
+def test_a_space_with_the_first_part_of_a_character_is_of_the_answer() -> None:
+    """What it begins may be anything: it is no white space after the thought, as the token before it is."""
+    parts = [b"Hm", b"</think>", b"\n\n", b" \xc3", b"\xa9", b"t", b"\xc3\xa9"]
+    logprobs = told([part.decode(errors="replace") for part in parts])
+    for token, part in zip(logprobs["content"], parts, strict=True):
+        token["bytes"] = list(part)
+    choice = {"message": {"content": "\u00e9t\u00e9", "reasoning": "Hm"}, "logprobs": logprobs}
+    for stop in (None, (), ("\n",)):
+        sample = read_reply(choice, alternatives=1, output_tokens=0, stop=stop)
+        assert (sample.tokens, sample.token_logprobs) == (("", " \u00e9", "t", "\u00e9"), (-3.0, -4.0, -5.0, -6.0))
+
+
 @pytest.mark.parametrize(("alone", "counted"), [(True, 90), (False, 2)])
 def test_hidden_thoughts_are_counted(alone: bool, counted: int) -> None:
     """Where the server's sum is this choice's own, it says how many tokens they took."""

@@ -174,14 +174,22 @@ def _is_token(told: Any) -> bool:
 
 
 def _texts(tokens: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The text of each token. Of a character that is several tokens, the last has it and the others nothing."""
+    """The text of each token. Of a character that is several tokens, the last has it and the others nothing; so it
+    is with white space before it, or the first would pass for that alone."""
     decoder = getincrementaldecoder("utf-8")("replace")
+    space = ""
 
     def text(token: str, told: Any) -> str:
+        nonlocal space
+        if not told or not isinstance(told, list):
+            return token
         try:
-            return decoder.decode(bytes(cast("list[int]", told))) if told and isinstance(told, list) else token
+            said = space + decoder.decode(bytes(cast("list[int]", told)))
         except (TypeError, ValueError):
             return token
+        goes_on = bool(decoder.getstate()[0])
+        space = said if goes_on and not said.strip() else ""
+        return said.removesuffix(space)
 
     return tuple(text(str(token["token"]), token.get("bytes")) for token in tokens)
 
