@@ -71,28 +71,10 @@ class Drawing:
         )
 
     def _trial(self, replies: _Replies, verdicts: int) -> Flow[None]:
-        """Find out whether the model draws, unless another request did since there were so many *verdicts*. As long as
-        it says the same, or nothing, longer samples are drawn at a higher temperature."""
+        """Find out whether the model draws, unless another request did since there were so many *verdicts*."""
         if self._verdicts != verdicts:
             return
-        told: set[object] = set()
-        for options in _TRIALS:
-            answers: list[Reply] = []
-            try:
-                for n in _WAVES:
-                    answers += yield from replies(n, options)
-            except Exception as error:
-                if options.temperature > 1 and told and may_be_of_the_request(error):
-                    continue
-                if self._draws:
-                    return  # by an earlier one: that this failed says nothing
-                raise ModelError(
-                    f'It is not known yet whether samples of "{self._model}" differ, for its trial failed '
-                    f"({type(error).__name__}): that they agree says nothing so far. The next request tries again."
-                ) from error
-            told = said(answers)
-            if len(told) > 1 or options.temperature > 1:
-                break
+        told = yield from self._said(replies)
         if not told and self._draws:
             return
         if not told:
@@ -107,3 +89,26 @@ class Drawing:
         else:
             self._copied_at = time.monotonic()
         self._draws = len(told) > 1
+
+    def _said(self, replies: _Replies) -> Flow[set[object]]:
+        """What the model says on trial, each once. As long as it is the same, or nothing, longer samples are drawn at a
+        higher temperature. Nothing where one that drew before fails."""
+        told: set[object] = set()
+        for options in _TRIALS:
+            answers: list[Reply] = []
+            try:
+                for n in _WAVES:
+                    answers += yield from replies(n, options)
+            except Exception as error:
+                if options.temperature > 1 and told and may_be_of_the_request(error):
+                    continue
+                if self._draws:
+                    return set()
+                raise ModelError(
+                    f'It is not known yet whether samples of "{self._model}" differ, for its trial failed '
+                    f"({type(error).__name__}): that they agree says nothing so far. The next request tries again."
+                ) from error
+            told = said(answers)
+            if len(told) > 1 or options.temperature > 1:
+                break
+        return told
