@@ -25,6 +25,38 @@ ONE_WORD = [
     ("Yes, the jar can be returned but not without a receipt", "No, the jar can be returned but not with a receipt"),
 ]
 
+OF_THE_QUESTION = [
+    ("A patient weighs 70 kg and needs 2 mg per kg. What dose is needed?", "The dose is 140 mg", "The dose is 140 g"),
+    ("A train leaves at 5 PM and travels for 3 hours. When does it arrive?", "8 PM", "8 AM"),
+    ("How many minutes is 2 hours?", "It takes 120 minutes", "It takes 120 seconds"),
+    ("How much is it in dollars?", "$5", "€5"),
+    ("Is the mushroom edible?", "It is generally edible", "It is generally toxic"),
+    ("Is the store open on Sundays?", "It is open all day", "It is closed all day"),
+    ("Is 91 prime?", "91 is a prime number.", "91 is a composite number."),
+    ("Is Sydney the capital of Australia?", "The seat of government is Sydney.", "The seat of government is Canberra."),
+    ("The data is kept in Oslo. Where are the servers?", "They are hosted in Oslo.", "They are hosted in Rome."),
+    ("Does coffee increase heart rate?", "Coffee increases heart rate a little", "Coffee lowers heart rate a little"),
+    ("Is it safe to eat?", "It's safe to eat usually", "It's toxic to eat usually"),
+    ("How many mg of it do I need a day?", "The dose is 140 mg usually", "The dose is 140 g usually"),
+    ("Did Edison invent the telephone?", "Edison developed it in his lab.", "Bell developed it in his lab."),
+]
+
+BOTH_DENY = [
+    ("It is safe, but not recommended.", "It is not safe."),
+    ("It covers water damage but not theft.", "It does not cover water damage."),
+    ("A tomato is a fruit, not a vegetable.", "A tomato is a vegetable, not a fruit."),
+    ("You can get a refund, but not for food.", "You cannot get a refund for food."),
+    ("Es ist sicher, aber nicht empfohlen.", "Es ist nicht sicher."),
+    ("C'est sûr, mais pas recommandé.", "Ce n'est pas sûr."),
+]
+
+DENY_THE_SAME = [
+    ("It is not safe.", "No, it is not safe for dogs."),
+    ("It is not a fish but a mammal.", "It is a mammal, not a fish."),
+    ("Güvenli değil, tehlikeli.", "Tehlikeli, güvenli değil."),
+    ("Every day except Monday", "The shop is open every day except Monday."),
+]
+
 OPERATORS = [
     ("density = mass * volume", "density = mass / volume"),
     ("v = d * t", "v = d / t"),
@@ -51,6 +83,20 @@ OPERATORS = [
     ("not A and not B", "not A or not B"),
     ("He won.", "She won."),
     ("You might register", "You must register"),
+    ("sqrt(2)", "2"),
+    ("the square root of 2", "2"),
+    (r"\frac{\sqrt{3}}{2}", r"\frac{3}{2}"),
+    (r"x = \pm 5", "x = 5"),
+    (r"\neg p", "p"),
+    ("1/x", "x"),
+    ("O(n)", "O(log n)"),
+    ("O(n log n)", "O(n)"),
+    ("O(1)", "O(n)"),
+    ("The complexity is $O(n^2)$", "The complexity is $O(n)$"),
+    ("O(V+E)", "O(V*E)"),
+    ("Passed ✅", "Passed ❌"),
+    ("👍 good", "👎 good"),
+    ("- [x] milk", "- [ ] milk"),
 ]
 
 SAME = [
@@ -84,6 +130,10 @@ SAME = [
     ("John F. Kennedy", "John Fitzgerald Kennedy"),
     ("Certainly! Paris is large", "Sure! Paris is large"),
     ("It decreases over time", "It decreased over time"),
+    ("O(n log n)", "It runs in O(n·log(n)) time"),
+    ("O(n²)", "O(n^2)"),
+    ("Passed ✅", "Passed"),
+    ("Passed ✅", "Passed ✔"),
 ]
 
 SYNONYMS = [
@@ -130,6 +180,15 @@ NEGATED = [
     ("The mushroom is toxic.", "The mushroom is non-toxic."),
     ("No. 10 is open.", "No. 10 is not open."),
     ("Two snowflakes are alike.", "No two snowflakes are alike."),
+    ("It is open on Monday.", "It is open every day except Monday."),
+    ("Everyone, students included, can apply", "Everyone, excluding students, can apply"),
+    ("You can return it", "You can return it unless it is open"),
+    ("It is safe", "It is hardly safe"),
+    ("Montags offen", "Offen außer montags"),
+    ("Ouvert le lundi", "Ouvert sauf le lundi"),
+    ("Abierto el lunes", "Abierto excepto el lunes"),
+    ("Открыто в понедельник", "Открыто, кроме понедельника, в понедельник"),
+    ("الدواء آمن", "الدواء غير آمن"),
 ]
 
 
@@ -143,6 +202,25 @@ def agree(a: str, b: str, question: str = "") -> bool:
 def test_one_word_for_another(a: str, b: str) -> None:
     """What else the answers share, command, sentence or address, does not make up for it."""
     assert not agree(a, b)
+
+
+@pytest.mark.parametrize(("question", "a", "b"), OF_THE_QUESTION)
+def test_one_word_of_the_question_for_another(question: str, a: str, b: str) -> None:
+    """A word of the question, in the place where the other answer has another one, is as good an answer as any."""
+    assert not agree(a, b, question)
+
+
+@pytest.mark.parametrize(("a", "b"), BOTH_DENY)
+def test_what_one_denies_the_other_says(a: str, b: str) -> None:
+    """That both deny something makes them no more alike."""
+    assert not agree(a, b)
+    assert not agree(a, b, question=a)
+
+
+@pytest.mark.parametrize(("a", "b"), DENY_THE_SAME)
+def test_both_deny_the_same(a: str, b: str) -> None:
+    """In other words, in another order, or of more."""
+    assert agree(a, b)
 
 
 @pytest.mark.parametrize(("a", "b"), OPERATORS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from itertools import pairwise
 from typing import Final
 
 from confroute.equivalence.normalise import tokens
@@ -12,7 +14,8 @@ DENIALS: Final = frozenset(
     # As `tokens` writes them: small letters without accents; "isn't" is "not".
     "not never neither nor cannot without nicht kein keine keinen keinem keiner keines niemals weder "
     "pas jamais aucun aucune nunca jamas nao niet geen ikke inte ingen nie nem tidak bukan khong degil "
-    "не нельзя ні δεν नहीं ليس ليست لا لم لن לא".split()
+    "не нельзя ні δεν नहीं ليس ليست لا لم لن לא "
+    "except excluding unless hardly ausser sauf excepto exceto tranne eccetto кроме غير".split()
 )
 """Those of what stands right behind them, or of the sentence."""
 
@@ -21,6 +24,9 @@ NEGATIONS: Final = DENIALS | frozenset(
     "ninguno ninguna nessun nessuno nessuna hayır yok".split()
 )
 """Also those that deny as an answer of their own."""
+
+_BEHIND: Final = frozenset(("degil",))
+"""Of `DENIALS`, those of what stands before them."""
 
 _NUMBER_OR_PART: Final = re.compile(r"\b(?:no\. ?(?=\d)|non[-‑](\w+))", re.IGNORECASE)
 # The "no" of Portuguese is "in the". None of these words is one of English, Spanish or Italian.
@@ -43,3 +49,18 @@ def _denies(text: str, other: str, asked: AbstractSet[str]) -> bool:
     if words == _IN_THE and not _PORTUGUESE.isdisjoint({*tokens(text), *asked}):
         return False
     return bool(words)
+
+
+def deny_each_other(a: Sequence[str], b: Sequence[str]) -> bool:
+    """Whether one says what the other denies, both being content words of answers that deny something: "safe, but not
+    recommended" and "not safe". What is denied is the first word behind."""
+    denied_a, denied_b = _denied(a), _denied(b)
+    return bool(denied_a and denied_b) and not (
+        denied_a.isdisjoint(set(b) - denied_b) and denied_b.isdisjoint(set(a) - denied_a)
+    )
+
+
+def _denied(words: Sequence[str]) -> set[str]:
+    return {
+        behind for word, behind in pairwise(words) if word in DENIALS and word not in _BEHIND and behind not in DENIALS
+    }

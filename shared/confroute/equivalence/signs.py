@@ -15,23 +15,28 @@ Mark: TypeAlias = tuple[str, str]
 """A sign that changes one operand, and that operand."""
 
 # Whether there is anything to look for; most texts have nothing. One class of characters first takes half the time.
-_ANY: Final = re.compile(r"[-−0-9*/+^×÷·√±¬&|∧∨∪∩→←@](?:(?<=[*/+^×÷·√±¬&|∧∨∪∩→←@])|(?<= [-−]) |(?<=[0-9]) ?[KMBEkmbe])")
+_ANY: Final = re.compile(
+    r"[-−0-9*/+^×÷·√±¬&|∧∨∪∩→←@✅✔✓☑❌✘✗✖👍👎\\\[(](?:(?<=[*/+^×÷·√±¬&|∧∨∪∩→←@✅✔✓☑❌✘✗✖👍👎\\])|(?<= [-−]) |"
+    r"(?<=[0-9]) ?[KMBEkmbe]|(?<=\[)[ xX]\]|(?<=[OΘΩ]\())"
+)
 # Between operands: not the * of a list, the - of a compound nor the / of "km/h" or "and/or".
 _OPERATOR: Final = re.compile(
     r"(?<=[\w)] )(?:[-−–+*/×÷·]|&&?|\|\|?)(?= [\w(√¬!-])|(?<=\b\w)[*×·](?=[\w(])|(?<=\b[a-z])/(?=\w\b)|"
-    r"(?<=\d)/(?=[a-z]\b)|\^[({]?[-−]?|[∧∨∪∩→←]",
+    r"(?<=\d)/(?=[a-z]\b)|\^[({]?[-−]?|[∧∨∪∩→←✅✔✓☑❌✘✗✖👍👎]|(?<!\w)\[[ x]\]",
     re.IGNORECASE,
 )
 _OPERATORS: Final = {
     **dict.fromkeys("-−–", (0, 0)), "+": (0, 1), **dict.fromkeys("*×·", (0, 2)), **dict.fromkeys("/÷", (0, 3)),
     **dict.fromkeys(("&", "&&", "∧"), (1, 0)), **dict.fromkeys(("|", "||", "∨"), (1, 1)), "∪": (2, 0), "∩": (2, 1),
-    "→": (3, 0), "←": (3, 1), "^": (4, 0), "^-": (4, 1),
+    "→": (3, 0), "←": (3, 1), "^": (4, 0), "^-": (4, 1), "👍": (5, 0), "👎": (5, 1),
+    **dict.fromkeys(("✅", "✔", "✓", "☑", "[x]"), (6, 0)), **dict.fromkeys(("❌", "✘", "✗", "✖", "[ ]"), (6, 1)),
 }  # fmt: skip
 _NUMBER: Final = r"-?\d{1,30}(?:[.,]\d{1,30}){0,10}"
 _BEFORE: Final = re.compile(
-    rf"(?:(√|\bsqrt\b|\bsquare root\b)(?: of)?|(±|\+/-|¬))[\s({{]{{0,3}}({_NUMBER}|[^\W\d_]\b)", re.IGNORECASE
+    rf"(?:(√|\bsqrt\b|\bsquare root\b)(?: of)?|(±|\+/-|¬|\\pm\b|\\neg\b))[\s({{]{{0,3}}({_NUMBER}|[^\W\d_]\b)",
+    re.IGNORECASE,
 )
-_NAMES: Final = {"sqrt": "√", "square root": "√", "+/-": "±"}
+_NAMES: Final = {"sqrt": "√", "square root": "√", "+/-": "±", "\\pm": "±", "\\neg": "¬"}
 _SCALE: Final = re.compile(rf"(?<!\d)({_NUMBER})( ?)([KMBkmb])(?![\w²³])")
 _EXPONENT: Final = re.compile(rf"(?<!\d)({_NUMBER})[eE][+]?(-?\d+)")
 _OPERAND: Final = re.compile(rf"(?<!\d){_NUMBER}|[^\W\d_]+")
@@ -42,6 +47,8 @@ _ADDRESS: Final = re.compile(
     re.IGNORECASE,
 )
 _SAME_SITE: Final = re.compile(r"\Ahttps?://(?:www\.)?")
+_ORDER: Final = re.compile(r"\b[OΘΩ]\(((?:[^()]|\([^()]*\)){1,60})\)")
+_NO_FACTOR: Final = str.maketrans("²³", "23", " \\{}()*·×^")
 _WORDS: Final[Mapping[str, Side]] = {
     "and": (0, 0), "or": (0, 1), **dict.fromkeys(("he", "him", "his"), (1, 0)), **dict.fromkeys(("she", "her"), (1, 1)),
     "must": (2, 0), "might": (2, 1), "may": (2, 1),
@@ -63,16 +70,27 @@ def words_oppose(a: Iterable[str], b: Iterable[str]) -> bool:
 def signs_oppose(a: str, b: str, asked: AbstractSet[Mark] = frozenset()) -> bool:
     """Whether signs that no word holds tell *a* and *b* apart.
 
-    Each has an operator between its operands or an address (of mail, the web or a file) that the other lacks; or one
-    has a root, ± or ¬ before, an exponent ("6e-34") or a glued scale ("5K", "$300M") behind what the other has without
-    it. The `roots_of` the question, *asked*, do not count.
+    Each has an operator between its operands, a tick or a cross, an O(...) or an address (of mail, the web or a file)
+    that the other lacks; or one has a root, ± or ¬ before, an exponent ("6e-34") or a glued scale ("5K", "$300M")
+    behind what the other has without it. The `roots_of` the question, *asked*, do not count.
     """
-    if not _ANY.search(a) and not _ANY.search(b):
+    if not (_ANY.search(a) or _ANY.search(b) or _names_a_root(a) or _names_a_root(b)):
         return False
     if _marked_apart(a, b, asked) or _marked_apart(b, a, asked):
         return True
-    at_a, at_b = _addresses(a), _addresses(b)
-    return bool(at_a - at_b and at_b - at_a) or are_opposed(_operators(a), _operators(b))
+    return (
+        _are_others(_addresses(a), _addresses(b))
+        or _are_others(_orders(a), _orders(b))
+        or are_opposed(_operators(a), _operators(b))
+    )
+
+
+def _are_others(a: set[str], b: set[str]) -> bool:
+    return bool(a - b and b - a)
+
+
+def _names_a_root(text: str) -> bool:
+    return "sqrt" in text or "square root" in text
 
 
 def roots_of(question: str) -> frozenset[Mark]:
@@ -84,7 +102,7 @@ def roots_of(question: str) -> frozenset[Mark]:
 
 def _operators(text: str) -> set[Side]:
     found: list[str] = _OPERATOR.findall(text)
-    return {_OPERATORS[sign if sign[0] != "^" else "^-" if sign[-1] in "-−" else "^"] for sign in found}
+    return {_OPERATORS[sign.lower() if sign[0] != "^" else "^-" if sign[-1] in "-−" else "^"] for sign in found}
 
 
 def _marked_apart(a: str, b: str, asked: AbstractSet[Mark]) -> bool:
@@ -126,3 +144,10 @@ def _plain(operand: str) -> str:
 
 def _addresses(text: str) -> set[str]:
     return {_SAME_SITE.sub("", address.casefold()).rstrip(".,;:!?*/…") for address in _ADDRESS.findall(text)}
+
+
+def _orders(text: str) -> set[str]:
+    """What stands in each O(...), however a product is written."""
+    if "(" not in text:
+        return set()
+    return {order.lower().translate(_NO_FACTOR) for order in _ORDER.findall(text)}

@@ -42,6 +42,10 @@ GROUPS: Final = (
     "end finish conclude",
     "ended finished concluded",
     "convert transform",
+    "each every",
+    "further farther",
+    "buy purchase",
+    "bought purchased",
     "movie film",
     "author writer",
     "colour color",
@@ -79,6 +83,16 @@ GROUPS: Final = (
     "situata ubicata localizzata",
     "circa approssimativamente",
 )
+
+ABBREVIATIONS: Final[Mapping[str, str]] = {
+    "jan": "january", "feb": "february", "mar": "march", "apr": "april", "jun": "june", "jul": "july", "aug": "august",
+    "sep": "september", "sept": "september", "oct": "october", "nov": "november", "dec": "december",
+    "km": "kilometer", "kilometre": "kilometer", "metre": "meter", "cm": "centimeter", "centimetre": "centimeter",
+    "mm": "millimeter", "millimetre": "millimeter", "kg": "kilogram", "mg": "milligram", "ft": "feet", "foot": "feet",
+    "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "sec": "second", "yr": "year", "yrs": "year",
+    "inche": "inch",
+}  # fmt: skip
+"""Months and units, as `GROUPS` are written, with what they are short for."""
 
 CALLINGS: Final = frozenset(
     "author writer playwright dramatist poet novelist scientist physicist chemist biologist bacteriologist "

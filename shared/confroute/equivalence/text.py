@@ -13,12 +13,15 @@ from typing import Final, NamedTuple
 
 from confroute.equivalence.asked import asked_part, ends_of
 from confroute.equivalence.base import Equivalence
-from confroute.equivalence.negations import NEGATIONS, one_denies
+from confroute.equivalence.code import codes_differ
+from confroute.equivalence.lists import without_marks
+from confroute.equivalence.negations import NEGATIONS, deny_each_other, one_denies
 from confroute.equivalence.normalise import OPERATORS, tokens
 from confroute.equivalence.numerals import is_number
+from confroute.equivalence.quantities import one_is_a_part
 from confroute.equivalence.recent import recently
 from confroute.equivalence.signs import Mark, Side, roots_of, signs_oppose, words_oppose
-from confroute.equivalence.synonyms import CALLINGS, are_synonyms
+from confroute.equivalence.synonyms import ABBREVIATIONS, CALLINGS, are_synonyms
 
 _STOP_WORDS: Final = frozenset(
     "a an the this that these those it its is are was were be been being do does did has have had will would can "
@@ -27,6 +30,8 @@ _STOP_WORDS: Final = frozenset(
     "st nd rd th answer think one".split()
 )
 _OPENINGS: Final = frozenset("sure certainly indeed ok okay".split())
+# Words that join a sentence to what was before: "That means", "Therefore".
+_LINKS: Final = _OPENINGS | {"therefore", "thus", "hence", "mean", "overall"}
 _ASSENT: Final = _OPENINGS | {"yes", "true", "correct"}
 
 _DIGIT: Final = re.compile(r"\d")
@@ -78,26 +83,30 @@ class TextEquivalence(Equivalence):
 
     What they do not share can part them. The numbers of one must be among the numbers of the other, in order, and as
     many, unless it has more words as well, or a year: "1-1" and "1-0" differ, so do -5 and 5, "CO" and "CO2"; "Lima"
-    and "Lima, founded in 1535" agree. Numbers do not make up for words: "20 June 1969" and "20 July 1969" differ. So
-    do answers that each have a letter ("vitamin A"), an operator (x > 3), an address or a number of the question that
-    the other lacks, or another choice of a question with an "or"; and those where one word stands for another between
-    the same two: ``ORDER BY age ASC`` and ``DESC``, "is positive" and "is negative"; a few words that answers swap
-    most are known to be the same ("located", "situated"). A negation in only one of the two makes them differ, in some
-    twenty languages; so do "and" for "or", "he" for "she" and "must" for "might" where nothing else does. An answer
-    with no content of its own equals only itself.
+    and "Lima, founded in 1535" agree; but "2 hours" are not "2 hours 30 minutes". Numbers do not make up for words:
+    "20 June 1969" and "20 July 1969" differ. So do answers that each have a letter ("vitamin A"), an operator (x > 3),
+    an address or a number of the question that the other lacks, or another choice of a question with an "or"; and
+    those where one word stands for another between the same two: "is positive" and "is negative", "8 AM" and "8 PM",
+    also where the question has one of them; a few words that answers swap most are known to be the same ("located",
+    "situated"), and months and units by their abbreviations. A negation in only one of the two makes them differ, in
+    some twenty languages; so does a word that one denies and the other says, and "and" for "or", "he" for "she" and
+    "must" for "might" where nothing else does. Of SQL and of answers in a fence, only white space, case and semicolons
+    do not count; of commands, each option does. An answer with no content of its own equals only itself.
 
-    Where it errs: other synonyms and unit names ("km", "kilometres") differ, also one within a long sentence; so may
-    two sentences of the same answer that go on differently behind it. Two answers of the same words in another order
-    agree ("from hot to cold"), brackets and a minus before a word do not count, nor does a word swapped for one that
-    the other answer has elsewhere; "invalid" and "unlike" are no negations. Scripts written without spaces are compared
-    from punctuation to punctuation.
+    Where it errs: other synonyms and unit names ("mi", "miles") differ, also one within a long sentence; so may two
+    sentences of the same answer that go on differently behind it, or that go on with a word of the question and with
+    another. Two answers of the same words in another order agree ("from hot to cold", "A is bigger than B"), and one
+    agrees with a list that holds it ("Monday" and "Monday and Tuesday", "5 degrees" and "5 to 10 degrees"), brackets
+    and a minus before a word do not count, nor does a word swapped for one that the other answer has elsewhere;
+    "invalid" and "unlike" are no negations, nor is the "but" of "all but"; of what is denied, only the first word is
+    seen. Scripts written without spaces are compared from punctuation to punctuation.
 
     Cost: microseconds a pair, linear in the answers; of the question, some thousand characters at its ends are read.
     Meant for answers up to a sentence or two; long texts share words by accident.
     """
 
     name = "text"
-    version = 3
+    version = 4
     quick = True
     overlap: float = 0.6
 
@@ -108,9 +117,13 @@ class TextEquivalence(Equivalence):
     def _pair(self, text_a: str, text_b: str, asked: _Question) -> bool:
         a, b = tokens(text_a), tokens(text_b)
         if a == b:
-            return not signs_oppose(text_a, text_b, asked.roots)
+            return not _written_apart(text_a, text_b, asked)
+        if a[:1] == ("1",) or b[:1] == ("1",):
+            a, b = _unnumbered(text_a, text_b)
         first, second = _content(a, asked.words), _content(b, asked.words)
-        if (first.denies or second.denies) and one_denies(text_a, text_b, asked.words):
+        if (first.denies or second.denies) and (
+            one_denies(text_a, text_b, asked.words) or deny_each_other(first.sequence, second.sequence)
+        ):
             return False
         if _opposed(first, second, asked):
             return False
@@ -119,7 +132,7 @@ class TextEquivalence(Equivalence):
         return (
             self._share(first, second, asked)
             and not _told_apart(a, b, first, second, asked)
-            and not signs_oppose(text_a, text_b, asked.roots)
+            and not _written_apart(text_a, text_b, asked)
         )
 
     def _share(self, a: _Content, b: _Content, asked: _Question) -> bool:
@@ -134,6 +147,8 @@ class TextEquivalence(Equivalence):
             # One may have a number of the question where the other has another.
             said_a, said_b = a.whole, b.whole
         if not _of_the_same_numbers(said_a, said_b, asked):
+            return False
+        if a.whole.numbers != b.whole.numbers and one_is_a_part(a.sequence, b.sequence):
             return False
         if not said_a.words or not said_b.words:
             return bool(said_a.numbers and said_b.numbers)
@@ -172,7 +187,7 @@ def _content(tokens: tuple[str, ...], asked: frozenset[str]) -> _Content:
             words.add(token)
             continue
         if is_number(token):
-            numbers.append(token)
+            numbers.append(token.removesuffix(":00"))
             continue
         if token not in OPERATORS:
             words.add(token)
@@ -223,6 +238,19 @@ def _opposed(a: _Content, b: _Content, asked: _Question) -> bool:
     return sum(side[0] in both for side in chosen_a | chosen_b) > len(both)
 
 
+def _written_apart(a: str, b: str, asked: _Question) -> bool:
+    """By what no word holds."""
+    return signs_oppose(a, b, asked.roots) or codes_differ(a, b)
+
+
+def _unnumbered(text_a: str, text_b: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The tokens of both, without the numbers of a list's items where that leaves the same numbers."""
+    a, b = tokens(without_marks(text_a)), tokens(without_marks(text_b))
+    if list(filter(is_number, a)) == list(filter(is_number, b)):
+        return a, b
+    return tokens(text_a), tokens(text_b)
+
+
 def _told_apart(a: tuple[str, ...], b: tuple[str, ...], first: _Content, second: _Content, asked: _Question) -> bool:
     """Whether one word, or as many as there, stands where the other answer has another; or all that they say is the
     same but for an "and" and an "or"."""
@@ -232,10 +260,13 @@ def _told_apart(a: tuple[str, ...], b: tuple[str, ...], first: _Content, second:
     if words_a <= words_b or words_b <= words_a:
         return False
     runs = _runs(first.sequence, words_b)
+    counted = _counted(first) | _counted(second)
     return any(
-        _is_swap(runs[place], run, asked.words)
-        and not (_name(runs[place], place[1], a, asked) and _name(run, place[1], b, asked))
-        for place, run in _runs(second.sequence, words_a).items()
+        _is_swap(run_a := runs[place], run_b)
+        and not _is_subject(run_a, run_b, place, counted, asked.words)
+        and not _is_subject(run_b, run_a, place, counted, asked.words)
+        and not (_name(run_a, place[1], a, asked) and _name(run_b, place[1], b, asked))
+        for place, run_b in _runs(second.sequence, words_a).items()
         if place in runs
     )
 
@@ -247,7 +278,7 @@ def _runs(sequence: Sequence[str], others: frozenset[str]) -> dict[tuple[str, st
     before = ""
     for word in (*sequence, ""):
         if word and word not in others:
-            if not is_number(word) and (before or word not in _OPENINGS):
+            if not is_number(word) and (before or word not in _LINKS):
                 run.append(word)
             continue
         if run:
@@ -257,14 +288,33 @@ def _runs(sequence: Sequence[str], others: frozenset[str]) -> dict[tuple[str, st
     return runs
 
 
-def _is_swap(a: list[str], b: list[str], asked: frozenset[str]) -> bool:
-    """Initials, endings and synonyms swap nothing, nor does a word of the question for one that is not: "the capital
-    of Japan" and "the capital city"."""
-    return (
-        len(a) == len(b)
-        and asked.issuperset(a) == asked.issuperset(b)
-        and not all(_is_form(x, y) or _is_form(y, x) or are_synonyms(x, y) for x, y in zip(a, b, strict=True))
+def _is_swap(a: list[str], b: list[str]) -> bool:
+    """Initials, endings and synonyms swap nothing."""
+    return len(a) == len(b) and not all(
+        _is_form(x, y) or _is_form(y, x) or are_synonyms(x, y) for x, y in zip(a, b, strict=True)
     )
+
+
+def _is_subject(
+    run: list[str], other: list[str], place: tuple[str, str], counted: AbstractSet[str], asked: frozenset[str]
+) -> bool:
+    """Whether *run* is the question's own and stands between a word of it and one that is not, and *other* says more
+    there: "the capital of Japan is Tokyo" and "the capital city is Tokyo". What a number counts is no subject."""
+    before, behind = place
+    return (
+        asked.issuperset((before, *run))
+        and not asked.issuperset(other)
+        and behind.isalpha()
+        and behind not in asked
+        and run[0] not in counted
+    )
+
+
+def _counted(content: _Content) -> set[str]:
+    """What stands right behind a number."""
+    if not content.whole.numbers:
+        return set()
+    return {behind for word, behind in pairwise(content.sequence) if is_number(word)}
 
 
 def _is_form(long: str, short: str) -> bool:
@@ -295,8 +345,6 @@ def _of_the_same_numbers(a: _Said, b: _Said, asked: _Question) -> bool:
         return False
     return (
         not many.words <= few.words
-        # A list of one: "1. Paris".
-        or many.numbers == ("1", *few.numbers)
         or any(map(_is_year, many.numbers))
         or asked.words.union(few.numbers).issuperset(many.numbers)
     )
@@ -311,7 +359,9 @@ def _words(tokens: Sequence[str]) -> list[str]:
 
 
 def _singular(token: str) -> str:
-    return token[:-1] if len(token) > 3 and token.endswith("s") and not token.endswith("ss") else token
+    if len(token) > 3 and token.endswith("s") and not token.endswith("ss"):
+        token = token[:-1]
+    return ABBREVIATIONS.get(token, token)
 
 
 def _within(few: Sequence[str], many: Sequence[str]) -> bool:
