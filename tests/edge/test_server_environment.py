@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -40,6 +41,24 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     return monkeypatch
+
+
+def test_an_engine_is_made_with_all_that_the_sdk_imports() -> None:
+    """Its first request would take as long on an event loop, and a process forked meanwhile would wait for good for
+    modules that another thread of its parent imports."""
+    script = f"""
+import sys
+from confroute import SamplingOptions
+from confroute.edge.server import ServerEngine
+engine = ServerEngine("m", sys.argv[1])
+before = set(sys.modules)
+engine.generate({ASK!r}, n=1, options=SamplingOptions(max_tokens=8))
+print(*(name for name in set(sys.modules) - before if name.startswith(("openai", "httpx", "httpcore", "h11"))))
+"""
+    with serving() as server:
+        command = [sys.executable, "-c", script, server.url]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert run.stdout.split() == []
 
 
 def test_a_server_that_does_not_speak_https_is_told_as_such(environment: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,10 @@ from confroute.records import Generation, Message, Sample, SamplingOptions
 _LOST_SECONDS = 10.0
 """How often at most a server is probed that was lost; longer where it was the same each time."""
 
+_IMPORTED = ("openai.resources.chat", "httpx", "httpcore")
+"""What would else be imported at the first request. It takes about a second: on an event loop perhaps, and a process
+that is forked meanwhile would wait for good for what another thread began to import."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -99,6 +103,8 @@ class ServerEngine:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         require("openai", extra="server", wanted_by="An edge model behind a server")
+        for module in _IMPORTED:
+            import_module(module)
         address, self._host = read_address(base_url)
         if not timeout_seconds > 0 or retries < 0 or connections < 1:
             raise ConfigurationError(
