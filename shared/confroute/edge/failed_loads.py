@@ -25,13 +25,13 @@ class FailedLoads:
         self._version: Hashable = None
 
     @contextmanager
-    def told_again(self, path: Path) -> Generator[None]:
-        """Around a load of what lies at *path*. What it fails with is raised in its place for the next minute, as long
-        as the same lies there."""
-        version = version_of(path)
+    def told_again(self, path: Path | None) -> Generator[None]:
+        """Around a load of what lies at *path*, if it is not the Hub's. What it fails with is raised in its place for
+        the next minute, as long as the same lies there."""
+        version = None if path is None else _seen(path)
         if self._told is not None and version == self._version and not self._renewals.is_old:
             kind, words = self._told
-            raise kind(f"{words} It is tried again in a minute, or once the file is another; `load` tries it now.")
+            raise kind(f"{words} It is tried again in a minute, or once the files are others; `load` tries it now.")
         try:
             yield
         except ConfrouteError as error:
@@ -42,6 +42,14 @@ class FailedLoads:
 
 
 def version_of(path: Path) -> tuple[Hashable, ...]:
-    """Where a file lies, and what changes when another takes its place. Raises OSError where there is none."""
-    found = path.stat()
-    return path.resolve(), found.st_size, found.st_mtime_ns
+    """Where a file or folder lies, and what changes when others take its place. Raises OSError where there is none."""
+    place = path.resolve()
+    found = [(file.name, file.lstat()) for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
+    return place, *((name, status.st_size, status.st_mtime_ns) for name, status in found)
+
+
+def _seen(path: Path) -> Hashable:
+    try:
+        return version_of(path)
+    except OSError:
+        return None

@@ -18,6 +18,7 @@ from confroute.edge.answers import Answers
 from confroute.edge.batching import Batcher, Job, failing
 from confroute.edge.chat_format import ChatFormat
 from confroute.edge.checkpoints import ends, from_gguf, from_pretrained
+from confroute.edge.failed_loads import FailedLoads
 from confroute.edge.failures import is_out_of_memory, let_go
 from confroute.edge.forks import RenewedLock
 from confroute.edge.laid_out import laid_out
@@ -123,7 +124,11 @@ class TransformersEngine:
         self._kept_tokens = kept_tokens
         self._chat_template = chat_template
         self._loaded: _Loaded | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = RenewedLock(threading.RLock)
+        self._failed_loads = FailedLoads()
 
     @property
     def path(self) -> Path | None:
@@ -136,14 +141,16 @@ class TransformersEngine:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle or copy carries no weights; it loads its own at its first request.
-        return {**self.__dict__, "_loaded": None, "_lock": None}
+        return {**self.__dict__, "_loaded": None, "_lock": None, "_failed_loads": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = RenewedLock(threading.RLock)
+        self._begin()
 
     def load(self) -> None:
-        """Load the weights now rather than at the first request."""
+        """Load the weights now rather than at the first request. What failed is tried anew, which requests do after a
+        minute, or once the files are others."""
+        self._failed_loads.forget()
         self._ready()
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
@@ -240,7 +247,9 @@ class TransformersEngine:
 
     def _ready(self) -> _Loaded:
         with self._lock:
-            self._loaded = self._loaded or self._read()
+            if self._loaded is None:
+                with self._failed_loads.told_again(self.path):
+                    self._loaded = self._read()
             return self._loaded
 
     def _read(self) -> _Loaded:
