@@ -9,7 +9,7 @@ _SQL: Final = re.compile(
     r"(?:select\s.*\sfrom\s|insert\s+into\s|update\s+\S+\s+set\s|delete\s+from\s|with\s+\w+\s+as\s*\()",
     re.IGNORECASE | re.DOTALL,
 )
-_OPTION: Final = re.compile(r"(?<=[ \t])[-+]{1,2}[a-z][\w-]*", re.IGNORECASE)
+_OPTION: Final = re.compile(r"(?<=[ \t])-{1,2}[a-z][\w-]*", re.IGNORECASE)
 
 
 def codes_differ(a: str, b: str) -> bool:
@@ -19,7 +19,7 @@ def codes_differ(a: str, b: str) -> bool:
     code_b = code_a and _code(b)
     if code_a and code_b:
         return _plain(code_a) != _plain(code_b)
-    if " -" not in a and " -" not in b and " +" not in a and " +" not in b:
+    if " -" not in a and " -" not in b:
         return False
     options_a, options_b = set(_OPTION.findall(a)), set(_OPTION.findall(b))
     return options_a != options_b and a.split(None, 1)[:1] == b.split(None, 1)[:1]

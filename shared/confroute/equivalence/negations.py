@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 from confroute.equivalence.normalise import tokens
@@ -52,15 +53,25 @@ def _denies(text: str, other: str, asked: AbstractSet[str]) -> bool:
 
 
 def deny_each_other(a: Sequence[str], b: Sequence[str]) -> bool:
-    """Whether one says what the other denies, both being content words of answers that deny something: "safe, but not
-    recommended" and "not safe". What is denied is the first word behind."""
+    """Whether one says, before it denies anything, what the other denies: "safe, but not recommended" and "not safe";
+    or each denies what the other says: "not red but blue" and "not blue but red". Both are content words of answers.
+    What is denied is the first word behind, unless the answer says it as well."""
     denied_a, denied_b = _denied(a), _denied(b)
-    return bool(denied_a and denied_b) and not (
-        denied_a.isdisjoint(set(b) - denied_b) and denied_b.isdisjoint(set(a) - denied_a)
-    )
+    if not denied_a or not denied_b:
+        return False
+    times_a, times_b = Counter(a), Counter(b)
+    only_a = {word for word in denied_a - denied_b if times_a[word] == 1}
+    only_b = {word for word in denied_b - denied_a if times_b[word] == 1}
+    if not only_a.isdisjoint(_first_said(b)) or not only_b.isdisjoint(_first_said(a)):
+        return True
+    return not only_a.isdisjoint(b) and not only_b.isdisjoint(a)
 
 
 def _denied(words: Sequence[str]) -> set[str]:
     return {
         behind for word, behind in pairwise(words) if word in DENIALS and word not in _BEHIND and behind not in DENIALS
     }
+
+
+def _first_said(words: Sequence[str]) -> Iterable[str]:
+    return takewhile(lambda word: word not in DENIALS, words)

@@ -26,7 +26,7 @@ from confroute.equivalence.synonyms import ABBREVIATIONS, CALLINGS, are_synonyms
 _STOP_WORDS: Final = frozenset(
     "a an the this that these those it its is are was were be been being do does did has have had will would can "
     "could should might must of in on at to from by for with about as into than then and or so but if there here "
-    "which who whom whose what when where why how i you he she we they me my your his her our their "
+    "which who whom whose what when where why how i you he she we they them me my your his her our their "
     "st nd rd th answer think one".split()
 )
 _OPENINGS: Final = frozenset("sure certainly indeed ok okay".split())
