@@ -34,6 +34,7 @@ OF_THE_QUESTION = [
     ("How much is it in dollars?", "$5", "€5"),
     ("Is the mushroom edible?", "It is generally edible", "It is generally toxic"),
     ("Is the store open on Sundays?", "It is open all day", "It is closed all day"),
+    ("Which is robust to outliers?", "mean, by all accounts", "median, by all accounts"),
     ("Is 91 prime?", "91 is a prime number.", "91 is a composite number."),
     ("Is Sydney the capital of Australia?", "The seat of government is Sydney.", "The seat of government is Canberra."),
     ("The data is kept in Oslo. Where are the servers?", "They are hosted in Oslo.", "They are hosted in Rome."),

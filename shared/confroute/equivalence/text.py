@@ -30,8 +30,8 @@ _STOP_WORDS: Final = frozenset(
     "st nd rd th answer think one".split()
 )
 _OPENINGS: Final = frozenset("sure certainly indeed ok okay".split())
-# Words that join a sentence to what was before: "That means", "Therefore".
-_LINKS: Final = _OPENINGS | {"therefore", "thus", "hence", "mean", "overall"}
+# Also words that join a sentence to what was before.
+_LINKS: Final = _OPENINGS | {"therefore", "thus", "hence", "overall"}
 _ASSENT: Final = _OPENINGS | {"yes", "true", "correct"}
 
 _DIGIT: Final = re.compile(r"\d")
