@@ -96,18 +96,21 @@ if os.fork():
     os.kill(os.getpid(), 9)
 os.close(ends)
 os.read(end, 1)  # until the parent is gone
-try:
-    ask(4)
-except ModelError:
-    print("refused", flush=True)
+for _ in range(2):
+    try:
+        ask(4)
+        print("answered", flush=True)
+        break
+    except ModelError:
+        pass  # the parent's end came after the request
 """
 
 
-def test_an_orphan_is_not_answered() -> None:
+def test_an_orphan_does_not_wait_for_its_parent() -> None:
     """It has a copy of the socket that its parent listened on, where nobody would ever answer."""
     command = [sys.executable, "-c", LOADED + ORPHANED]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False)  # noqa: S603
-    assert done.stdout == "to load\nrefused\n"
+    assert done.stdout == "to load\nanswered\n"
 
 
 ABANDONED = """
