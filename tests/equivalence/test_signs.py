@@ -308,6 +308,7 @@ def test_a_word_of_the_question_is_no_swap() -> None:
     """Where one answer names the question's own subject and the other says more, none replaces the other's word."""
     question = "What is the capital of Japan?"
     assert agree("The capital of Japan is Tokyo", "The capital city is Tokyo", question)
+    assert agree("It was discovered by Fleming in 1928", "Alexander Fleming", "Who discovered penicillin?")
     assert agree("Paris is the capital of France", "Yes, Paris is the capital", "Is Paris the capital of France?")
 
 

@@ -263,8 +263,8 @@ def _told_apart(a: tuple[str, ...], b: tuple[str, ...], first: _Content, second:
     counted = _counted(first) | _counted(second)
     return any(
         _is_swap(run_a := runs[place], run_b)
-        and not _is_subject(run_a, run_b, place, counted, asked.words)
-        and not _is_subject(run_b, run_a, place, counted, asked.words)
+        and not (run_a[0] not in counted and _is_subject(run_a, run_b, place, a, b, asked.words))
+        and not (run_b[0] not in counted and _is_subject(run_b, run_a, place, b, a, asked.words))
         and not (_name(run_a, place[1], a, asked) and _name(run_b, place[1], b, asked))
         for place, run_b in _runs(second.sequence, words_a).items()
         if place in runs
@@ -296,18 +296,22 @@ def _is_swap(a: list[str], b: list[str]) -> bool:
 
 
 def _is_subject(
-    run: list[str], other: list[str], place: tuple[str, str], counted: AbstractSet[str], asked: frozenset[str]
+    run: list[str],
+    other: list[str],
+    place: tuple[str, str],
+    tokens: Sequence[str],
+    tokens_of_other: Sequence[str],
+    asked: frozenset[str],
 ) -> bool:
     """Whether *run* is the question's own and stands between a word of it and one that is not, and *other* says more
-    there: "the capital of Japan is Tokyo" and "the capital city is Tokyo". What a number counts is no subject."""
+    there: "the capital of Japan is Tokyo" and "the capital city is Tokyo". Or, at the beginning, if *other* is a part
+    of the name: "discovered by Fleming" and "Alexander Fleming"."""
     before, behind = place
-    return (
-        asked.issuperset((before, *run))
-        and not asked.issuperset(other)
-        and behind.isalpha()
-        and behind not in asked
-        and run[0] not in counted
-    )
+    if not asked.issuperset(run) or asked.issuperset(other) or not behind.isalpha() or behind in asked:
+        return False
+    if before:
+        return before in asked
+    return _are_adjacent(other[-1], behind, tokens_of_other) and not _are_adjacent(run[-1], behind, tokens)
 
 
 def _counted(content: _Content) -> set[str]:
@@ -328,12 +332,11 @@ def _name(run: list[str], behind: str, tokens: Sequence[str], asked: _Question) 
     """Whether *run* only introduces the name *behind* it, which the question did not say: "the English playwright"
     William Shakespeare, but not "a playwright" from Oslo."""
     last = run[-1]
-    return (
-        last in CALLINGS
-        and behind.isalpha()
-        and behind not in asked.words
-        and any(_singular(x) == last and _singular(y) == behind for x, y in pairwise(tokens))
-    )
+    return last in CALLINGS and behind.isalpha() and behind not in asked.words and _are_adjacent(last, behind, tokens)
+
+
+def _are_adjacent(word: str, behind: str, tokens: Sequence[str]) -> bool:
+    return any(_singular(x) == word and _singular(y) == behind for x, y in pairwise(tokens))
 
 
 def _of_the_same_numbers(a: _Said, b: _Said, asked: _Question) -> bool:
