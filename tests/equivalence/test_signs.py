@@ -90,6 +90,7 @@ OPERATORS = [
     ("not A and not B", "not A or not B"),
     ("He won.", "She won."),
     ("You might register", "You must register"),
+    ("Tenants may pay a deposit.", "Tenants must pay a deposit."),
     ("sqrt(2)", "2"),
     ("the square root of 2", "2"),
     (r"\frac{\sqrt{3}}{2}", r"\frac{3}{2}"),

@@ -98,6 +98,8 @@ SAME = [
 ]
 
 DIFFERENT = [
+    # A person, no call of a tool.
+    ('{"name": "Bob", "arguments": "x", "age": 3}', '{"name": "Bob", "arguments": "x", "age": 4}'),
     ('{"a": 1}', '{"a": true}'),
     ('{"a": 0}', '{"a": false}'),
     ('{"a": 1}', '{"a": "1"}'),

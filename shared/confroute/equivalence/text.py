@@ -34,6 +34,9 @@ _OPENINGS: Final = frozenset("sure certainly indeed ok okay".split())
 _LINKS: Final = _OPENINGS | {"therefore", "thus", "hence", "overall"}
 _ASSENT: Final = _OPENINGS | {"yes", "true", "correct"}
 
+_PERMITTED: Final = frozenset({"may"})
+"""No stop word, as it is a month as well."""
+
 _DIGIT: Final = re.compile(r"\d")
 _SENTENCE_END: Final = re.compile(r"[.?!;:]\s|\n")
 _EITHER: Final = re.compile(r"(?=[\s/])(?:\s(?:or|vs\.?|versus)\s|(?<=[^\W\d_]{3})/(?=[^\W\d_]{3}))")
@@ -255,7 +258,7 @@ def _told_apart(a: tuple[str, ...], b: tuple[str, ...], first: _Content, second:
     """Whether one word, or as many as there, stands where the other answer has another; or all that they say is the
     same but for an "and" and an "or"."""
     words_a, words_b = first.whole.words, second.whole.words
-    if words_a == words_b:
+    if words_a == words_b or words_a ^ words_b == _PERMITTED:
         return words_oppose(a, b)
     if words_a <= words_b or words_b <= words_a:
         return False
