@@ -271,6 +271,64 @@ def test_a_template_that_shows_only_parts_is_given_them(refuses: bool) -> None:
     assert form.decode(form.encode(told, SamplingOptions())) == "system:Be short.;user:And now?;"
 
 
+# As that of Perception-LM, and of others that write parts only where images may be.
+USER_IN_PARTS = """{% for m in messages %}{{ m['role'] }}:{% if m['role'] == 'user' %}{% for part in m['content'] %}
+{{- part['text'] }}{% endfor %}{% elif m['role'] in roles %}{{ m['content'] | trim }}{% else %}
+{{- m['content'][0]['text'] }}{% endif %};{% endfor %}"""
+CALLING: Message = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}],
+}
+
+
+@pytest.mark.parametrize("roles", [(), ("system",), ("assistant", "tool"), ("system", "assistant", "tool")])
+@pytest.mark.parametrize(
+    "turns", [[("system", "Be short."), ("user", "A?"), ("assistant", "B."), ("user", "C?")], [("user", "A?")]]
+)
+def test_each_role_is_given_the_form_that_the_template_shows(roles: Any, turns: list[tuple[str, str]]) -> None:
+    """A role that is written as text is not given a list, which the model would read as Python writes it."""
+    form = ChatFormat(tokenizer(f"{{% set roles = {list(roles)} %}}{USER_IN_PARTS}"), "m")
+    told: list[Message] = [{"role": role, "content": content} for role, content in turns]
+    expected = "".join(f"{role}:{content};" for role, content in turns)
+    assert form.decode(form.encode(told, SamplingOptions())) == expected
+
+
+@pytest.mark.parametrize("roles", [["assistant"], ["assistant", "tool"]])
+def test_the_form_of_a_tool_s_result_is_found_after_a_call(roles: list[str]) -> None:
+    """Templates refuse one that nothing called for."""
+    refusing = "{% if messages[0]['role'] == 'tool' %}{{ raise_exception('no call') }}{% endif %}"
+    form = ChatFormat(tokenizer(f"{{% set roles = {roles} %}}{refusing}{USER_IN_PARTS}"), "m")
+    told = [*ASK, CALLING, {"role": "tool", "tool_call_id": "1", "content": "no"}]
+    assert form._rendered(told, ()) == "user:Is it raining?;assistant:;tool:no;"
+
+
+def test_parts_written_as_json_are_not_shown() -> None:
+    """The model would read the braces."""
+    as_json = "{{ m['content'] | tojson if m['content'] is not string else '' }}"
+    template = USER_IN_PARTS.replace("{{ m['content'] | trim }}", as_json)
+    form = ChatFormat(tokenizer(f"{{% set roles = ['system'] %}}{template}"), "m")
+    told: list[Message] = [{"role": "system", "content": "Be short."}, *ASK]
+    assert form._rendered(told, ()) == "system:;user:Is it raining?;"
+
+
+def test_a_template_that_shows_the_user_s_text_is_tried_once() -> None:
+    """As nearly all are: other roles need no trial of their own."""
+    made = tokenizer("{% for m in messages %}{{ m['content'] }};{% endfor %}")
+    written, apply = list[int](), made.apply_chat_template
+
+    def counted(messages: Any, **options: Any) -> str:
+        written.append(1)
+        return apply(messages, **options)
+
+    made.apply_chat_template = counted
+    form = ChatFormat(made, "m")
+    told: list[Message] = [{"role": "system", "content": "Be short."}, *ASK, {"role": "assistant", "content": "No."}]
+    for _ in range(2):
+        assert form.decode(form.encode(told, SamplingOptions())) == "Be short.;Is it raining?;No.;"
+    assert len(written) == 3
+
+
 def test_a_template_that_shows_texts_is_given_texts() -> None:
     """Though it shows parts, too, in its own way."""
     form = ChatFormat(tokenizer("{% for m in messages %}{{ m['content'] }};{% endfor %}"), "m")

@@ -35,6 +35,18 @@ _CALLS = {
 }
 _WORD = "quince"  # in no template's own words
 _PROBE: Tool = {"type": "function", "function": {"name": "look_up", "description": "", "parameters": {}}}
+_ASKING: Message = {"role": "user", "content": "?"}
+_CALLING: Message = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"id": "123456789", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}],
+}
+# What comes before and after a turn of each role: templates refuse many conversations. Others begin one.
+_AROUND: dict[str, tuple[Sequence[Message], Sequence[Message]]] = {
+    "user": ((), ()),
+    "assistant": ((_ASKING,), (_ASKING,)),
+    "tool": ((_ASKING, _CALLING), ()),
+}
 
 
 class ChatFormat:
@@ -55,6 +67,7 @@ class ChatFormat:
         reads = "prefix" in signature(getattr(tokenizer, "parse_response", lambda: None)).parameters
         chat_template = str(tokenizer.chat_template or "")
         self._template = (self._own or _common(chat_template)) if reads else None
+        self._in_parts: dict[str, bool] = {}
         self._has_other_marks = not (reads and self._own) and has_other_marks(chat_template)
 
     def encode(self, messages: Sequence[Message], options: SamplingOptions) -> tuple[int, ...]:
@@ -173,25 +186,33 @@ class ChatFormat:
     def _knows_tools(self) -> bool:
         """Whether the template shows the tools, and calls have a form that can be read and begun."""
         field = (self._template or {}).get("fields", {}).get("tool_calls")
-        asked: list[Message] = [{"role": "user", "content": "?"}]
-        return field is not None and self._rendered(asked, [_PROBE]) != self._rendered(asked, [])
+        return field is not None and self._rendered([_ASKING], [_PROBE]) != self._rendered([_ASKING], [])
 
-    @cached_property
-    def _takes_parts(self) -> bool:
-        """Whether the template shows a text only within parts, as those of some models that see: of any other it
-        mostly writes nothing."""
-        ways: tuple[Any, ...] = _WORD, _parts(_WORD)
-        as_text, in_parts = (self._shows({"role": "user", "content": content}) for content in ways)
-        return in_parts and not as_text
+    def _takes_parts(self, role: str) -> bool:
+        """Whether the template shows this role's texts only within parts, as those of some models that see: of any
+        other it mostly writes nothing. None does where the user's are shown as they are."""
+        if role != "user" and not self._takes_parts("user"):
+            return False
+        if role not in self._in_parts:
+            self._in_parts[role] = not self._shows(role, _WORD) and self._shows(role, _parts(_WORD))
+        return self._in_parts[role]
 
-    def _shows(self, message: Message) -> bool:
+    def _shows(self, role: str, content: Any) -> bool:
+        """As a text: what is written as text alone shows parts as Python or JSON writes them."""
+        before, after = _AROUND.get(role, ((), (_ASKING,)))
+        turn = {"role": role, "content": content, **({"tool_call_id": "123456789"} if role == "tool" else {})}
         try:
-            return _WORD in self._applied([message], ())
+            written = self._applied([*self._formed(before), turn, *self._formed(after)], ())
         except ModelError:
             return False
+        (part,) = _parts(_WORD)
+        return _WORD in written and repr(part) not in written and json.dumps(part) not in written
+
+    def _formed(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        return [_for_template(message, parts=self._takes_parts(message["role"])) for message in messages]
 
     def _rendered(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
-        return self._applied([_for_template(message, parts=self._takes_parts) for message in messages], tools)
+        return self._applied(self._formed(messages), tools)
 
     def _applied(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Tool]) -> str:
         try:
