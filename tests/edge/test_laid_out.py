@@ -255,3 +255,24 @@ def test_a_model_that_says_something_else_token_by_token_is_refused(tmp_path: Pa
     with pytest.raises(ModelError, match="says something else token by token than about whole texts, over ten tokens"):
         laid_out(read, name="a drifting one", rounded=False)
     assert len(reads) == 2
+
+
+def bert() -> Any:
+    shape = {"num_attention_heads": 4, "intermediate_size": 96, "max_position_embeddings": 512}
+    return transformers.BertLMHeadModel(transformers.BertConfig(**SHAPE, **shape))
+
+
+def gemma() -> Any:
+    shape = {**ATTENDING, "head_dim": 16, "use_bidirectional_attention": True}
+    return transformers.Gemma3ForCausalLM(transformers.Gemma3TextConfig(**shape))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("make", [bert, gemma])
+def test_a_model_that_sees_what_comes_after_is_refused(make: Callable[[], Any], dtype: str) -> None:
+    """A whole text that is read anew for each token agrees with itself, in whichever direction it is read."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = make().to(getattr(torch, dtype)).eval()
+    with pytest.raises(ModelError, match="says something else token by token than about whole texts"):
+        laid_out(lambda: (model, None), name="m", rounded=False)

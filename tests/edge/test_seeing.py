@@ -43,23 +43,34 @@ BUILT: dict[str, dict[str, Any]] = {
         **MARKS,
     },
 }
+# Reads a prompt in both directions, and then goes on from it.
+PREFIX = {
+    "text_config": {**TEXT, "head_dim": 16, "model_type": "gemma"},
+    "vision_config": {**EYES, "model_type": "siglip_vision_model", "num_hidden_layers": 1, "num_attention_heads": 2},
+    "image_token_index": 65,
+    "projection_dim": 64,
+}
 QUESTIONS = ["hello", "whatisthecapitalofFrance", 3 * "whatisthecapitalofFranceandwhyisitnotLyon?"]
 GREEDY = SamplingOptions(max_tokens=24)
 
 
-@pytest.fixture(scope="module", params=BUILT)
-def seeing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TransformersEngine:
-    folder = tmp_path_factory.mktemp("seeing")
+def save_seeing(folder: Path, name: str, settings: dict[str, Any]) -> str:
     save_tiny(folder)
-    config = getattr(transformers, f"{request.param}Config")(**BUILT[request.param])
+    config = getattr(transformers, f"{name}Config")(**settings)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        model = getattr(transformers, f"{request.param}ForConditionalGeneration")(config)
+        model = getattr(transformers, f"{name}ForConditionalGeneration")(config)
         for weight in model.parameters():
             if weight.dim() > 1:
                 weight.normal_(0, 0.3)
         model.save_pretrained(folder)
-    return TransformersEngine(str(folder), dtype="float32", device="cpu")
+    return str(folder)
+
+
+@pytest.fixture(scope="module", params=BUILT)
+def seeing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TransformersEngine:
+    folder = save_seeing(tmp_path_factory.mktemp("seeing"), request.param, BUILT[request.param])
+    return TransformersEngine(folder, dtype="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +102,14 @@ def test_its_logprobs_are_those_of_a_plain_pass(seeing: TransformersEngine, thei
             logits = theirs(input_ids=torch.tensor([before + answer])).logits[0, len(before) - 1 : -1].float()
         expected = logits.log_softmax(-1)[range(len(answer)), answer].tolist()
         assert (sample.token_logprobs or ())[: len(answer)] == pytest.approx(expected, abs=3e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_one_that_reads_its_prompt_in_both_directions_is_refused(dtype: str, tmp_path: Path) -> None:
+    """PaliGemma: read anew for each token, it would say something else than in `generate`, without an error."""
+    engine = TransformersEngine(save_seeing(tmp_path, "PaliGemma", PREFIX), dtype=dtype, device="cpu")
+    with pytest.raises(ModelError, match="says something else token by token than about whole texts"):
+        engine.load()
 
 
 def clip() -> Any:

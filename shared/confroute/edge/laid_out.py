@@ -69,5 +69,7 @@ def _passes(model: Any, *, layouts: bool, rounded: bool) -> Passes | None:
         if ragged:
             return RaggedPasses(model)
         trial = Trial(model, trial)
+        if not trial.is_causal(model):
+            return None
         ways: tuple[Passes, ...] = CopiedPasses(model), RereadPasses(model)
         return next((passes for passes in ways if trial.is_passed_in(passes)), None)

@@ -56,10 +56,24 @@ class Trial:
         """Whether it says the same now. Its layers may have been needed by more than their own passes."""
         return self._holds(lambda: self._is_alike(self._texts.said_of(model), self._said, _ROUGH))
 
+    def is_causal(self, model: Any) -> bool:
+        """Whether it says the same of a text's first half where the rest is cut off. What reads in both directions, as
+        encoders and prefix models do, does not; read anew for each token, it would agree with whole texts all the same,
+        and with few tokens after a long prompt almost."""
+        return self._holds(lambda: self._reads_forwards(model))
+
     def is_passed_in(self, passes: Passes) -> bool:
         """Whether these passes, a request at a time, say the same: each token must be seen by those after it, and
         neither a request nor a branch must show in another."""
         return self._holds(lambda: self._runs(passes))
+
+    def _reads_forwards(self, model: Any) -> bool:
+        import torch
+
+        ids = torch.tensor(self._texts.whole, device=model.device)
+        half = ids.shape[1] // 2
+        whole, cut = (model(input_ids=some, use_cache=False).logits[:, :half].float() for some in (ids, ids[:, :half]))
+        return self._is_alike(whole, cut, self._most)
 
     def _runs(self, passes: Passes) -> bool:
         import torch
