@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr
 
 from confroute import Generation, SamplingOptions
 from confroute_langchain.edge import ChatModelEdge
-from tests.langchain.test_edge_samples import DRAWN, GREEDY, asked, awaited
+from tests.langchain.test_edge_samples import DRAWN, GREEDY, Scripted, asked, awaited
 
 ways = pytest.mark.parametrize("ask", [asked, awaited])
 Ask = Callable[..., Generation]
@@ -40,6 +40,16 @@ class Inner(LLM):
 
     def settings(self) -> Any:
         return self.temperature, self.top_p, self.max_tokens
+
+
+class Stopping(Inner):
+    """Has a field for stop strings."""
+
+    stop: list[str] | None = None
+
+    def _call(self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any) -> str:
+        self.seen.append((self.stop, stop))
+        return "Lima"
 
 
 class Around(BaseChatModel):
@@ -134,16 +144,49 @@ def test_a_pipeline_draws_as_the_request_says(ask: Ask, pipeline_kwargs: dict[st
     assert pipeline.seen == [drawn, drawn, greedy]
 
 
-def test_of_several_each_keeps_its_own_limit() -> None:
-    """One may be there to judge in a word what the other says."""
+@ways
+def test_a_helper_is_asked_as_its_owner_set_it(ask: Ask) -> None:
+    """One that judges in a word what the other says, say: it is no copy, and says nothing for the others."""
 
     class Judged(Around):
         judge: Any
 
-    inner, judge = Inner(), Inner(max_tokens=1)
-    edge = ChatModelEdge(Judged(llm=inner, judge=judge))
-    asked(edge, 2, DRAWN)
-    assert inner.seen == [(0.7, 0.9, 99)] * 2
+        def _generate(self, *given: Any, **kwargs: Any) -> ChatResult:
+            asked_of.append(self.judge)
+            return super()._generate(*given, **kwargs)
+
+    asked_of: list[Any] = []
+    inner, judge = Inner(), Stopping(max_tokens=1, stop=["\n"])
+    ask(ChatModelEdge(Judged(llm=inner, judge=judge)), 2, SamplingOptions(temperature=0.7, max_tokens=8, stop=("END",)))
+    assert inner.seen == [(0.7, 1.0, 8)] * 2
+    assert all(each is judge for each in asked_of)
+    assert judge.settings() == (0.1, 0.2, 1)
+    assert judge.stop == ["\n"]
+
+
+def test_a_helpers_stop_strings_are_none_of_the_answers() -> None:
+    """The request's still reach the model itself, which has no field for them."""
+
+    class Rewriting(Scripted):
+        rewriter: Any
+
+    model = Rewriting(answer=lambda call: f"1. Lima\n2. Cusco {call}", rewriter=Stopping(stop=["\n"]))
+    edge = ChatModelEdge(model)
+    assert asked(edge, 1, GREEDY).samples[0].text == "1. Lima\n2. Cusco 1"
+    asked(edge, 1, SamplingOptions(stop=("END",)))
+    assert model.seen[-1] == {"stop": ["END"]}
+
+
+def test_a_model_that_answers_by_itself_leaves_its_helper() -> None:
+    """It has a client and a temperature of its own, though the helper has the name of what others are around."""
+
+    class Answering(Around):
+        temperature: float = 0.1
+        client: Any = "its own"
+
+    inner = Inner()
+    asked(ChatModelEdge(Answering(llm=inner)), 2, DRAWN)
+    assert inner.seen == [(0.1, 0.2, 99)] * 2
 
 
 def test_a_seed_of_the_inner_models_own_makes_no_copies() -> None:
@@ -164,14 +207,6 @@ def test_a_seed_of_the_inner_models_own_makes_no_copies() -> None:
 
 def test_stop_strings_reach_an_inner_model_that_has_a_field_for_them() -> None:
     """Once: some refuse to be told in both ways."""
-
-    class Stopping(Inner):
-        stop: list[str] | None = None
-
-        def _call(self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any) -> str:
-            self.seen.append((self.stop, stop))
-            return "Lima"
-
     inner = Stopping()
     asked(ChatModelEdge(Around(llm=inner)), 1, SamplingOptions(stop=("END",)))
     assert inner.seen == [(["END"], None)]
@@ -222,6 +257,30 @@ def test_the_inner_models_connections_last() -> None:
     del edge
     gc.collect()
     assert len(inner.closed) == 1
+
+
+def test_each_has_its_own_connections() -> None:
+    """Also where both are of one class: another's go to another server, with another key."""
+
+    class Outer(Connecting):
+        llm: Any
+
+        def _call(self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any) -> str:
+            text = super()._call(prompt)
+            used.append((id(self._client), id(self.llm._client)))
+            return text if self.llm.invoke(prompt) else ""
+
+    class Chat(Around):
+        pass
+
+    used: list[tuple[int, int]] = []
+    innermost = Connecting()
+    edge = ChatModelEdge(Chat(llm=Outer(llm=Outer(llm=innermost))))
+    for _ in range(3):
+        asked(edge, 1, DRAWN)
+    connected = used[2:]  # the first request makes them
+    assert len(set(connected)) == 2
+    assert all(own != other for own, other in connected)
 
 
 def test_models_around_each_other_are_asked() -> None:

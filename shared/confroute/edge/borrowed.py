@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from confroute.edge.borrowed_drawing import Drawing
-from confroute.edge.borrowed_inner import inner_models, tell_inner
+from confroute.edge.borrowed_inner import chain_of, tell_inner
+from confroute.edge.borrowed_loads import Loads
 from confroute.edge.borrowed_replies import Reply, said
 from confroute.edge.borrowed_settings import (
     LOGPROBS,
@@ -93,7 +94,7 @@ class BorrowedModel(ABC, Generic[Model]):
             raise ConfigurationError(f"connections must be at least 1, not {connections}.")
         self.model = name
         self._native = native
-        self._clients = Clients()
+        self._clients, self._loads = Clients(), Loads()
         self._turns, self._drawing = Turns(connections or CONNECTIONS), Drawing(name)
         self._is_for_many = connections is not None and connections > 1
         self._bound: Mapping[str, Any] = bound or {}
@@ -156,7 +157,7 @@ class BorrowedModel(ABC, Generic[Model]):
         is_guess = False
         while True:
             try:
-                replies = yield self._request(messages, n, options, standing.union(refused))
+                replies = yield from self._request(messages, n, options, standing.union(refused))
                 break
             except Exception as error:
                 told = self._objected_to(error, options, standing.union(refused))
@@ -168,7 +169,7 @@ class BorrowedModel(ABC, Generic[Model]):
             # What failed may have passed by itself: it was of them if they are refused where all else was answered.
             others = [told for told in refused if told != _LOGPROBS_TOLD]
             try:
-                replies = yield self._request(messages, n, options, standing.union(others))
+                replies = yield from self._request(messages, n, options, standing.union(others))
                 refused = others
             except Exception as error:
                 refused = refused if may_be_of_the_request(error) else others
@@ -207,59 +208,55 @@ class BorrowedModel(ABC, Generic[Model]):
 
     def _request(
         self, messages: Sequence[Message], n: int, options: SamplingOptions, without: AbstractSet[Told]
+    ) -> Flow[list[Reply]]:
+        copies = self._models(n, options, without)
+        asks = [self._asking(messages, options, *each) for each in copies]
+        models = [chain_of(model) for model, _ in copies]
+        first = yield from self._loads.first(chain_of(self._native), self._together(models[:1], asks[:1]))
+        rest = slice(len(first), n)
+        return [*first, *((yield self._together(models[rest], asks[rest])) if asks[rest] else ())]
+
+    def _asking(
+        self, messages: Sequence[Message], options: SamplingOptions, model: Model, arguments: Mapping[str, Any]
     ) -> Call:
-        return Call(
-            lambda: self._asked(messages, options, self._models(n, options, without)),
-            lambda: self._aasked(messages, options, self._models(n, options, without)),
-        )
+        def ask() -> Reply:
+            with self._loads.handed_on(chain_of(model), chain_of(self._native)):
+                return self.ask(model, messages, options, arguments)
 
-    def _asked(
-        self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
-    ) -> list[Reply]:
-        with self._shared_clients(copies):
-            return (self._native_turns() or self._turns).take(
-                [
-                    lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments)
-                    for model, arguments in copies
-                ]
-            )
+        async def aask() -> Reply:
+            with self._loads.handed_on(chain_of(model), chain_of(self._native)):
+                return await self.aask(model, messages, options, arguments)
 
-    async def _aasked(
-        self, messages: Sequence[Message], options: SamplingOptions, copies: Sequence[_Configured[Model]]
-    ) -> list[Reply]:
-        native_turns = self._native_turns()
-        with self._shared_clients(copies):
-            replies = await together(
-                [
-                    self._awaited(
-                        native_turns,
-                        lambda model=model, arguments=arguments: self.ask(model, messages, options, arguments),
-                        lambda model=model, arguments=arguments: self.aask(model, messages, options, arguments),
-                    )
-                    for model, arguments in copies
-                ]
-            )
-        await self._clients.close_spare()
-        return replies
+        return Call(ask, aask)
 
-    def _shared_clients(self, copies: Sequence[_Configured[Model]]) -> AbstractContextManager[None]:
-        models = [model for model, _ in copies]
-        inner = [each for model in models for each in inner_models(model)]
-        return self._clients.shared_by(models, self.loop_clients, inner=inner)
+    def _together(self, models: Sequence[Sequence[Model]], asks: Sequence[Call]) -> Call:
+        def asked() -> list[Reply]:
+            with self._shared_clients(models):
+                return (self._native_turns() or self._turns).take([each.call for each in asks])
+
+        async def aasked() -> list[Reply]:
+            native_turns = self._native_turns()
+            with self._shared_clients(models):
+                replies = await together([self._awaited(native_turns, each) for each in asks])
+            await self._clients.close_spare()
+            return replies
+
+        return Call(asked, aasked)
+
+    def _shared_clients(self, models: Sequence[Sequence[Model]]) -> AbstractContextManager[None]:
+        return self._clients.shared_by(models, chain_of(self._native), self.loop_clients)
 
     def _native_turns(self) -> Turns | None:
         """Those of what the model runs on by now in this process, unless the caller has it serve more at once."""
-        native = None if self._is_for_many else native_of(self._native)
+        native = None if self._is_for_many else native_of([self._native, *self._loads.known])
         return None if native is None else turns_on(native)
 
-    async def _awaited(
-        self, native_turns: Turns | None, ask: Callable[[], Reply], aask: Callable[[], Awaitable[Reply]]
-    ) -> Reply:
-        """What *aask* gives, or *ask* in a thread where the model has no asynchronous form, or is for one thread. That
+    async def _awaited(self, native_turns: Turns | None, ask: Call) -> Reply:
+        """What *ask* gives awaited, or in a thread where the model has no asynchronous form, or is for one thread. That
         one is awaited only where it has no other form: that form has threads of its own, and the turns of an event loop
         are not counted together with those of threads."""
         turns = native_turns or self._turns
-        forms = {True: lambda: turns.in_thread(ask), False: lambda: turns.on_loop(aask)}
+        forms = {True: lambda: turns.in_thread(ask.call), False: lambda: turns.on_loop(cast("Any", ask.acall))}
         is_in_thread = native_turns is not None if self._is_synchronous is None else self._is_synchronous
         try:
             return await forms[is_in_thread]()
@@ -281,7 +278,7 @@ class BorrowedModel(ABC, Generic[Model]):
 
     def _settings(self) -> list[Mapping[str, Any]]:
         """What the caller set of sampling, that which prevails first."""
-        models = (self._native, *inner_models(self._native))
+        models = chain_of(self._native)
         return [*with_inner(self._bound), *itertools.chain.from_iterable(map(own_settings, models))]
 
     def _models(self, n: int, options: SamplingOptions, without: AbstractSet[Told]) -> list[_Configured[Model]]:

@@ -1,50 +1,58 @@
-"""Models that a framework's model is around, as LangChain's ChatHuggingFace is around the one that runs a pipeline."""
+"""The model that a framework's model is around, as ChatHuggingFace is around the one that runs a pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from confroute.edge.borrowed_settings import UNSAID, WITHIN, fields_of, private_settings, replaced, told_fields
+from confroute.edge.borrowed_settings import (
+    UNSAID,
+    WITHIN,
+    field_for,
+    fields_of,
+    private_settings,
+    replaced,
+    told_fields,
+)
 
 _LANGCHAIN = "langchain_core.language_models."
 _FRAMEWORKS = (_LANGCHAIN, "llama_index.core.base.llms.")
+_NAMES = ("llm", "_llm")
+"""What the frameworks call the model that another one is around: ChatHuggingFace, Llama2Chat, ChatMLX, StructuredLLM
+and LangChainLLM do. Any other that a model holds judges, rewrites or helps, and is asked as its owner set it."""
 
 
-def inner_models(model: Any, around: Sequence[Any] = ()) -> Iterator[Any]:
-    """Those that *model* is around, and those within them; but for what is *around* it itself."""
-    for inner in _held(model, around := (*around, model)).values():
-        yield inner
-        yield from inner_models(inner, around)
+def chain_of(model: Any) -> list[Any]:
+    """*model*, the one that it is around, the one within that, and so on."""
+    chain = [model]
+    while (inner := _inner(chain[-1], chain)) is not None:
+        chain.append(inner)
+    return chain
 
 
 def tell_inner(copied: Any, wanted: Mapping[str, Any], around: Sequence[Any]) -> None:
-    """Have a *copied* model be around copies of what it is around, which sample as is *wanted*, by its meaning: at a
-    temperature of their own, their answers would agree whatever they know. Where it is around several, each keeps its
-    own limit of tokens: one may be there to judge in a word what another says. What is *around* it is left out."""
-    held = _held(copied, around)
-    if len(held) > 1:
-        wanted = {meaning: value for meaning, value in wanted.items() if meaning != "max_tokens"}
-    for name, inner in held.items():
-        told = inner.model_copy(update=_update(inner, wanted))
-        for private, settings in private_settings(inner).items():
-            setattr(told, private, replaced(settings, wanted))
-        tell_inner(told, wanted, (*around, inner))
-        if name in vars(copied):
-            vars(copied)[name] = told  # it may be frozen
-        else:
-            setattr(copied, name, told)
+    """Have a *copied* model be around a copy of what it is around, which samples as is *wanted*, by its meaning: at a
+    temperature of its own, its answers would agree whatever it knows. What is *around* it is left out."""
+    inner = _inner(copied, around)
+    if inner is None:
+        return
+    told = inner.model_copy(update=_update(inner, wanted))
+    for private, settings in private_settings(inner).items():
+        setattr(told, private, replaced(settings, wanted))
+    tell_inner(told, wanted, (*around, inner))
+    private: dict[str, Any] = getattr(copied, "__pydantic_private__", None) or {}
+    for held in (vars(copied), private):  # it may be frozen
+        held.update({name: told for name in _NAMES if held.get(name) is inner})
 
 
-def _held(model: Any, around: Sequence[Any]) -> dict[str, Any]:
-    """By its attributes, private ones too."""
-    held: dict[str, Any] = {**vars(model), **(getattr(model, "__pydantic_private__", None) or {})}
-    return {
-        name: each
-        for name, each in held.items()
-        if _is_of(each.__class__, _FRAMEWORKS) and not any(each is other for other in around)
-    }
+def _inner(model: Any, around: Sequence[Any]) -> Any:
+    held: dict[str, Any] = {**(getattr(model, "__pydantic_private__", None) or {}), **vars(model)}
+    inner = next((held[name] for name in _NAMES if held.get(name) is not None), None)
+    if not _is_of(inner.__class__, _FRAMEWORKS) or any(inner is other for other in around):
+        return None
+    answers_itself = field_for("temperature", fields_of(model)) and any("client" in name for name in held)
+    return None if answers_itself else inner
 
 
 @lru_cache(maxsize=1024)

@@ -33,22 +33,26 @@ class Clients:
 
     @contextmanager
     def shared_by(
-        self, copies: Sequence[Any], of_a_loop: Callable[[Again], Mapping[str, Any]], *, inner: Sequence[Any] = ()
+        self,
+        copies: Sequence[Sequence[Any]],
+        originals: Sequence[Any],
+        of_a_loop: Callable[[Again], Mapping[str, Any]],
     ) -> Generator[None]:
-        """Give *copies*, and those *inner* ones that they are around, the clients that they would make, and remember
-        those that they make all the same. On an event loop the outer ones have those that *of_a_loop* gives for it, by
-        their names, in place of the model's own as it is now."""
+        """Give *copies*, each with what it is around, the clients that they would make, and remember those that they
+        make all the same: for copies of the same one of the *originals*, as others have other servers and keys. On an
+        event loop the outer ones have those that *of_a_loop* gives for it, by their names, in place of the model's own
+        as it is now."""
         made = self._here()
-        made.equip(copies, of_a_loop)
-        copies = [*copies, *inner]
-        given = [_clients(copied) for copied in copies]
-        for copied in copies:
-            made.lend(copied)
+        made.equip([chain[0] for chain in copies], of_a_loop)
+        pairs = [pair for chain in copies for pair in zip(chain, originals, strict=False)]
+        given = [_clients(copied) for copied, _ in pairs]
+        for copied, original in pairs:
+            made.lend(copied, original)
         try:
             yield
         finally:
-            for copied, own in zip(copies, given, strict=True):
-                made.keep(copied, own)
+            for (copied, original), own in zip(pairs, given, strict=True):
+                made.keep(copied, original, own)
             made.close_spare_of_threads()
 
     async def close_spare(self) -> None:
@@ -100,7 +104,8 @@ class _Made:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.loop = loop
-        self.lent: dict[tuple[type[Any], str], Any] = {}
+        # With the model that each is for: an id is another's afterwards.
+        self.lent: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.lasting: list[Any] = []
         self.spare: list[Any] = []
         self._again: Again | None = None
@@ -135,20 +140,22 @@ class _Made:
         self.spare[:] = [client for client in self.spare if not _among(client, done)]
         _without_waiting(_close(done))
 
-    def lend(self, copied: Any) -> None:
+    def lend(self, copied: Any, original: Any) -> None:
         for name in _names(copied):
-            if (client := self.lent.get((copied.__class__, name))) is not None and getattr(copied, name, None) is None:
+            if (client := self._lent(original, name)) is not None and getattr(copied, name, None) is None:
                 setattr(copied, name, client)
 
-    def keep(self, copied: Any, given: Sequence[Any]) -> None:
+    def keep(self, copied: Any, original: Any, given: Sequence[Any]) -> None:
         for name in _names(copied):
             client = getattr(copied, name, None)
-            place = (copied.__class__, name)
-            if client is None or _among(client, [*given, self.lent.get(place)]):
+            if client is None or _among(client, [*given, self._lent(original, name)]):
                 continue
-            first = self.lent.setdefault(place, client) is client
+            first = self.lent.setdefault((id(original), name), (original, client))[1] is client
             if _closing(client) and not any(_among(inner, given) for inner in getattr(client, "__dict__", {}).values()):
                 (self.lasting if first else self.spare).append(client)
+
+    def _lent(self, original: Any, name: str) -> Any:
+        return self.lent.get((id(original), name), (None, None))[1]
 
 
 async def _at_the_end(*opened: list[Any]) -> AsyncGenerator[None]:
