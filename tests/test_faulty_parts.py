@@ -86,6 +86,19 @@ def test_an_answer_cut_short_is_served_only_at_the_callers_own_limit(limited: bo
         assert len(edge.requests) == 1
 
 
+@pytest.mark.parametrize("limited", [True, False])
+def test_json_cut_short_is_not_served(limited: bool, caplog: Any) -> None:
+    """Though it reads as JSON: a number may go on. At nobody's limit is that an answer."""
+    cut = Sample(text="76561197", output_tokens=8, finish_reason="length")
+    edge = ScriptedEngine({SECRET: (cut, [cut])}, json_schema=True)
+    options = SamplingOptions(max_tokens=8, json_schema={"type": "integer"})
+    record = run(Router(edge, samples=4).decision(Request(messages=ASK, options=options, limited=limited))).record
+    assert (record.route, record.reason) == ("cloud", "edge_error")
+    assert len(edge.requests) == 1
+    assert "cut short" in caplog.text
+    assert "76561197" not in caplog.text
+
+
 def test_confidences_of_long_answers_keep_their_order() -> None:
     """Two hundred tokens have tens or hundreds of nats."""
     from confroute.estimators import SAR, SequenceNLL

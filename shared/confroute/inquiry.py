@@ -30,6 +30,10 @@ _LEAST_SAMPLE_TOKENS = 32
 # A sample far longer than the served answer is another answer, however it goes on: a small model that rambles at
 # temperature 0.7 would otherwise spend most of the time on words that change nothing.
 
+_OF_NUMBERS = (
+    ", or, where it has a number of over 15 digits, give that both bounds in the schema, or have it as a string"
+)
+"""llama.cpp ends them, and there may have been more."""
 _BRIEF_CHARACTERS = 10_000
 """What text comparisons read in a millisecond or two."""
 
@@ -135,11 +139,16 @@ class Inquiry:
         self._input_tokens = _sum(self._input_tokens, self.prompt_tokens)
         answer = generation.samples[0]
         problem = objection(answer, options)
-        if options.json_schema is not None and not _is_of(answer.text, options.json_schema):
-            problem = "is not of the JSON schema that was asked for"
-        if self._whole and answer.finish_reason == "length":
-            tokens = answer.output_tokens
-            raise CutShortError(f'The answer of "{self._edge.model}" is cut short at {tokens} tokens; set max_tokens.')
+        is_cut = answer.finish_reason == "length"
+        if options.json_schema is not None:
+            if is_cut:
+                problem = "is cut short, maybe in the middle of a number"
+            elif not _is_of(answer.text, options.json_schema):
+                problem = "is not of the JSON schema that was asked for"
+        if self._whole and is_cut:
+            hint = _OF_NUMBERS if options.json_schema is not None or options.tools else ""
+            told = f"is cut short at {answer.output_tokens} tokens; set max_tokens{hint}."
+            raise CutShortError(f'The answer of "{self._edge.model}" {told}')
         if problem is None and self._read is not None and not answer.is_empty:
             try:
                 self._read(answer)

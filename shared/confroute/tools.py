@@ -117,7 +117,7 @@ def objection(answer: Sample, options: SamplingOptions) -> str | None:
     """Why the calls that *answer* makes, or does not make, are not what *options* ask for; None if they are. Names
     no argument."""
     if options.tools and answer.finish_reason == "length":
-        return "is cut short, maybe in the middle of a call"
+        return "is cut short, maybe in the middle of a call or a number"
     if not answer.tool_calls:
         return "calls no tool, as it has to" if options.must_call else None
     if len(answer.tool_calls) > 1 and not options.parallel_calls:
