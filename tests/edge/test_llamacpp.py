@@ -6,6 +6,7 @@ import asyncio
 import copy
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -459,6 +461,36 @@ def test_a_forked_process_whose_parent_is_gone_loads_its_own(engine: LlamaCppEng
     command = [sys.executable, "-W", "ignore", "-c", _ORPHAN, str(engine.path)]
     done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)  # noqa: S603
     assert (done.stdout.split(), done.stderr[-500:]) == (["3", "2"], "")
+
+
+def test_a_request_meets_a_server_while_another_is_loaded(
+    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a parent that has just gone: it fails as one that came a moment before, and its thread may be any of many."""
+    engine.load()
+    orphan = copy.copy(engine)
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        orphan._server = SimpleNamespace(listening_address=f"http://127.0.0.1:{gone.getsockname()[1]}")
+    orphan._is_own = False
+    orphan._waiting = engine._waiting
+    server: Any = xllamacpp.Server
+    met: list[BaseException | None] = []
+
+    def loading(settings: Any) -> Any:
+        met.append(raised_by(lambda: orphan._generate(orphan._exchange(), FRANCE, 1, GREEDY)))
+        return server(settings)
+
+    monkeypatch.setattr(xllamacpp, "Server", loading)
+    assert orphan.generate(FRANCE, n=1, options=GREEDY).samples
+    assert [type(error) for error in met] == [ModelError]
+
+
+def raised_by(call: Callable[[], Any]) -> BaseException | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None
 
 
 def test_a_pickle_has_no_key(engine: LlamaCppEngine) -> None:

@@ -22,10 +22,10 @@ _DEEPEST = 200
 
 def held(schema: Any) -> Any:
     """The *schema*, or a tool with one, in the words of llama.cpp: bounds that no answer comes to are left out, those
-    of integers written as it holds them, and patterns in what its grammars know. Integers have at most sixteen digits
-    where no bound asks for more, and never more than 63 bits. It still overlooks the bounds of a number that is no
-    integer, those of how many properties there are, a length beside a pattern, and others; the model mostly keeps to
-    them by itself.
+    of integers written as it holds them, and patterns in what its grammars know. Integers have at most 63 bits; other
+    numbers, and those that the schema says nothing of, sixteen digits before the point (see `cut_numbers`). It still
+    overlooks the bounds of a number that is no integer, those of how many properties there are, a length beside a
+    pattern, and others; the model mostly keeps to them by itself.
 
     Raises:
         UnsupportedRequestError: no answer would be of it, or llama.cpp would work on it for very long.
@@ -57,7 +57,7 @@ def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     parts = dict(schema)
     for of, limit in _MOST.items():
         _write_counts(parts, of, limit)
-    _write_bounds(parts)
+    write_bounds(parts)
     if isinstance(pattern := parts.get("pattern"), str) and pattern:
         parts["pattern"] = for_grammar(pattern)
     return parts
@@ -74,42 +74,44 @@ def _write_counts(parts: dict[str, Any], of: str, limit: int) -> None:
         del parts[f"max{of}"]
 
 
-def _write_bounds(parts: dict[str, Any]) -> None:
+def write_bounds(parts: dict[str, Any]) -> None:
+    """Both bounds of an integer as llama.cpp holds them: it cuts one without to sixteen digits, overlooks the zeros
+    within a single bound, and takes the last integers for none. Where there is no such integer, another of the types
+    has to be, or it is BeyondGrammars."""
     least, most = _number(parts.get("minimum"), -math.inf), _number(parts.get("maximum"), math.inf)
+    kinds = _kinds(parts)
+    if not may_be_integer(parts):
+        if least > most and kinds == ["number"]:
+            raise BeyondGrammars(_NOTHING_WITHIN)
+        return
+    above, below = parts.get("exclusiveMinimum"), parts.get("exclusiveMaximum")
+    least = max(_whole(least, math.ceil), _whole(_number(above, -math.inf), math.floor) + 1)
+    most = min(_whole(most, math.floor), _whole(_number(below, math.inf), math.ceil) - 1)
+    if least > most or least > LAST or most < -LAST:
+        others = [kind for kind in kinds if kind != "integer"]
+        if not others:
+            raise BeyondGrammars(_NOTHING_WITHIN if least > most else "it asks for an integer of more than 64 bits")
+        parts["type"] = others
+        return
+    for name in BOUNDS:
+        parts.pop(name, None)
+    parts |= {"minimum": max(least, -LAST), "maximum": min(most, LAST)}
+
+
+def may_be_integer(parts: Mapping[str, Any]) -> bool:
+    """Whether integers are among the types that it lists."""
+    return "integer" in _kinds(parts)
+
+
+def _kinds(parts: Mapping[str, Any]) -> list[Any]:
     kinds: Any = parts.get("type")
-    is_integer = kinds == "integer" or (isinstance(kinds, list | tuple) and "integer" in kinds)
-    if is_integer:
-        above, below = parts.get("exclusiveMinimum"), parts.get("exclusiveMaximum")
-        least = max(_whole(least, math.ceil), _whole(_number(above, -math.inf), math.floor) + 1)
-        most = min(_whole(most, math.floor), _whole(_number(below, math.inf), math.ceil) - 1)
-    if least > most:
-        raise BeyondGrammars("its bounds exclude each other")
-    if is_integer and (least, most) != (-math.inf, math.inf):
-        for name in _BOUNDS:
-            parts.pop(name, None)
-        parts |= _of_integers(least, most)
+    return list(cast("list[Any]", kinds)) if isinstance(kinds, list | tuple) else [kinds]
 
 
-def _of_integers(least: float, most: float) -> dict[str, Any]:
-    """The bounds as llama.cpp holds them. It takes the last integers for no bound. Of a single one it overlooks the
-    zeros within, and of more than fifteen digits it makes repetitions without end."""
-    if least > _LAST or most < -_LAST:
-        raise BeyondGrammars("it asks for an integer of more than 64 bits")
-    if least > 9 and most > _LAST:
-        most = _WIDEST if least < _WIDE else _LAST
-    elif most < 0 and least < -_LAST:
-        least = -_WIDEST if most > -_WIDE else -_LAST
-    return {
-        **({"minimum": least} if least >= -_LAST else {}),
-        **({"maximum": most} if most <= _LAST else {}),
-    }
-
-
-_BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
-_LAST = (1 << 63) - 2
+BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+LAST = (1 << 63) - 2
 """The greatest integer that is no limit of a type to llama.cpp, with either sign."""
-_WIDE, _WIDEST = 10**15, 10**16 - 1
-"""The least and the greatest of the most digits that llama.cpp lets an integer without bounds have."""
+_NOTHING_WITHIN = "its bounds exclude each other"
 
 
 def _number(value: Any, otherwise: float) -> float:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 from confroute.edge.choices import read_choice, request_for_tools, response_format
+from confroute.edge.cut_numbers import has_cut_number
 from confroute.edge.endings import end_before_exit, hold, leave_at_once
 from confroute.edge.failed_loads import FailedLoads
 from confroute.edge.forks import RenewedLock, renew_after_fork
@@ -28,7 +30,7 @@ from confroute.edge.spelling import spelling
 from confroute.edge.waiting import Waiting
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
-from confroute.tools import answer_schema, are_wanted, as_call
+from confroute.tools import answer_schema, are_wanted, as_call, parameters
 
 
 class LlamaCppEngine:
@@ -39,7 +41,9 @@ class LlamaCppEngine:
     fence around its JSON; None where the tokens do not spell it. Of a character that is several tokens, as many emoji
     are, llama.cpp tells the last one's only; ``output_tokens`` counts them all where there are neither stop strings,
     nor tools, nor a JSON schema. An answer is held to most of a schema: the bounds of numbers that are no integers, the
-    number of properties, and a length beside a pattern are the model's to keep to, and `Router` checks the answer.
+    number of properties, and a length beside a pattern are the model's to keep to, and `Router` checks the answer. One
+    with a number that its grammar may have ended, of 16 digits or, as an integer without bounds, of 18 or 19, counts as
+    cut short (``finish_reason="length"``).
 
     Weights are loaded at the first request, in which time all threads and event loops of the process stand still: call
     `load` before serving. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked
@@ -165,23 +169,25 @@ class LlamaCppEngine:
         with self._loading:
             if self._server is not None and (self._is_own or not is_gone(self._server.listening_address)):
                 return
-            self._server, self._is_own = None, True
             check_file(self.path)
             threads = self._threads or default_threads()
             # Its /slots would show the prompts to whoever finds the port.
-            self._key = secrets.token_hex(16)
-            self._waiting = Waiting(lambda: threads)
+            key = secrets.token_hex(16)
             end_before_exit(self, of_cpp=True)
             with self._failed.told_again(self.path):
-                self._server = started(
+                server = started(
                     self.path,
                     self.model,
                     context_tokens=self._context_tokens,
                     parallel=self._parallel,
                     threads=threads,
                     chat_template=self._chat_template,
-                    key=self._key,
+                    key=key,
                 )
+            # Other threads may be about to ask a parent's that is gone, which is a ModelError. Whoever sees the new
+            # server has its key.
+            self._key, self._waiting = key, Waiting(lambda: threads)
+            self._server, self._is_own = server, True
 
     def generate(self, messages: Sequence[Message], *, n: int, options: SamplingOptions) -> Generation:
         self._load_first()
@@ -233,7 +239,7 @@ class LlamaCppEngine:
                         together = max(1, request["n"] // 2)
                     self._room.wait_again(place, samples=together)
                     continue
-                given = [_read(choice, options) for choice in reply["choices"]]
+                given = [_with_numbers_cut(_read(choice, options), options) for choice in reply["choices"]]
                 if not given:
                     raise ModelError(f'llama.cpp answered a request to "{self.model}" with no choice.')
                 samples += map(as_call, given) if options.must_call else given
@@ -345,6 +351,15 @@ def _read(choice: dict[str, Any], options: SamplingOptions) -> Sample:
     # The token that ends the turn is counted.
     generated = int(choice["usage"]["completion_tokens"]) - (sample.finish_reason == "stop")
     return replace(sample, output_tokens=max(sample.output_tokens, generated))
+
+
+def _with_numbers_cut(sample: Sample, options: SamplingOptions) -> Sample:
+    """The sample as one that is cut short, if the grammar may have ended a number in it."""
+    schema = answer_schema(options)
+    schemas = {tool["function"]["name"]: parameters(tool) for tool in options.tools}
+    told = [(call.arguments, schemas[call.name]) for call in sample.tool_calls if call.name in schemas]
+    told += [(sample.text, schema)] if schema is not None else []
+    return replace(sample, finish_reason="length") if any(starmap(has_cut_number, told)) else sample
 
 
 def _check(value: int, name: str, *, most: int, least: int = 1) -> None:

@@ -1,0 +1,58 @@
+"""Numbers that end where llama.cpp's grammar ends them: there may have been more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from confroute.edge.grammars import BOUNDS, LAST, may_be_integer, write_bounds
+from confroute.errors import UnsupportedRequestError
+from confroute.json_schema import is_valid
+from confroute.subschemas import rewritten
+
+_DIGITS = 16
+"""How many llama.cpp lets a number have before its point where no bounds are written. Those behind it, as many again,
+are lacking in no answer that matters."""
+_LONG = re.compile(rf"\d{{{_DIGITS}}}")
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(-?)(\d+)([.eE][-+.eE\d]*)?')
+"""A string, or a number: its sign, its integral part and the rest."""
+
+
+def has_cut_number(text: str, schema: Mapping[str, Any]) -> bool:
+    """Whether the *text*, JSON of the *schema*, has a number as long as llama.cpp's grammar lets it be there, and
+    shorter than the schema does: the first digits of another. It takes some milliseconds for each number so long."""
+    if not _LONG.search(text):
+        return False
+    bounded: Any = None
+    for found in _TOKEN.finditer(text):
+        sign, digits, rest = found.groups()
+        if digits is None or not _DIGITS <= len(digits) <= len(str(LAST)):
+            continue
+        before, after = text[: found.start()], text[found.end() :]
+        if len(digits) == _DIGITS:
+            # Only where no bounds are written may there be one of more than 64 bits.
+            bounded = bounded or rewritten(schema, _bounded)
+            if _is_valid(f"{before}{sign}{digits}0000{after}", bounded):
+                return True
+        elif not rest and 10 * int(digits) > LAST and _is_valid(f"{before}{sign}{digits}0{after}", schema):
+            return True
+    return False
+
+
+def _bounded(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With bounds where llama.cpp's grammar has them."""
+    parts = dict(schema)
+    write_bounds(parts)
+    if not may_be_integer(parts):
+        for name in BOUNDS:
+            parts.pop(name, None)
+    return parts
+
+
+def _is_valid(text: str, schema: Mapping[str, Any]) -> bool:
+    """What cannot be checked may be valid."""
+    try:
+        return is_valid(text, schema)
+    except (RecursionError, UnsupportedRequestError):
+        return True

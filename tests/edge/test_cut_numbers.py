@@ -1,0 +1,103 @@
+"""Which numbers llama.cpp's grammars may have cut."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from confroute.edge.cut_numbers import has_cut_number
+
+INTEGER: dict[str, Any] = {"type": "integer"}
+NUMBER: dict[str, Any] = {"type": "number"}
+FREE: list[dict[str, Any]] = [
+    NUMBER,
+    {},
+    {"type": ["number", "null"]},
+    {"type": "number", "minimum": 0, "maximum": 1e17},
+    {"anyOf": [INTEGER, NUMBER, {"type": "string"}]},
+]
+LAST = 2**63 - 2
+
+
+def within(schema: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": schema, "b": {}}, "required": ["a"]}
+
+
+def is_cut(number: str, schema: Any) -> bool:
+    return has_cut_number(f'{{"b": ["1{"0" * 15}"], "a": {number}}}', within(schema))
+
+
+@pytest.mark.parametrize("schema", FREE, ids=str)
+@pytest.mark.parametrize(
+    ("number", "cut"),
+    [
+        ("7656119796026572", True),
+        ("-7656119796026572", True),
+        ("7656119796026572.8", True),
+        ("7656119796026572e3", True),
+        ("765611979602657", False),
+        ("0.1234567890123456", False),
+        ("1e1000000000000000", False),
+    ],
+)
+def test_a_free_number_of_sixteen_digits_may_be_cut(schema: dict[str, Any], number: str, cut: bool) -> None:
+    """Decimals that are lacking are no matter."""
+    assert is_cut(number, schema) == cut
+
+
+@pytest.mark.parametrize(
+    ("number", "schema", "cut"),
+    [
+        (10**15, INTEGER, False),
+        (123456789012345678, INTEGER, False),
+        (922337203685477580, INTEGER, False),
+        (922337203685477581, INTEGER, True),
+        (1234567890123456789, INTEGER, True),
+        (-1234567890123456789, INTEGER, True),
+        (1234567890123456789, {"type": ["integer", "null"]}, True),
+        (1234567890123456789, {**INTEGER, "minimum": 0}, True),
+        (1234567890123456789, {**INTEGER, "minimum": 0, "maximum": 2**63 - 1}, False),
+        (1234567890123456789, {**INTEGER, "minimum": 0, "maximum": 2**64 - 1}, True),
+        (5234567890123456789, {**INTEGER, "minimum": 0, "maximum": 2**64 - 1}, False),
+        (1234567890123456, {**INTEGER, "minimum": 0, "maximum": 2**63 - 1}, False),
+        (1234567890123456, {**INTEGER, "maximum": 10**16}, False),
+        (1234567890123456, {"enum": [1234567890123456]}, False),
+        (1234567890123456, {"const": 1234567890123456}, False),
+        (1234567890123456789, {"enum": [1234567890123456789]}, False),
+    ],
+)  # fmt: skip
+def test_an_integer_may_be_cut_where_its_schema_lets_it_be_greater_than_the_grammar(
+    number: int, schema: dict[str, Any], cut: bool
+) -> None:
+    """Of what it bounds itself the end is known."""
+    assert is_cut(str(number), schema) == cut
+
+
+def test_numbers_are_judged_by_the_place_that_they_stand_at() -> None:
+    """The same digits, where a schema bounds them and where it does not."""
+    schema = {"type": "object", "properties": {"bounded": {**INTEGER, "minimum": 0, "maximum": LAST}, "free": {}}}
+    assert not has_cut_number('{"bounded": 1234567890123456, "free": 12}', schema)
+    assert not has_cut_number('{"bounded": 1234567890123456, "free": "1234567890123456"}', schema)
+    assert has_cut_number('{"bounded": 1234567890123456, "free": {"x": [1234567890123456]}}', schema)
+    assert has_cut_number('{"bounded": 1234567890123456, "free": 1234567890123456}', schema)
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", '{"a": 1234567890123456', "1" * 5000, "[" * 100_000])
+def test_what_is_no_json_has_none(text: str) -> None:
+    """It is told as what it is elsewhere."""
+    assert not has_cut_number(text, {})
+
+
+def test_what_cannot_be_checked_may_be_cut() -> None:
+    """By a pattern that no answer is checked by, say."""
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=x)x$"}, "b": {}}}
+    assert has_cut_number('{"a": "x", "b": 1234567890123456}', schema)
+
+
+def test_many_numbers_are_judged_in_seconds() -> None:
+    """As many as an answer may have."""
+    numbers = json.dumps([1_700_000_000_000_000_000 + i for i in range(200)])
+    assert has_cut_number(numbers, {"type": "array", "items": INTEGER})
+    assert not has_cut_number(numbers, {"type": "array", "items": {**INTEGER, "minimum": 0, "maximum": LAST}})
