@@ -48,8 +48,8 @@ class ModelError(ConfrouteError):
 
 class CutShortError(ModelError):
     """The edge's answer ended at a limit of tokens that the caller did not set, so that it is not served. A larger
-    ``max_tokens`` gives it more room, and one that you set serves words that are cut short at it, JSON or calls never. A
-    number that llama.cpp's grammar may have ended counts as cut short, too."""
+    ``max_tokens`` gives it more room, and one that you set serves words that are cut short at it, never JSON or calls.
+    A number that llama.cpp's grammar may have ended counts as cut short, too."""
 
 
 class ContextLengthError(ModelError):
