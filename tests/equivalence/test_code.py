@@ -17,6 +17,16 @@ DIFFERENT = [
     ("git push --force", "git push"),
     ("grep -i foo f", "grep -v foo f"),
     ("Use `git checkout -b x`", "Use `git checkout x`"),
+    ("Run rm -r build", "Run rm build"),
+    ("The option is -i.", "The option is -v."),
+    ("The option is `-i`", "The option is `-v`"),
+    ("The derivative is -sin(x).", "The derivative is −cos(x)."),
+    ("The derivative of cos(x) is -sin(x).", "The derivative of cos(x) is sin(x)."),
+    ("The derivative of cos(x) is sin(x).", r"The derivative of cos(x) is $-\sin(x)$."),
+    ("select id from users where email is null order by id", "select id from users where email is null"),
+    ("select a, b from t order by a", "select a, b from t"),
+    ("```python\nx = 1 # one\n```", "```python\nx = 2 # one\n```"),
+    ("```c\n#define A\nf(A)\n```", "```c\n#define B\nf(A)\n```"),
 ]
 
 SAME = [
@@ -27,6 +37,25 @@ SAME = [
     ("Update the driver", "Update the old driver"),
     ("With a large fleet, Oslo won", "With a large fleet of ships, Oslo won"),
     ("git push --force origin", "git push origin --force"),
+    ("The option is -i.", "The option is `-i`."),
+    ("The option is -i.", "The option is **-i**"),
+    ("The -r flag means recursive.", "The flag means recursive."),
+    ("The derivative of cos(x) is -sin(x).", "The derivative of cos(x) is −sin(x)."),
+    ("The derivative of cos(x) is -sin(x).", r"The derivative of cos(x) is $-\sin(x)$."),
+    ("x = -y", "x = (-y)"),
+    ("The roots are -b and b.", "The roots are $-b$ and $b$."),
+    ("The sky is blue -because of scattering.", "The sky is blue because of scattering."),
+    ("Run `python --version`.", "Run python --version or python -V."),
+    ("Use `df -h`.", "Use `df` with the -h flag."),
+    ("Select Forgot Password from the login page.", 'Select "Forgot password" from the login page'),
+    ("select billing, then export from the menu", "select billing and then export from the menu"),
+    ("Update filters set by clicking Filters.", "Update filters set by clicking on Filters."),
+    ("Delete from the contact list by swiping left.", "Delete from the contact list by swiping to the left."),
+    ("```bash\n$ pip install requests\n```", "```bash\npip install requests\n```"),
+    ("```bash\n# Install it\npip install requests\n```", "```bash\npip install requests\n```"),
+    ("```sql\n-- All of them\nSELECT * FROM t\n```", "```sql\nSELECT * FROM t\n```"),
+    ("```python\n>>> s[::-1]\n```", "```python\ns[::-1]\n```"),
+    ('```python\ndef f(a):\n    """Double."""\n    return a * 2\n```', "```python\ndef f(a):\n    return a * 2\n```"),
 ]
 
 
@@ -44,5 +73,6 @@ def test_other_code(a: str, b: str) -> None:
 
 @pytest.mark.parametrize(("a", "b"), SAME)
 def test_the_same_code(a: str, b: str) -> None:
-    """White space, case, a fence and the last semicolon do not count; sentences that begin alike are no code."""
+    """White space, case, a fence, comments, prompts, the last semicolon and how a hyphen is written or marked do not
+    count; sentences that begin alike are no code."""
     assert agree(a, b)

@@ -5,32 +5,64 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_SQL: Final = re.compile(
-    r"(?:select\s.*\sfrom\s|insert\s+into\s|update\s+\S+\s+set\s|delete\s+from\s|with\s+\w+\s+as\s*\()",
-    re.IGNORECASE | re.DOTALL,
+_CAPITALS: Final = re.compile(
+    r"SELECT\s.*\sFROM\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s*\(", re.DOTALL
 )
-_OPTION: Final = re.compile(r"(?<=[ \t])-{1,2}[a-z][\w-]*", re.IGNORECASE)
+# Sentences begin with these words, too: something else has to be of SQL alone.
+_SMALL: Final = re.compile(
+    r"select\s.*\sfrom\s|insert\s+into\s|update\s+\S+\s+set\s|delete\s+from\s|with\s+\w+\s+as\s*\(", re.DOTALL
+)
+_SIGN: Final = re.compile(r"[*;=,]|\w\(|\s(?:where|join|limit|(?:order|group)\s+by)\s")
+_SENTENCE: Final = re.compile(r"\b(?:select|from)\s+(?:the|an|your|my|our|their|this|these)\s|[.!]\s", re.IGNORECASE)
+_NO_CODE: Final = re.compile(
+    r'^[ \t]*(?:(?:\$|>>>)[ ]|(?:#(?=\s|$)|//|--(?=\s|$))[^\n]*|"""(?:[^"]|"(?!""))*""")', re.MULTILINE
+)
+_HYPHENS: Final = str.maketrans("−–‐‑", "----")
+_OPTION: Final = re.compile(r"(?<![\w-])--?\\?[a-z][\w-]*", re.IGNORECASE)
+# In a span of its own, or all of the answer, without a word of a sentence.
+_COMMAND: Final = re.compile(r"[^`]*`([a-z][^`\n]*)`[^`]*|(?:(?:Run|Use) )?([a-z][^`\n]*)")
+_NO_WORDS: Final = frozenset("= a an and are in is of or the to with".split())
 
 
 def codes_differ(a: str, b: str) -> bool:
-    """Whether two answers that are code, SQL or in a fence each, differ by more than white space, case and semicolons;
-    or two that begin with the same word, as of a command, have other options ("--force") behind it."""
+    """Whether two answers that are code, SQL or in a fence each, differ by more than white space, case, semicolons,
+    prompts and comments; or two that begin with the same word each have an option ("--force") that the other lacks,
+    of two bare commands also one of them, and of functions a minus before "sin(x)"."""
     code_a = _code(a)
     code_b = code_a and _code(b)
     if code_a and code_b:
         return _plain(code_a) != _plain(code_b)
-    if " -" not in a and " -" not in b:
+    options_a, options_b = _options(a), _options(b)
+    if options_a == options_b or a.split(None, 1)[:1] != b.split(None, 1)[:1]:
         return False
-    options_a, options_b = set(_OPTION.findall(a)), set(_OPTION.findall(b))
-    return options_a != options_b and a.split(None, 1)[:1] == b.split(None, 1)[:1]
+    only_a, only_b = options_a - options_b, options_b - options_a
+    if (only_a and only_b) or _is_positive(only_a, b) or _is_positive(only_b, a):
+        return True
+    return _is_command(a) and _is_command(b)
 
 
 def _code(text: str) -> str:
     text = text.strip()
     if text.startswith("```") and text.endswith("```"):
         return text[:-3].partition("\n")[2]
-    return text if _SQL.match(text) else ""
+    is_sql = _CAPITALS.match(text) or (_SMALL.match(text) and _SIGN.search(text))
+    return text if is_sql and not _SENTENCE.search(text) else ""
 
 
 def _plain(code: str) -> str:
-    return "".join(code.casefold().split()).replace(";", "")
+    return "".join(_NO_CODE.sub("", code).casefold().split()).replace(";", "")
+
+
+def _options(text: str) -> set[str]:
+    text = text if text.isascii() else text.translate(_HYPHENS)
+    return {option.replace("\\", "") for option in _OPTION.findall(text)} if "-" in text else set()
+
+
+def _is_positive(options: set[str], text: str) -> bool:
+    """Whether *text* has a function of one of the *options*, all of which it lacks: cos(x) is not -cos(x)."""
+    return any(f"{option[1:]}(" in text for option in options)
+
+
+def _is_command(text: str) -> bool:
+    match = _COMMAND.fullmatch(text.strip())
+    return match is not None and _NO_WORDS.isdisjoint((match[1] or match[2]).split())
