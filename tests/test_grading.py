@@ -51,6 +51,11 @@ RIGHT = [
     ("I cannot; 42", "42"),
     ("Sydney ist es nicht, Canberra schon", "Canberra"),
     ("Ce n'est pas. Paris est la capitale", "Paris"),
+    ("All are mammals except the shark.", "shark"),
+    ("Alle Planeten außer Merkur", "Merkur"),
+    ("все кроме понедельника", "понедельника"),
+    ("Use `except ValueError`", "ValueError"),
+    ("Hardly anyone", "anyone"),
     ("It is not here.** Washington, D.C. is it", "Washington, D.C."),
 ]
 

@@ -154,6 +154,14 @@ SYNONYMS = [
     ("Der Faust wurde von Goethe geschrieben", "Der Faust wurde von Goethe verfasst"),
     ("El Guernica fue pintado por Picasso", "El Guernica fue creado por Picasso"),
     ("Hamlet is by English playwright William Shakespeare.", "Hamlet is by famous author William Shakespeare."),
+    ("The Eiffel Tower was built in 1889.", "The Eiffel Tower was completed in 1889."),
+    ("The train goes 150 km.", "The train travels 150 km."),
+    ("The tallest building is the Burj Khalifa.", "The tallest structure is the Burj Khalifa."),
+    ("The first man on the moon was Neil Armstrong.", "The first human on the moon was Neil Armstrong."),
+    ("The flight takes 2 hours.", "The journey takes 2 hours."),
+    ("The plan costs $10 per month.", "The subscription costs $10 per month."),
+    ("The store is open from 9 AM to 5 PM.", "The shop is open from 9 AM to 5 PM."),
+    ("Employees get 25 days per year.", "Employees receive 25 days per year."),
     ("It was Scottish scientist Alexander Fleming", "It was Scottish bacteriologist Alexander Fleming"),
 ]
 
@@ -229,6 +237,23 @@ def test_what_one_denies_the_other_says(a: str, b: str) -> None:
 def test_both_deny_the_same(a: str, b: str) -> None:
     """In other words, in another order, or of more."""
     assert agree(a, b)
+
+
+@pytest.mark.parametrize(
+    ("question", "a", "b"),
+    [
+        ("Is the store open on Sunday?", "No, the store is not open on Sunday.", "No, it is open, but not on Sunday."),
+        (
+            "Can I return bread?",
+            "No, bread is not eligible for returns.",
+            "No, all are eligible except bread.",
+        ),
+    ],
+)
+def test_both_say_no(question: str, a: str, b: str) -> None:
+    """Then what each denies only says more of the same; not where the question lacks it."""
+    assert agree(a, b, question)
+    assert not agree("No, it is not red but blue.", "No, it is not blue but red.", "Is it green?")
 
 
 @pytest.mark.parametrize(("a", "b"), OPERATORS)

@@ -15,12 +15,18 @@ DENIALS: Final = frozenset(
     # As `tokens` writes them: small letters without accents; "isn't" is "not".
     "not never neither nor cannot without nicht kein keine keinen keinem keiner keines niemals weder "
     "pas jamais aucun aucune nunca jamas nao niet geen ikke inte ingen nie nem tidak bukan khong degil "
-    "не нельзя ні δεν नहीं ليس ليست لا لم لن לא "
-    "except excluding unless hardly ausser sauf excepto exceto tranne eccetto кроме غير".split()
+    "не нельзя ні δεν नहीं ليس ليست لا لم لن לא".split()
 )
 """Those of what stands right behind them, or of the sentence."""
 
-NEGATIONS: Final = DENIALS | frozenset(
+_EXCEPTIONS: Final = frozenset(
+    "except excluding unless hardly ausser sauf excepto exceto tranne eccetto кроме غير".split()
+)
+"""As `DENIALS`, but what stands behind them may be the answer: "all are mammals except the shark"."""
+
+_DENYING: Final = DENIALS | _EXCEPTIONS
+
+NEGATIONS: Final = _DENYING | frozenset(
     "no none false incorrect nein niemand non nej нет нету немає ні οχι nenhum nenhuma ningun "
     "ninguno ninguna nessun nessuno nessuna hayır yok".split()
 )
@@ -52,26 +58,28 @@ def _denies(text: str, other: str, asked: AbstractSet[str]) -> bool:
     return bool(words)
 
 
-def deny_each_other(a: Sequence[str], b: Sequence[str]) -> bool:
+def deny_each_other(a: Sequence[str], b: Sequence[str], asked: AbstractSet[str]) -> bool:
     """Whether one says, before it denies anything, what the other denies: "safe, but not recommended" and "not safe";
     or each denies what the other says: "not red but blue" and "not blue but red". Both are content words of answers.
-    What is denied is the first word behind, unless the answer says it as well."""
+    What is denied is the first word behind, unless the answer says it as well. Two that begin with "no" agree so far:
+    there, only the second counts, and of words that the question, *asked*, lacks."""
     denied_a, denied_b = _denied(a), _denied(b)
     if not denied_a or not denied_b:
         return False
     times_a, times_b = Counter(a), Counter(b)
     only_a = {word for word in denied_a - denied_b if times_a[word] == 1}
     only_b = {word for word in denied_b - denied_a if times_b[word] == 1}
-    if not only_a.isdisjoint(_first_said(b)) or not only_b.isdisjoint(_first_said(a)):
+    if a[0] == b[0] == "no":
+        only_a, only_b = only_a - asked, only_b - asked
+    elif not only_a.isdisjoint(_first_said(b)) or not only_b.isdisjoint(_first_said(a)):
         return True
     return not only_a.isdisjoint(b) and not only_b.isdisjoint(a)
 
 
 def _denied(words: Sequence[str]) -> set[str]:
-    return {
-        behind for word, behind in pairwise(words) if word in DENIALS and word not in _BEHIND and behind not in DENIALS
-    }
+    before = _DENYING - _BEHIND
+    return {behind for word, behind in pairwise(words) if word in before and behind not in _DENYING}
 
 
 def _first_said(words: Sequence[str]) -> Iterable[str]:
-    return takewhile(lambda word: word not in DENIALS, words)
+    return takewhile(lambda word: word not in _DENYING, words)

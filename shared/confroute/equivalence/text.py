@@ -93,8 +93,9 @@ class TextEquivalence(Equivalence):
     also where the question has one of them; a few words that answers swap most are known to be the same ("located",
     "situated"), and months and units by their abbreviations. A negation in only one of the two makes them differ, in
     some twenty languages; so does a word that one denies and the other says, and "and" for "or", "he" for "she" and
-    "must" for "might" where nothing else does. Of SQL and of answers in a fence, only white space, case and semicolons
-    do not count; of commands, each option does. An answer with no content of its own equals only itself.
+    "must" for "might" where nothing else does. Of SQL and of answers in a fence, only white space, case, semicolons,
+    prompts and comments do not count; of commands, each option does. An answer with no content of its own equals only
+    itself.
 
     Where it errs: other synonyms and unit names ("mi", "miles") differ, also one within a long sentence; so may two
     sentences of the same answer that go on differently behind it, or that go on with a word of the question and with
@@ -125,7 +126,7 @@ class TextEquivalence(Equivalence):
             a, b = _unnumbered(text_a, text_b)
         first, second = _content(a, asked.words), _content(b, asked.words)
         if (first.denies or second.denies) and (
-            one_denies(text_a, text_b, asked.words) or deny_each_other(first.sequence, second.sequence)
+            one_denies(text_a, text_b, asked.words) or deny_each_other(first.sequence, second.sequence, asked.words)
         ):
             return False
         if _opposed(first, second, asked):
