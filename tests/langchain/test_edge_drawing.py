@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -25,6 +26,8 @@ from tests.langchain.test_edge_samples import DRAWN, GREEDY, Scripted, asked, aw
 ways = pytest.mark.parametrize("ask", [asked, awaited])
 Ask = Callable[..., Generation]
 TRIED = PROBE[0]["content"]
+APART = [(2.0, 512), (1.9998, 512), (1.9996, 512), (1.9994, 512)]
+"""What is asked at last, as a cache would tell it apart."""
 
 
 class Heeding(Scripted):
@@ -45,6 +48,10 @@ class Heeding(Scripted):
         return self.trial(self.temperature or 0.0, len(self.trials))
 
 
+def texts(generation: Generation) -> set[str]:
+    return {sample.text for sample in generation.samples}
+
+
 def lima(call: int) -> str:
     return "Lima"
 
@@ -59,7 +66,7 @@ def test_a_temperature_that_is_not_heeded_is_none(ask: Ask) -> None:
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=r'"Heeding" says the same each time.*do_sample=True'):
             ask(edge, 3, DRAWN)
-    assert (len(model.seen), model.trials) == (3 + 3, [(1.0, 64)] * 4 + [(2.0, 512)] * 4)
+    assert (len(model.seen), sorted(model.trials)) == (3 + 3, sorted([(1.0, 64)] * 4 + [(2.0, 512)] * 4 + APART))
 
 
 @ways
@@ -101,15 +108,75 @@ def cached() -> Generator[ScriptedServer]:
 
 
 @ways
-def test_a_cache_before_the_server_is_noticed(ask: Ask) -> None:
-    """The samples of a first request all differ; those of the same one again are copies, also of another edge's."""
+def test_a_cache_before_the_server_is_got_around(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    """The samples of a first request all differ; those of the same one again are copies, also of another edge's: each
+    has a temperature of its own from then on, those that were copies are drawn anew, and the log says so once."""
     with cached() as server:
         model = chat(server.url)
         edge = ChatModelEdge(model)
-        assert len({sample.text for sample in ask(edge, 3, DRAWN).samples}) > 1
-        for again in (edge, ChatModelEdge(model)):
-            with pytest.raises(ConfigurationError, match="no cache before it"):
-                ask(again, 3, DRAWN)
+        assert len(texts(ask(edge, 3, DRAWN))) > 1
+        other = ChatModelEdge(model)
+        for each in (edge, edge, other):
+            before = len(server.asked)
+            assert len(texts(ask(each, 3, DRAWN))) == 3
+            # Three that were copies, a trial in three parts, and three more.
+            assert len(server.asked) - before <= 3 + 12 + 3
+        assert [record.message.count("as a cache does") for record in caplog.records] == [1, 1]
+        told = {request["temperature"] for request in server.asked}
+        assert all(
+            0.693 <= temperature <= 0.7 or 0.99 <= temperature <= 1 or temperature > 1.98 for temperature in told
+        )
+
+
+def test_a_cache_before_a_server_that_says_the_same_hides_nothing() -> None:
+    """Set apart, its samples are copies all the same."""
+    with serving(lambda request: completion(["Lima"], logprob=None), draws=False) as server:
+        edge = ChatModelEdge(chat(server.url))
+        with pytest.raises(ConfigurationError, match="says the same each time"):
+            asked(edge, 3, DRAWN)
+        assert len(server.asked) == 3 + 4 + 4 + 4
+
+
+@ways
+def test_a_model_that_labels_is_served(ask: Ask) -> None:
+    """It says "other" of the trial's prompt, and has been seen to draw."""
+    model = Heeding(
+        answer=lambda call: ("order", "refund")[call % 2] if call <= 3 else "refund",
+        trial=lambda temperature, call: "other",
+    )
+    edge = ChatModelEdge(model)
+    assert len(texts(ask(edge, 3, DRAWN))) == 2
+    for _ in range(3):
+        assert texts(ask(edge, 3, DRAWN)) == {"refund"}
+    assert len(model.trials) == 12
+
+
+def test_what_drew_on_trial_is_no_model_that_labels() -> None:
+    """Its server says the same by now, though its samples have differed."""
+    model = Heeding(answer=lambda call: "Lima" if call > 2 else f"Lima {call}")
+    edge = ChatModelEdge(model)
+    for _ in range(2):
+        asked(edge, 2, DRAWN)
+    model.trial = lambda temperature, call: "Boat"
+    edge._drawing._trials._at -= 120
+    with pytest.raises(ConfigurationError, match="says the same each time"):
+        asked(edge, 2, DRAWN)
+
+
+def test_what_has_no_place_for_a_temperature_is_not_set_apart() -> None:
+    """It is refused as it is."""
+    model = Scripted(answer=lambda call: "Lima")
+    with pytest.raises(ConfigurationError, match="says the same each time"):
+        asked(ChatModelEdge(model), 3, DRAWN)
+    assert len(model.seen) == 3 + 4 + 4
+
+
+def test_one_of_four_that_says_anything_is_no_copy() -> None:
+    """Nor are three: a model whose thoughts are hidden may not come to an answer within the trial's tokens."""
+    for speaking in (1, 3):
+        model = Heeding(answer=lima, trial=lambda temperature, call, most=speaking: "Boat" if call % 4 < most else "")
+        with pytest.raises(ModelError, match="not known whether its samples differ"):
+            asked(ChatModelEdge(model), 3, DRAWN)
 
 
 @ways
@@ -151,7 +218,7 @@ def test_a_model_that_begins_alike_is_given_more_room() -> None:
     assert model.trials == [(1.0, 64)] * 4 + [(2.0, 512)] * 4
 
 
-@pytest.mark.parametrize("in_vain", [4, 8])
+@pytest.mark.parametrize("in_vain", [4, 12])
 def test_a_model_that_may_not_be_so_hot_is_asked_once_more(in_vain: int) -> None:
     """Some services take no temperature above 1: that is no failure of this request's. What says the same again at 1
     draws none."""
@@ -169,7 +236,7 @@ def test_a_model_that_may_not_be_so_hot_is_asked_once_more(in_vain: int) -> None
     else:
         with pytest.raises(ConfigurationError, match="says the same each time"):
             asked(edge, 3, DRAWN)
-    assert len(said) == 8
+    assert len(said) == in_vain + (4 if in_vain == 4 else 0)
 
 
 @ways
@@ -203,7 +270,8 @@ def test_a_server_that_says_the_same_each_time_is_no_edge() -> None:
 
 @ways
 def test_a_trial_that_failed_leaves_it_unknown(ask: Ask) -> None:
-    """Samples that agree say nothing until it is known: the router escalates, and the next request tries again."""
+    """Samples that agree say nothing until it is known: the router escalates, and it is tried again after some
+    seconds, then ever more seldom, not for each request."""
     failing = [True]
 
     def busy(temperature: float, call: int) -> str:
@@ -211,8 +279,42 @@ def test_a_trial_that_failed_leaves_it_unknown(ask: Ask) -> None:
             raise ConnectionError
         return f"Boat {call}"
 
-    edge = ChatModelEdge(Heeding(answer=lima, trial=busy))
-    with pytest.raises(ModelError, match=r'not known yet whether samples of "Heeding" differ.*\(ConnectionError\)'):
-        ask(edge, 3, DRAWN)
+    model = Heeding(answer=lima, trial=busy)
+    edge = ChatModelEdge(model)
+    for seconds, trials in ((0, 1), (4, 1), (1, 2), (9, 2), (1, 3)):
+        edge._drawing._failures._at -= seconds
+        with pytest.raises(ModelError, match=r'not known yet whether samples of "Heeding" differ.*\(ConnectionError\)'):
+            ask(edge, 3, DRAWN)
+        assert len(model.trials) == trials
     failing.clear()
+    edge._drawing._failures._at -= 20
     assert ask(edge, 3, DRAWN).samples
+
+
+def test_threads_share_a_trial_that_failed() -> None:
+    """Ten requests would have one after the other."""
+
+    def busy(temperature: float, call: int) -> str:
+        time.sleep(0.2)
+        raise ConnectionError
+
+    def fails(_: int) -> None:
+        with pytest.raises(ModelError, match="not known yet"):
+            asked(edge, 3, DRAWN)
+
+    model = Heeding(answer=lima, trial=busy)
+    edge = ChatModelEdge(model)
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(fails, range(10)))
+    assert len(model.trials) == 1
+
+
+def test_thoughts_that_are_hidden_are_given_room_at_a_temperature_that_is_taken() -> None:
+    """Nothing is said in 64 tokens, and 2 is refused."""
+
+    def cool(temperature: float, call: int) -> str:
+        if temperature > 1:
+            raise ValueError
+        return "" if call <= 4 else f"Boat {call}"
+
+    assert asked(ChatModelEdge(Heeding(answer=lima, trial=cool)), 3, DRAWN).samples

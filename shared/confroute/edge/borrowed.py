@@ -72,10 +72,8 @@ class BorrowedModel(ABC, Generic[Model]):
     made with logprobs once more first: what came only once had another cause. Of what is left out, a value of
     the model's own is, too: samples that all had its top_p of 0.1 would agree whatever it knows.
 
-    That a model draws is tried where its samples of a request agree, the first time and then after two minutes at the
-    earliest, ever more seldom: four short ones of a prompt that has no one answer are drawn, the first of them alone,
-    which a cache would give again. A model that says the same each time is no edge: its samples would agree whatever it
-    knows.
+    That a model draws is tried where its samples of a request agree, as `Drawing` does: one that says the same each
+    time is no edge, for its samples would agree whatever it knows.
 
     At most *connections* samples are under way at the same time in threads, and as many on each event loop; more wait,
     those of all requests together. Where none are given, it is `CONNECTIONS`, but for a model that runs in this process
@@ -139,16 +137,33 @@ class BorrowedModel(ABC, Generic[Model]):
         are_to_differ = n > 1 and options.temperature > 0
         if are_to_differ:
             self._drawing.refuse_copies()
+        was_apart = self._drawing.is_apart
         replies = yield from self._replies(messages, n, options)
+        generation = self._read(messages, replies, options)
+        if not are_to_differ:
+            return generation
+        if len(said(replies)) > 1:
+            self._drawing.have_differed()
+            return generation
+        yield from self._drawing.is_tried(
+            lambda n, options: self._replies(PROBE, n, options), lambda: self._is_told_temperature(options)
+        )
+        if self._drawing.is_apart and not was_apart:  # these may be a cache's
+            generation = self._read(messages, (yield from self._replies(messages, n, options)), options)
+        return generation
+
+    def _read(self, messages: Sequence[Message], replies: Sequence[Reply], options: SamplingOptions) -> Generation:
         input_tokens = max(reply.input_tokens for reply in replies)
         refuse_cut(messages, input_tokens, model=self.model)
         stop = options.stop or own_stops(self._settings())
         samples = tuple(reply.sample(options.alternatives, stop) for reply in replies)
         if options.must_call and not any(sample.tool_calls for sample in samples):
             raise UnsupportedRequestError(f'"{self.model}" calls no tool where it has to.')
-        if are_to_differ and len(said(replies)) <= 1:
-            yield from self._drawing.is_tried(lambda n, options: self._replies(PROBE, n, options))
         return Generation(samples=samples, input_tokens=input_tokens)
+
+    def _is_told_temperature(self, options: SamplingOptions) -> bool:
+        refused = ("temperature", options.temperature) in self._objections.standing()
+        return not refused and self._has_place_for("temperature")
 
     def _replies(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[list[Reply]]:
         """The model's answers, asked for once more without what it refuses to be told."""
@@ -292,6 +307,8 @@ class BorrowedModel(ABC, Generic[Model]):
     def _configured(self, options: SamplingOptions, seed: int | None, without: AbstractSet[Told]) -> _Configured[Model]:
         native, known = cast("Any", self._native), self._fields()
         wanted = wanted_by(options, seed, without)
+        if options.temperature > 0 and wanted["temperature"] is not UNSAID:
+            wanted["temperature"] = self._drawing.temperature(options.temperature)
         wanted["max_tokens"] = with_thoughts(options.max_tokens, self._settings(), native.__dict__)
         update = {name: replaced(getattr(native, name), wanted) for name in WITHIN if name in known}
         fields = told_fields(native, wanted)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from confroute.edge.borrowed_replies import Reply, said
@@ -21,27 +23,59 @@ place of which it has the last."""
 _WAVES = (1, 3)
 """How many samples are drawn together: a cache has what the first said for the others, but nothing for what is asked
 together with it."""
+_FAILED_SECONDS = 5.0
+"""How long the next trial waits for after one that failed; each further time twice as long."""
+_APART, _STEP = 100, 1e-4
+"""How many temperatures samples are given in place of one, and how far from each other, as a share of it: enough for a
+cache to tell them apart, and too little for the answers."""
 _Replies: TypeAlias = Callable[[int, SamplingOptions], Flow[Sequence[Reply]]]
+
+logger = logging.getLogger("confroute")
 
 
 class Drawing:
     """What is known of whether *model* draws. That samples differ is no proof that others do: those that were asked for
-    together may have been before a cache had any."""
+    together may have been before a cache had any.
+
+    It is tried the first time that samples of a request agree, and then after two minutes at the earliest, ever more
+    seldom: four short samples of a prompt that has no one answer are drawn, the first of them alone. Where all are the
+    same, four longer and hotter ones; where those are, too, four at temperatures of their own, as all samples have from
+    then on, for a cache may be there.
+    """
 
     def __init__(self, model: str) -> None:
         self._model = model
         self._turns = Turns(1)
         self._draws: bool | None = None  # as far as known
         self._trials = Renewals()  # of a model that drew
+        self._failures = Renewals(_FAILED_SECONDS)
+        self._failed = ""  # why it is not known
         self._verdicts = 0
         self._copied_at = -math.inf  # by the monotonic clock
+        self._samples_differed = self._trials_differed = False
+        self.is_apart = False
+        """Whether samples have temperatures of their own, for a cache may be there."""
+        self._asked = itertools.count()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_copied_at": -math.inf}  # another machine has another clock
+        # Another machine has another clock, and Python has no copies of counters any more.
+        return {**self.__dict__, "_copied_at": -math.inf, "_asked": None}
 
-    def is_tried(self, replies: _Replies) -> Flow[None]:
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state, _asked=itertools.count())
+
+    def temperature(self, asked_for: float) -> float:
+        """The next sample's, at most 1 % below the one *asked_for*."""
+        return round(asked_for * (1 - next(self._asked) % _APART * _STEP), 8) if self.is_apart else asked_for
+
+    def have_differed(self) -> None:
+        """Samples of a request did, which tells a model that says the same on trial, such as one that gives labels,
+        from one that says the same each time."""
+        self._samples_differed = True
+
+    def is_tried(self, replies: _Replies, can_be_apart: Callable[[], bool]) -> Flow[None]:
         """Have the model draw so many *replies* to a prompt that has no one answer, unless it is known to draw by a
-        trial that is not due again.
+        trial that is not due again. Where they are the same, samples *is_apart* from then on, if it *can_be*.
 
         Raises:
             ConfigurationError: they are the same.
@@ -51,10 +85,12 @@ class Drawing:
             if not self._trials.is_due:
                 return
             self._trials.begin()  # others go on in the meantime
+        elif self._failed and not self._failures.is_due:
+            raise ModelError(self._failed)
         verdicts = self._verdicts
         yield Call(
-            lambda: self._turns.take([lambda: run(self._trial(replies, verdicts))]),
-            lambda: self._turns.on_loop(lambda: arun(self._trial(replies, verdicts))),
+            lambda: self._turns.take([lambda: run(self._trial(replies, can_be_apart, verdicts))]),
+            lambda: self._turns.on_loop(lambda: arun(self._trial(replies, can_be_apart, verdicts))),
         )
         self.refuse_copies()
 
@@ -66,49 +102,76 @@ class Drawing:
             return
         raise ConfigurationError(
             f'"{self._model}" says the same each time, however high the temperature: samples would agree whatever the '
-            "model knows. Have it draw: give its class a field called temperature that its answers heed, a pipeline of "
-            "Hugging Face's do_sample=True, a server no seed of its own and no cache before it; see docs/scale.md."
+            "model knows. Have it draw: give its class a field called temperature that its answers heed at each call, "
+            "not where it loads, a pipeline of Hugging Face's do_sample=True, a server no seed of its own and no cache "
+            "before it; see docs/scale.md."
         )
 
-    def _trial(self, replies: _Replies, verdicts: int) -> Flow[None]:
+    def _trial(self, replies: _Replies, can_be_apart: Callable[[], bool], verdicts: int) -> Flow[None]:
         """Find out whether the model draws, unless another request did since there were so many *verdicts*."""
         if self._verdicts != verdicts:
+            if self._failed and self._draws is None:
+                raise ModelError(self._failed)
             return
-        told = yield from self._said(replies)
-        if not told and self._draws:
-            return
-        if not told:
-            raise ModelError(
-                f'"{self._model}" said nothing in {_TRIALS[-1].max_tokens} tokens, so that it is not known whether its '
-                "samples differ. If it is a reasoning model, have it show its thoughts, or turn them off."
-            )
+        try:
+            differ, last = yield from self._differ(replies, _TRIALS)
+            if not differ and not self.is_apart and can_be_apart():
+                self.is_apart = True
+                differ, _ = yield from self._differ(replies, [last])
+                self._say_apart(differ)
+        except ModelError as error:
+            if self._draws:
+                return
+            self._verdicts += 1
+            self._failures.begin()
+            self._failures.end(in_vain=bool(self._failed))
+            self._failed = f"{error} It is tried again after a few seconds, then ever more seldom."
+            raise ModelError(self._failed) from error.__cause__
         self._verdicts += 1
-        if len(told) > 1:
+        self._failed, self._failures = "", Renewals(_FAILED_SECONDS)
+        draws = differ or (self.is_apart and self._samples_differed and not self._trials_differed)
+        if draws:
             self._trials.end(in_vain=bool(self._draws))
             self._trials.begin()
         else:
             self._copied_at = time.monotonic()
-        self._draws = len(told) > 1
+            self.is_apart = False
+        self._trials_differed = self._trials_differed or differ
+        self._draws = draws
 
-    def _said(self, replies: _Replies) -> Flow[set[object]]:
-        """What the model says on trial, each once. As long as it is the same, or nothing, longer samples are drawn at a
-        higher temperature. Nothing where one that drew before fails."""
-        told: set[object] = set()
-        for options in _TRIALS:
+    def _say_apart(self, differ: bool) -> None:
+        if differ:
+            logger.warning(
+                '"%s" gives equal requests the same answer, as a cache does: its samples are asked for at temperatures '
+                "of their own from now on, at most 1 %% below yours.",
+                self._model,
+            )
+
+    def _differ(self, replies: _Replies, trials: Sequence[SamplingOptions]) -> Flow[tuple[bool, SamplingOptions]]:
+        """Whether what the model says on trial differs, and the last that it was asked for so. As long as it is the
+        same, or nothing, longer samples are drawn at a higher temperature."""
+        told: list[object] = []
+        last = trials[0]
+        for options in trials:
             answers: list[Reply] = []
             try:
                 for n in _WAVES:
                     answers += yield from replies(n, options)
             except Exception as error:
-                if options.temperature > 1 and told and may_be_of_the_request(error):
+                if options.temperature > 1 and may_be_of_the_request(error) and options != trials[-1]:
                     continue
-                if self._draws:
-                    return set()
-                raise ModelError(
+                msg = (
                     f'It is not known yet whether samples of "{self._model}" differ, for its trial failed '
-                    f"({type(error).__name__}): that they agree says nothing so far. The next request tries again."
-                ) from error
-            told = said(answers)
-            if len(told) > 1 or options.temperature > 1:
+                    f"({type(error).__name__}): that they agree says nothing so far."
+                )
+                raise ModelError(msg) from error
+            told, last = [each for answer in answers for each in said([answer])], options
+            if len(set(told)) > 1 or options.temperature > 1:
                 break
-        return told
+        if len(set(told)) <= 1 and len(told) < sum(_WAVES):
+            raise ModelError(
+                f'"{self._model}" said nothing in {last.max_tokens} tokens, or did once of several times, so that it '
+                "is not known whether its samples differ. If it is a reasoning model, have it show its thoughts, or "
+                "turn them off."
+            )
+        return len(set(told)) > 1, last

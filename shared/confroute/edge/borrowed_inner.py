@@ -41,8 +41,9 @@ def tell_inner(copied: Any, wanted: Mapping[str, Any], around: Sequence[Any]) ->
     for private, settings in private_settings(inner).items():
         setattr(told, private, replaced(settings, wanted))
     tell_inner(told, wanted, (*around, inner))
-    private: dict[str, Any] = getattr(copied, "__pydantic_private__", None) or {}
-    for held in (vars(copied), private):  # it may be frozen
+    private: Any = getattr(copied, "__pydantic_private__", None) or {}
+    places: list[dict[str, Any]] = [vars(copied), private]  # it may be frozen
+    for held in places:
         held.update({name: told for name in _NAMES if held.get(name) is inner})
 
 
