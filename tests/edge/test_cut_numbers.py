@@ -75,6 +75,28 @@ def test_an_integer_may_be_cut_where_its_schema_lets_it_be_greater_than_the_gram
     assert is_cut(str(number), schema) == cut
 
 
+@pytest.mark.parametrize(
+    ("number", "schema", "cut"),
+    [
+        (1234567890123456, INTEGER, True),
+        (1234567890123456, NUMBER, True),
+        (1234567890123456, {**INTEGER, "minimum": 0}, True),
+        (1234567890123456, {**INTEGER, "minimum": 0, "maximum": 2**63 - 1}, True),
+        (1234567890123456, {**INTEGER, "exclusiveMinimum": -(2**63), "exclusiveMaximum": 2**63}, True),
+        (1234567890123456, {**INTEGER, "minimum": 0, "maximum": LAST}, False),
+        (1234567890123456, {**INTEGER, "maximum": 10**17}, False),
+        (12345678901234567, INTEGER, False),  # of no grammar
+        (1234567890123456789, INTEGER, False),
+        (123456789012345, INTEGER, False),
+    ],
+)
+def test_of_a_schema_that_was_sent_as_it_is_its_own_bounds_count(
+    number: int, schema: dict[str, Any], cut: bool
+) -> None:
+    """Of which the last integers are none to llama.cpp."""
+    assert has_cut_number(f'{{"a": {number}}}', within(schema), held=False) == cut
+
+
 def test_numbers_are_judged_by_the_place_that_they_stand_at() -> None:
     """The same digits, where a schema bounds them and where it does not."""
     schema = {"type": "object", "properties": {"bounded": {**INTEGER, "minimum": 0, "maximum": LAST}, "free": {}}}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from confroute.edge.llamacpp import LlamaCppEngine
+from confroute.edge.server import ServerEngine
 from confroute.errors import ModelError, UnsupportedRequestError
 from confroute.json_schema import is_valid
 from confroute.records import Message, Sample, SamplingOptions
@@ -154,6 +155,7 @@ _BOUNDED = """
 import json, resource, sys
 from confroute import SamplingOptions
 from confroute.edge.llamacpp import LlamaCppEngine
+from confroute.edge.server import ServerEngine
 
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 engine = LlamaCppEngine(sys.argv[1], context_tokens=512, parallel=4, threads=1)
@@ -224,6 +226,27 @@ def test_a_long_integer_is_whole_or_counts_as_cut(
     (call,) = sample.tool_calls
     assert sample.finish_reason == ("tool_calls" if ends == "stop" else ends)
     assert (str(json.loads(call.arguments)["user_id"]) == number) == (ends == "stop")
+
+
+@pytest.mark.parametrize(
+    ("number", "schema", "ends"),
+    [
+        ("76561197960265728", {"type": "integer"}, "length"),
+        ("76561197960265728", TO_63_BITS, "length"),
+        ("76561197960265728", {"type": "integer", "minimum": 0, "maximum": 2**63 - 2}, "stop"),
+        ("765611979", {"type": "integer"}, "stop"),
+    ],
+)
+def test_of_llamacpp_behind_a_server_long_integers_count_as_cut(
+    llama_server: tuple[str, str], number: str, schema: dict[str, Any], ends: str
+) -> None:
+    """It is sent the schema as it is."""
+    url, key = llama_server
+    engine = ServerEngine("m", url, api_key=key)
+    options = SamplingOptions(max_tokens=60, temperature=0.0, json_schema=id_of(schema))
+    (sample,) = engine.generate(asking_for(number), n=1, options=options).samples
+    assert sample.finish_reason == ends
+    assert (str(json.loads(sample.text)["user_id"]) == number) == (ends == "stop")
 
 
 @pytest.mark.parametrize(

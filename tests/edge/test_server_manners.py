@@ -12,7 +12,7 @@ from confroute import ConfigurationError, ContextLengthError, ModelError, Router
 from confroute.edge.server import ServerEngine
 from confroute.estimators import TokenEntropy
 from confroute.records import Message
-from tests.edge.scripted_server import Reply, Request, holds_schema, serving, takes_all
+from tests.edge.scripted_server import Reply, Request, completion, holds_schema, serving, takes_all
 
 pytest.importorskip("openai")
 
@@ -247,3 +247,24 @@ def test_a_temperature_that_the_model_does_not_take_is_a_wrong_setting(
             ):
                 engine.generate(ASK, n=1, options=replace(OPTIONS, temperature=heat))
         assert len(server.asked) == before
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "ends"),
+    [("b6700-a1b2c3d", "length"), ("fp_ollama", "length"), ("m", "length"), ("fp_44709d6fcb", "stop"), (None, "stop")],
+    ids=["llama-server", "Ollama", "LM Studio", "OpenAI", "vLLM"],
+)
+def test_a_number_that_the_servers_grammar_may_have_ended_is_cut(
+    connect: Connect, fingerprint: str | None, ends: str
+) -> None:
+    """llama.cpp's lets it have sixteen digits: the first ones of somebody else's id, in all samples."""
+
+    def reply(request: Request) -> Reply:
+        is_asked = "user_id" in str(request.get("response_format"))
+        status, body = completion(['{"user_id": 7656119796026572}']) if is_asked else holds_schema(request)
+        return status, {**body, "model": "m", "system_fingerprint": fingerprint}
+
+    schema = {"type": "object", "properties": {"user_id": {"type": "integer"}}, "required": ["user_id"]}
+    with serving(reply) as server:
+        generation = connect(server).generate(ASK, n=1, options=replace(OPTIONS, json_schema=schema))
+    assert generation.samples[0].finish_reason == ends

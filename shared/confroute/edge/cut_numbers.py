@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from confroute.edge.grammars import BOUNDS, LAST, may_be_integer, write_bounds
 from confroute.errors import UnsupportedRequestError
 from confroute.json_schema import is_valid
+from confroute.records import Sample, SamplingOptions
 from confroute.subschemas import rewritten
+from confroute.tools import answer_schema, parameters
 
 _DIGITS = 16
 """How many llama.cpp lets a number have before its point where no bounds are written. Those behind it, as many again,
@@ -19,7 +22,18 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(-?)(\d+)([.eE][-+.eE\d]*)?')
 """A string, or a number: its sign, its integral part and the rest."""
 
 
-def has_cut_number(text: str, schema: Mapping[str, Any]) -> bool:
+def with_numbers_cut(sample: Sample, options: SamplingOptions, *, held: bool) -> Sample:
+    """The sample as one that is cut short, if the grammar may have ended a number in it. The schemas were `held`, or
+    sent as they are."""
+    schema = answer_schema(options)
+    schemas = {tool["function"]["name"]: parameters(tool) for tool in options.tools}
+    told = [(call.arguments, schemas[call.name]) for call in sample.tool_calls if call.name in schemas]
+    told += [(sample.text, schema)] if schema is not None else []
+    is_cut = any(has_cut_number(text, schema, held=held) for text, schema in told)
+    return replace(sample, finish_reason="length") if is_cut else sample
+
+
+def has_cut_number(text: str, schema: Mapping[str, Any], *, held: bool = True) -> bool:
     """Whether the *text*, JSON of the *schema*, has a number as long as llama.cpp's grammar lets it be there, and
     shorter than the schema does: the first digits of another. It takes some milliseconds for each number so long."""
     if not _LONG.search(text):
@@ -32,15 +46,15 @@ def has_cut_number(text: str, schema: Mapping[str, Any]) -> bool:
         before, after = text[: found.start()], text[found.end() :]
         if len(digits) == _DIGITS:
             # Only where no bounds are written may there be one of more than 64 bits.
-            bounded = bounded or rewritten(schema, _bounded)
+            bounded = bounded or rewritten(schema, _held if held else _sent)
             if _is_valid(f"{before}{sign}{digits}0000{after}", bounded):
                 return True
-        elif not rest and 10 * int(digits) > LAST and _is_valid(f"{before}{sign}{digits}0{after}", schema):
+        elif held and not rest and 10 * int(digits) > LAST and _is_valid(f"{before}{sign}{digits}0{after}", schema):
             return True
     return False
 
 
-def _bounded(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """With bounds where llama.cpp's grammar has them."""
     parts = dict(schema)
     write_bounds(parts)
@@ -48,6 +62,15 @@ def _bounded(schema: Mapping[str, Any]) -> Mapping[str, Any]:
         for name in BOUNDS:
             parts.pop(name, None)
     return parts
+
+
+def _sent(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the bounds that llama.cpp takes for some."""
+    return {name: value for name, value in schema.items() if name not in BOUNDS or not _is_beyond(value)}
+
+
+def _is_beyond(bound: Any) -> bool:
+    return isinstance(bound, int | float) and abs(bound) > LAST
 
 
 def _is_valid(text: str, schema: Mapping[str, Any]) -> bool:

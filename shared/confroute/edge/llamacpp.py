@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 from confroute.edge.choices import read_choice, request_for_tools, response_format
-from confroute.edge.cut_numbers import has_cut_number
+from confroute.edge.cut_numbers import with_numbers_cut
 from confroute.edge.endings import end_before_exit, hold, leave_at_once
 from confroute.edge.failed_loads import FailedLoads
 from confroute.edge.forks import RenewedLock, renew_after_fork
@@ -30,7 +29,7 @@ from confroute.edge.spelling import spelling
 from confroute.edge.waiting import Waiting
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
-from confroute.tools import answer_schema, are_wanted, as_call, parameters
+from confroute.tools import answer_schema, are_wanted, as_call
 
 
 class LlamaCppEngine:
@@ -239,7 +238,7 @@ class LlamaCppEngine:
                         together = max(1, request["n"] // 2)
                     self._room.wait_again(place, samples=together)
                     continue
-                given = [_with_numbers_cut(_read(choice, options), options) for choice in reply["choices"]]
+                given = [with_numbers_cut(_read(choice, options), options, held=True) for choice in reply["choices"]]
                 if not given:
                     raise ModelError(f'llama.cpp answered a request to "{self.model}" with no choice.')
                 samples += map(as_call, given) if options.must_call else given
@@ -351,15 +350,6 @@ def _read(choice: dict[str, Any], options: SamplingOptions) -> Sample:
     # The token that ends the turn is counted.
     generated = int(choice["usage"]["completion_tokens"]) - (sample.finish_reason == "stop")
     return replace(sample, output_tokens=max(sample.output_tokens, generated))
-
-
-def _with_numbers_cut(sample: Sample, options: SamplingOptions) -> Sample:
-    """The sample as one that is cut short, if the grammar may have ended a number in it."""
-    schema = answer_schema(options)
-    schemas = {tool["function"]["name"]: parameters(tool) for tool in options.tools}
-    told = [(call.arguments, schemas[call.name]) for call in sample.tool_calls if call.name in schemas]
-    told += [(sample.text, schema)] if schema is not None else []
-    return replace(sample, finish_reason="length") if any(starmap(has_cut_number, told)) else sample
 
 
 def _check(value: int, name: str, *, most: int, least: int = 1) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -30,6 +31,9 @@ _OVERDUE = (504, 524)
 """Statuses of a gateway that did not wait for what the server answers."""
 _CROWDED = (429, 503)
 """Statuses of a server that is asked too much at a time: LiteLLM and TGI have the first, nginx the second."""
+
+_LLAMACPP = re.compile(r"b\d+-\w+|fp_ollama")
+"""The fingerprints of llama-server and Ollama."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,8 @@ class Reply:
     samples: Sequence[Sample]
     input_tokens: int
     untold: bool
+    by_llamacpp: bool
+    """Which has grammars of its own."""
 
 
 class Connection:
@@ -168,7 +174,12 @@ class Connection:
 
         def read() -> Reply:
             samples, tokens = read_samples(reply, alternatives=alternatives, stop=stop, telling=telling)
-            return Reply(samples, tokens, untold=telling and any(map(is_untold, reply["choices"])))
+            return Reply(
+                samples,
+                tokens,
+                untold=telling and any(map(is_untold, reply["choices"])),
+                by_llamacpp=is_llamacpp(reply),
+            )
 
         return self.understood(read)
 
@@ -343,6 +354,12 @@ def read_samples(
         for choice, share in zip(choices, shares, strict=True)
     ]
     return samples, input_tokens_in(usage)
+
+
+def is_llamacpp(reply: Mapping[str, Any]) -> bool:
+    """Whether llama-server, Ollama or LM Studio gave it, as far as that is told."""
+    told: Any = reply.get("system_fingerprint")
+    return isinstance(told, str) and bool(_LLAMACPP.fullmatch(told) or told == reply.get("model"))
 
 
 def before(stop: Sequence[str], sample: Sample) -> Sample:

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from confroute.credentials import checked_key
 from confroute.edge.addresses import checked_name, is_here, keep_place, read_address
 from confroute.edge.background import BackgroundLoop
+from confroute.edge.cut_numbers import with_numbers_cut
 from confroute.edge.cut_prompts import refuse_cut
 from confroute.edge.doubts import Doubts
 from confroute.edge.forks import RenewedLock
@@ -287,7 +288,8 @@ class ServerEngine:
             # Remembered only now: a request that is refused however small says nothing about the next.
             self._portion.lower(limit)
             for reply, part in zip(replies, parts, strict=True):
-                samples += reply.samples[: size_of(part)]
+                drawn = reply.samples[: size_of(part)]
+                samples += (with_numbers_cut(one, options, held=False) for one in drawn) if reply.by_llamacpp else drawn
                 issued += size_of(part)
                 input_tokens = max(reply.input_tokens, input_tokens)
                 untold = untold or reply.untold
