@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from confroute import ModelError, Router, SamplingOptions
+from confroute.edge.refusals import BusyError, OverdueError
 from confroute.edge.server import ServerEngine
 from confroute.records import Message
 from tests.edge.scripted_server import Hang, Reply, Request, Trickle, ask_to_wait, completion, serving, takes_all
@@ -145,6 +146,19 @@ def test_samples_that_are_too_many_at_once_wait_for_their_turn(connect: Connect,
         answered = len(server.answered) - asked - (server_takes.refused - refused)
         assert answered == 10
         assert server_takes.busiest == most
+
+
+def test_the_turns_of_one_that_was_refused_count_as_its_time(connect: Connect) -> None:
+    """Of a server that takes one at a time, and many that wait, it would hang instead of going to the cloud."""
+    server_takes = FewAtOnce(1, seconds=0.0)
+    with serving(server_takes) as server:
+        engine = connect(server, timeout_seconds=1.5)
+        engine.capabilities()
+        server_takes.seconds = 0.3
+        answered = len(server.answered) - server_takes.refused
+        with pytest.raises((BusyError, OverdueError)):
+            engine.generate(ASK, n=30, options=OPTIONS)
+        assert len(server.answered) - server_takes.refused - answered < 15
 
 
 def test_how_many_at_once_a_server_takes_is_remembered(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:

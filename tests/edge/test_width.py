@@ -38,7 +38,10 @@ class Requests:
     async def _one(self, number: int) -> bool:
         async with self.width as before:
             self.begun.append(number)
-            return await self.ends[number] and self.width.narrow(before)
+            if await self.ends[number]:
+                return self.width.narrow(before)
+            self.width.is_answered()
+            return False
 
 
 async def settled() -> None:
@@ -121,6 +124,27 @@ def test_one_whose_company_left_before_it_was_too_many() -> None:
         assert not await requests.end(2, refused=True)
         await settled()
         await requests.end(3)
+
+    run(test())
+
+
+def test_where_none_is_answered_they_do_not_wait_for_each_other() -> None:
+    """A server that refuses all, as in an outage: one after the other would wait for as long as it lasts. The first
+    that is answered ends that."""
+
+    async def test() -> None:
+        requests = Requests(Width(4))
+        await requests.begin(8)
+        refused = [await requests.end(number, refused=True) for number in range(4)]
+        assert refused == [True, True, True, False]
+        await settled()
+        assert requests.under_way == [4, 5, 6, 7]
+        assert [await requests.end(number, refused=True) for number in (4, 5, 6)] == [False] * 3
+        await requests.end(7)
+        await requests.begin(4)
+        assert await requests.end(11, refused=True)
+        assert requests.under_way == [8, 9, 10]
+        await asyncio.gather(*(requests.end(number) for number in (8, 9, 10)))
 
     run(test())
 

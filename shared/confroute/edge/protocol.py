@@ -140,15 +140,22 @@ class Connection:
             ModelError: it failed, or the request is none that can be sent.
         """
         seconds, retry = self._seconds, 0
+        refused: ConfrouteError | None = None
         while True:
+            waits_since = time.monotonic()
             # A request that pauses leaves its turn to others.
             async with self._width as before:
                 begun = time.monotonic()
+                if refused is not None:
+                    seconds -= begun - waits_since  # or a server that takes one a second would keep it for ever
+                    if seconds <= 0:
+                        raise refused
                 outcome = await self._once(request, seconds, tentative=tentative)
                 seconds -= time.monotonic() - begun
+                if outcome.failure is None:
+                    self._width.is_answered()
+                    break
                 waits = outcome.crowded and self._width.narrow(before)
-            if outcome.failure is None:
-                break
             self.losses += isinstance(outcome.failure, (LostError, LoadingError))
             pause = outcome.pause
             if pause is None:
@@ -156,6 +163,7 @@ class Connection:
             most = min(1, self._retries) if outcome.once else self._retries
             if not outcome.may_pass or (retry >= most and not waits) or pause >= seconds:
                 raise outcome.failure
+            refused = outcome.failure
             await asyncio.sleep(pause)
             seconds -= pause
             retry += not waits  # with fewer beside it, it is as good as new

@@ -14,18 +14,20 @@ _WIDER_SECONDS = 0.5
 class Width:
     """Has *most* requests under way at the same time, and fewer where the server refuses some for being too many; those
     that wait have their turn in order. When there are more to make, twice as many are tried as `Renewals` has it: the
-    server may have been busy with others'. Belongs to one event loop."""
+    server may have been busy with others'. One that refuses what it is asked alone takes none for now: requests need
+    not wait for each other then, until one is answered. Belongs to one event loop."""
 
     def __init__(self, most: int) -> None:
         self._whole = self._most = most
         self._under_way = 0
-        self._left = 0  # ever
+        self._answered = 0  # ever
+        self._takes_none = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._renewals = Renewals(_WIDER_SECONDS)
         self._is_trial = True  # nothing was refused since there were more at a time
 
     async def __aenter__(self) -> int:
-        """How many had left before its turn."""
+        """How many were answered before its turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._call()
@@ -35,16 +37,24 @@ class Width:
             if not turn.cancelled():
                 self._leave()
             raise
-        return self._left
+        return self._answered
 
     async def __aexit__(self, *_: object) -> None:
         self._leave()
 
+    def is_answered(self) -> None:
+        """The server took one of those under way."""
+        self._answered += 1
+        self._takes_none = False
+
     def narrow(self, before: int) -> bool:
-        """The server refused a request, which is about to leave, and so many had *before* its turn: from now on no more
-        are under way than the others. False where none were beside it, so that they are not why it was refused."""
+        """The server refused a request, which is about to leave, and so many were answered *before* its turn: from now
+        on no more are under way than the others. False where those beside it are not why it was refused."""
         others = self._under_way - 1
-        if not others and self._left == before:
+        if not others and self._answered == before:
+            self._takes_none = True
+            self._most = self._whole
+        if self._takes_none:
             return False
         if self._is_trial:
             self._renewals.end(in_vain=not self._renewals.is_due)
@@ -55,7 +65,6 @@ class Width:
 
     def _leave(self) -> None:
         self._under_way -= 1
-        self._left += 1
         self._call()
 
     def _call(self) -> None:
