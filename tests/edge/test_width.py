@@ -36,7 +36,7 @@ class Requests:
         return [number for number in self.begun if not self.tasks[number].done()]
 
     async def _one(self, number: int) -> bool:
-        async with self.width as before:
+        async with self.width.turn() as before:
             self.begun.append(number)
             if await self.ends[number]:
                 return self.width.narrow(before)

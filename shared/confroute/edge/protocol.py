@@ -143,19 +143,22 @@ class Connection:
         refused: ConfrouteError | None = None
         while True:
             waits_since = time.monotonic()
-            # A request that pauses leaves its turn to others.
-            async with self._width as before:
-                begun = time.monotonic()
-                if refused is not None:
-                    seconds -= begun - waits_since  # or a server that takes one a second would keep it for ever
-                    if seconds <= 0:
-                        raise refused
-                outcome = await self._once(request, seconds, tentative=tentative)
-                seconds -= time.monotonic() - begun
-                if outcome.failure is None:
-                    self._width.is_answered()
-                    break
-                waits = outcome.crowded and self._width.narrow(before)
+            try:
+                # A request that pauses leaves its turn to others. Once refused, it does not wait for ever: the server
+                # may take one a second.
+                async with self._width.turn(None if refused is None else seconds) as before:
+                    begun = time.monotonic()
+                    seconds -= 0 if refused is None else begun - waits_since
+                    outcome = await self._once(request, seconds, tentative=tentative)
+                    seconds -= time.monotonic() - begun
+                    if outcome.failure is None:
+                        self._width.is_answered()
+                        break
+                    waits = outcome.crowded and self._width.narrow(before)
+            except TimeoutError:
+                if refused is None:
+                    raise
+                raise refused from None
             self.losses += isinstance(outcome.failure, (LostError, LoadingError))
             pause = outcome.pause
             if pause is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from confroute.edge.renewals import Renewals
 
@@ -26,21 +28,26 @@ class Width:
         self._renewals = Renewals(_WIDER_SECONDS)
         self._is_trial = True  # nothing was refused since there were more at a time
 
-    async def __aenter__(self) -> int:
-        """How many were answered before its turn."""
+    @asynccontextmanager
+    async def turn(self, seconds: float | None = None) -> AsyncGenerator[int]:
+        """A place among those under way, with how many were answered before. TimeoutError if there is none within so
+        many *seconds*."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._call()
         try:
-            await turn
+            await asyncio.wait([turn], timeout=seconds)
         except asyncio.CancelledError:
-            if not turn.cancelled():
+            if turn.done():
                 self._leave()
+            turn.cancel()
             raise
-        return self._answered
-
-    async def __aexit__(self, *_: object) -> None:
-        self._leave()
+        if turn.cancel():
+            raise TimeoutError
+        try:
+            yield self._answered
+        finally:
+            self._leave()
 
     def is_answered(self) -> None:
         """The server took one of those under way."""
