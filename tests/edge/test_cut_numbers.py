@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -116,6 +117,15 @@ def test_what_cannot_be_checked_may_be_cut() -> None:
     """By a pattern that no answer is checked by, say."""
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=x)x$"}, "b": {}}}
     assert has_cut_number('{"a": "x", "b": 1234567890123456}', schema)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_of_a_schema_too_deep_to_check_it_may_be_cut(held: bool) -> None:
+    """The request does not fail for it."""
+    schema: dict[str, Any] = {}
+    for _ in range(sys.getrecursionlimit()):
+        schema = {"items": schema}
+    assert has_cut_number("[1234567890123456]", schema, held=held)
 
 
 def test_many_numbers_are_judged_in_seconds() -> None:

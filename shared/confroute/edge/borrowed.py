@@ -92,7 +92,7 @@ class BorrowedModel(ABC, Generic[Model]):
             raise ConfigurationError(f"connections must be at least 1, not {connections}.")
         self.model = name
         self._native = native
-        self._clients, self._loads = Clients(), Loads()
+        self._clients, self._loads = Clients(), Loads(name)
         self._turns, self._drawing = Turns(connections or CONNECTIONS), Drawing(name)
         self._is_for_many = connections is not None and connections > 1
         self._bound: Mapping[str, Any] = bound or {}
@@ -172,7 +172,7 @@ class BorrowedModel(ABC, Generic[Model]):
         is_guess = False
         while True:
             try:
-                replies = yield from self._request(messages, n, options, standing.union(refused))
+                replies = yield self._request(messages, n, options, standing.union(refused))
                 break
             except Exception as error:
                 told = self._objected_to(error, options, standing.union(refused))
@@ -184,7 +184,7 @@ class BorrowedModel(ABC, Generic[Model]):
             # What failed may have passed by itself: it was of them if they are refused where all else was answered.
             others = [told for told in refused if told != _LOGPROBS_TOLD]
             try:
-                replies = yield from self._request(messages, n, options, standing.union(others))
+                replies = yield self._request(messages, n, options, standing.union(others))
                 refused = others
             except Exception as error:
                 refused = refused if may_be_of_the_request(error) else others
@@ -223,23 +223,20 @@ class BorrowedModel(ABC, Generic[Model]):
 
     def _request(
         self, messages: Sequence[Message], n: int, options: SamplingOptions, without: AbstractSet[Told]
-    ) -> Flow[list[Reply]]:
+    ) -> Call:
         copies = self._models(n, options, without)
-        asks = [self._asking(messages, options, *each) for each in copies]
-        models = [chain_of(model) for model, _ in copies]
-        first = yield from self._loads.first(chain_of(self._native), self._together(models[:1], asks[:1]))
-        rest = slice(len(first), n)
-        return [*first, *((yield self._together(models[rest], asks[rest])) if asks[rest] else ())]
+        chains = [chain_of(model) for model, _ in copies]
+        return self._together(chains, [self._asking(messages, options, *each) for each in copies])
 
     def _asking(
         self, messages: Sequence[Message], options: SamplingOptions, model: Model, arguments: Mapping[str, Any]
     ) -> Call:
         def ask() -> Reply:
-            with self._loads.handed_on(chain_of(model), chain_of(self._native)):
+            with self._loads.told(chain_of(model)):
                 return self.ask(model, messages, options, arguments)
 
         async def aask() -> Reply:
-            with self._loads.handed_on(chain_of(model), chain_of(self._native)):
+            with self._loads.told(chain_of(model)):
                 return await self.aask(model, messages, options, arguments)
 
         return Call(ask, aask)
@@ -263,7 +260,7 @@ class BorrowedModel(ABC, Generic[Model]):
 
     def _native_turns(self) -> Turns | None:
         """Those of what the model runs on by now in this process, unless the caller has it serve more at once."""
-        native = None if self._is_for_many else native_of([self._native, *self._loads.known])
+        native = None if self._is_for_many else native_of(self._native)
         return None if native is None else turns_on(native)
 
     async def _awaited(self, native_turns: Turns | None, ask: Call) -> Reply:

@@ -46,7 +46,10 @@ def has_cut_number(text: str, schema: Mapping[str, Any], *, held: bool = True) -
         before, after = text[: found.start()], text[found.end() :]
         if len(digits) == _DIGITS:
             # Only where no bounds are written may there be one of more than 64 bits.
-            bounded = bounded or rewritten(schema, _held if held else _sent)
+            try:
+                bounded = bounded or rewritten(schema, _held if held else _sent)
+            except RecursionError:
+                return True  # as what cannot be checked
             if _is_valid(f"{before}{sign}{digits}0000{after}", bounded):
                 return True
         elif held and not rest and 10 * int(digits) > LAST and _is_valid(f"{before}{sign}{digits}0{after}", schema):

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 # Not torch's, whose calls share nothing that changes: sixteen at once were right, and took less than half of the time
 # on two busy cores.
-_PACKAGES = (
+PACKAGES = (
     "llama_cpp.",
     "ik_llama_cpp.",
     "ctransformers.",
@@ -114,7 +114,7 @@ def _is_native(each: Any) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_of_packages(kind: type[Any]) -> bool:
-    return any(f"{each.__module__}.".startswith(_PACKAGES) for each in kind.__mro__)
+    return any(f"{each.__module__}.".startswith(PACKAGES) for each in kind.__mro__)
 
 
 def _within(each: Any) -> Iterator[Any]:
