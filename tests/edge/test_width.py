@@ -149,6 +149,23 @@ def test_where_none_is_answered_they_do_not_wait_for_each_other() -> None:
     run(test())
 
 
+def test_a_few_that_are_refused_among_many_are_no_crowd() -> None:
+    """As by one sick machine of many: each would take a place away from all."""
+
+    async def test() -> None:
+        requests = Requests(Width(4))
+        for first in range(0, 400, 4):
+            await requests.begin(4)
+            refused = first % 20 == 16
+            assert await requests.end(first, refused=refused) == refused
+            await asyncio.gather(*(requests.end(first + i) for i in (1, 2, 3)))
+        await requests.begin(4)
+        assert len(requests.under_way) == 4
+        await asyncio.gather(*(requests.end(400 + i) for i in range(4)))
+
+    run(test())
+
+
 @pytest.mark.parametrize("was_called", [False, True])
 def test_one_that_leaves_while_it_waits_keeps_no_turn(was_called: bool) -> None:
     """Nor where its turn has just come."""

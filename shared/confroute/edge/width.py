@@ -11,6 +11,9 @@ from confroute.edge.renewals import Renewals
 
 _WIDER_SECONDS = 0.5
 """How often at most a server is asked more at a time than it took."""
+_LATELY, _CROWD = 16, 0.3
+"""Of how many requests the refused ones are counted, and what share of them is a crowd's: one sick machine of many
+refuses fewer."""
 
 
 class Width:
@@ -27,6 +30,8 @@ class Width:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._renewals = Renewals(_WIDER_SECONDS)
         self._is_trial = True  # nothing was refused since there were more at a time
+        self._tried_at = 0  # answers before that
+        self._refused = 0.0  # the share of late
 
     @asynccontextmanager
     async def turn(self, seconds: float | None = None) -> AsyncGenerator[int]:
@@ -53,16 +58,22 @@ class Width:
         """The server took one of those under way."""
         self._answered += 1
         self._takes_none = False
+        self._refused -= self._refused / _LATELY
 
     def narrow(self, before: int) -> bool:
         """The server refused a request, which is about to leave, and so many were answered *before* its turn: from now
-        on no more are under way than the others. False where those beside it are not why it was refused."""
+        on no more are under way than the others, unless the server has long taken as many, and lately refused few.
+        False where those beside it are not why it was refused."""
+        self._refused += (1 - self._refused) / _LATELY
         others = self._under_way - 1
         if not others and self._answered == before:
             self._takes_none = True
             self._most = self._whole
         if self._takes_none:
             return False
+        is_fresh = self._answered - self._tried_at < 2 * self._most
+        if not is_fresh and self._refused < _CROWD:
+            return True
         if self._is_trial:
             self._renewals.end(in_vain=not self._renewals.is_due)
         self._is_trial = False
@@ -88,7 +99,7 @@ class Width:
             return False
         if self._is_trial:
             self._renewals.end(in_vain=False)  # the last one held
-        self._is_trial = True
+        self._is_trial, self._tried_at = True, self._answered
         self._renewals.begin()
         self._most = min(2 * self._most, self._whole)
         return True
