@@ -29,10 +29,11 @@ from confroute.tools import are_wanted, comparable, objection
 _LEAST_SAMPLE_TOKENS = 32
 # A sample far longer than the served answer is another answer, however it goes on: a small model that rambles at
 # temperature 0.7 would otherwise spend most of the time on words that change nothing.
-_OF_NUMBERS = ", or, where it has a number of over 15 digits, make that an integer with both bounds, or a string"
-"""llama.cpp ends them, and there may have been more digits."""
+
 _BRIEF_CHARACTERS = 10_000
 """What text comparisons read in a millisecond or two."""
+_OF_NUMBERS = ", or, where it has a number of over 15 digits, make that an integer with both bounds, or a string"
+"""llama.cpp ends them, and there may have been more digits."""
 
 
 class Inquiry:

@@ -6,9 +6,6 @@ import asyncio
 import copy
 import pickle
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -16,7 +13,6 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +20,6 @@ import pytest
 from confroute import ConfigurationError, MeanLogprob, ModelError, Router, SamplingOptions
 from confroute.edge.llamacpp import LlamaCppEngine
 from confroute.records import Message
-from tests.edge.conftest import Clock
 
 xllamacpp = pytest.importorskip("xllamacpp")
 
@@ -220,57 +215,6 @@ def test_cut_file_is_a_model_error(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(caught.value)
 
 
-@pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """A server's settings for each that was begun."""
-    begun: list[Any] = []
-    server: Any = xllamacpp.Server
-
-    def noting(settings: Any) -> Any:
-        begun.append(settings)
-        return server(settings)
-
-    monkeypatch.setattr(xllamacpp, "Server", noting)
-    return begun
-
-
-@pytest.mark.real_model
-def test_a_load_that_failed_is_not_tried_for_each_request(
-    engine: LlamaCppEngine, tmp_path: Path, loads: list[Any], clock: Clock
-) -> None:
-    """It takes seconds, in which nobody else is served. Another file is tried at once, as is what `load` asks for, and
-    the same after a minute."""
-    path = tmp_path / "model.gguf"
-    path.write_bytes(b"GGUF\x03\x00\x00\x00")
-    failing = LlamaCppEngine(path, context_tokens=256, threads=1)
-
-    def ask() -> None:
-        with pytest.raises(ModelError, match='could not load "model"'):
-            failing.generate(FRANCE, n=1, options=GREEDY)
-
-    ask()
-    assert len(loads) == 1
-    ask()
-    with pytest.raises(ModelError, match=r'could not load "model".* tried again in a minute'):
-        asyncio.run(failing.agenerate(FRANCE, n=1, options=GREEDY))
-    assert len(loads) == 1
-    with pytest.raises(ModelError, match='could not load "model"'):
-        failing.load()
-    assert len(loads) == 2
-    clock.hours += 0.02
-    ask()
-    ask()
-    assert len(loads) == 3
-    with pytest.raises(ModelError, match='could not load "model"'):
-        copy.copy(failing).generate(FRANCE, n=1, options=GREEDY)
-    assert len(loads) == 4
-    path.unlink()
-    with pytest.raises(ConfigurationError, match="cannot be read"):
-        failing.generate(FRANCE, n=1, options=GREEDY)
-    path.symlink_to(engine.path)
-    assert failing.generate(FRANCE, n=1, options=GREEDY).samples
-
-
 @pytest.mark.parametrize(
     "setting",
     [
@@ -402,95 +346,6 @@ def test_only_this_object_may_ask(engine: LlamaCppEngine) -> None:
             urllib.request.urlopen(engine._server.listening_address + path)  # noqa: S310 - it is http
         assert refused.value.code == 401
         refused.value.close()
-
-
-_FORKING = """
-import gc, os, sys
-from confroute import SamplingOptions
-from confroute.edge.llamacpp import LlamaCppEngine
-
-engine = LlamaCppEngine(sys.argv[1], context_tokens=256, parallel=2, threads=1)
-asking = {"messages": [{"role": "user", "content": "Hello"}], "n": 1, "options": SamplingOptions(max_tokens=2)}
-assert engine.generate(**asking).samples
-child = os.fork()
-if child:
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert engine.generate(**asking).samples
-    sys.exit(code)
-assert engine.generate(**asking).samples
-del engine
-gc.collect()
-os._exit(0)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
-def test_a_forked_process_is_answered_by_its_parent(engine: LlamaCppEngine) -> None:
-    """It may drop its engine without waiting for threads that are the parent's, and the parent goes on."""
-    command = [sys.executable, "-W", "ignore", "-c", _FORKING, str(engine.path)]
-    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)  # noqa: S603
-    assert done.returncode == 0, done.stderr[-500:]
-
-
-_ORPHAN = """
-import asyncio, os, sys, threading, time
-from confroute import SamplingOptions
-from confroute.edge.llamacpp import LlamaCppEngine
-
-engine = LlamaCppEngine(sys.argv[1], context_tokens=256, parallel=2, threads=1)
-asking = {"messages": [{"role": "user", "content": "Hello"}], "n": 1, "options": SamplingOptions(max_tokens=2)}
-assert engine.generate(**asking).samples
-parent = os.getpid()
-if os.fork():
-    os._exit(0)
-while os.getppid() == parent:
-    time.sleep(0.01)
-time.sleep(0.2)
-
-async def together():
-    return await asyncio.gather(*(engine.agenerate(**asking) for _ in range(3)))
-
-print(len(asyncio.run(together())), engine.generate(**asking).samples[0].output_tokens, flush=True)
-"""
-
-
-@pytest.mark.real_model
-@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
-def test_a_forked_process_whose_parent_is_gone_loads_its_own(engine: LlamaCppEngine) -> None:
-    """As a service that becomes a daemon once it has loaded; each of its requests failed. It ends by itself, too."""
-    command = [sys.executable, "-W", "ignore", "-c", _ORPHAN, str(engine.path)]
-    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)  # noqa: S603
-    assert (done.stdout.split(), done.stderr[-500:]) == (["3", "2"], "")
-
-
-def test_a_request_meets_a_server_while_another_is_loaded(
-    engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a parent that has just gone: it fails as one that came a moment before, and its thread may be any of many."""
-    engine.load()
-    orphan = copy.copy(engine)
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        orphan._server = SimpleNamespace(listening_address=f"http://127.0.0.1:{gone.getsockname()[1]}")
-    orphan._is_own = False
-    orphan._waiting = engine._waiting
-    server: Any = xllamacpp.Server
-    met: list[BaseException | None] = []
-
-    def loading(settings: Any) -> Any:
-        met.append(raised_by(lambda: orphan._generate(orphan._exchange(), FRANCE, 1, GREEDY)))
-        return server(settings)
-
-    monkeypatch.setattr(xllamacpp, "Server", loading)
-    assert orphan.generate(FRANCE, n=1, options=GREEDY).samples
-    assert [type(error) for error in met] == [ModelError]
-
-
-def raised_by(call: Callable[[], Any]) -> BaseException | None:
-    try:
-        call()
-    except Exception as error:
-        return error
-    return None
 
 
 def test_a_pickle_has_no_key(engine: LlamaCppEngine) -> None:

@@ -15,13 +15,11 @@ import pytest
 
 from confroute.conformance.subject import Subject
 from confroute.edge import resolve_edge
-from confroute.edge import transformers as transformers_engine
 from confroute.edge.base import EdgeEngine
 from confroute.edge.transformers import TransformersEngine
 from confroute.errors import ConfigurationError, ContextLengthError, ModelError, UnsupportedRequestError
 from confroute.records import Sample, SamplingOptions
 from confroute.testing import ENGINE_LAWS
-from tests.edge.conftest import Clock
 from tests.edge.tiny_models import (
     CONTEXT_TOKENS,
     EOS,
@@ -248,34 +246,6 @@ def test_damaged_checkpoint_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r'could not load "pointer"') as caught:
         TransformersEngine(str(tmp_path), name="pointer", device="cpu").load()
     assert str(tmp_path) not in str(caught.value)
-
-
-def test_a_load_that_failed_is_not_tried_for_each_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
-) -> None:
-    """It may take minutes. `load` tries it, as does a request a minute later, or where the files have changed."""
-    save_tiny(tmp_path)
-    weights = tmp_path / "model.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(b"version https://git-lfs")
-    loads: list[Any] = []
-    load = transformers_engine.from_pretrained
-    monkeypatch.setattr(transformers_engine, "from_pretrained", lambda *a, **k: (loads.append(a), load(*a, **k))[1])
-    engine = TransformersEngine(str(tmp_path), name="pointer", device="cpu")
-
-    def ask() -> int:
-        with pytest.raises(ModelError, match=r'could not load "pointer"'):
-            engine.generate(QUESTION, n=1, options=SAMPLING)
-        return len(loads)
-
-    assert [ask(), ask(), ask()] == [1, 1, 1]
-    with pytest.raises(ModelError, match=r'could not load "pointer"'):
-        engine.load()
-    assert len(loads) == 2
-    clock.hours += 0.02
-    assert [ask(), ask()] == [3, 3]
-    weights.write_bytes(whole)
-    assert engine.generate(QUESTION, n=1, options=SAMPLING).samples
 
 
 @pytest.mark.parametrize("options", [{"dtype": "int3"}, {"context_tokens": 1}])

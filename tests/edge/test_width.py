@@ -40,7 +40,7 @@ class Requests:
             self.begun.append(number)
             if await self.ends[number]:
                 return self.width.narrow(before)
-            self.width.is_answered()
+            self.width.count_answer()
             return False
 
 

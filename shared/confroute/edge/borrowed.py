@@ -226,18 +226,22 @@ class BorrowedModel(ABC, Generic[Model]):
     ) -> Call:
         copies = self._models(n, options, without)
         chains = [chain_of(model) for model, _ in copies]
-        return self._together(chains, [self._asking(messages, options, *each) for each in copies])
+        asks = [
+            self._asking(messages, options, chain, arguments)
+            for chain, (_, arguments) in zip(chains, copies, strict=True)
+        ]
+        return self._together(chains, asks)
 
     def _asking(
-        self, messages: Sequence[Message], options: SamplingOptions, model: Model, arguments: Mapping[str, Any]
+        self, messages: Sequence[Message], options: SamplingOptions, chain: Sequence[Any], arguments: Mapping[str, Any]
     ) -> Call:
         def ask() -> Reply:
-            with self._loads.told(chain_of(model)):
-                return self.ask(model, messages, options, arguments)
+            with self._loads.told(chain):
+                return self.ask(chain[0], messages, options, arguments)
 
         async def aask() -> Reply:
-            with self._loads.told(chain_of(model)):
-                return await self.aask(model, messages, options, arguments)
+            with self._loads.told(chain):
+                return await self.aask(chain[0], messages, options, arguments)
 
         return Call(ask, aask)
 

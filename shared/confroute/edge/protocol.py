@@ -152,7 +152,7 @@ class Connection:
                     outcome = await self._once(request, seconds, tentative=tentative)
                     seconds -= time.monotonic() - begun
                     if outcome.failure is None:
-                        self._width.is_answered()
+                        self._width.count_answer()
                         break
                     waits = outcome.crowded and self._width.narrow(before)
             except TimeoutError:

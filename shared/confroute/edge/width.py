@@ -54,7 +54,7 @@ class Width:
         finally:
             self._leave()
 
-    def is_answered(self) -> None:
+    def count_answer(self) -> None:
         """The server took one of those under way."""
         self._answered += 1
         self._takes_none = False
