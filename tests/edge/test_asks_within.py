@@ -144,7 +144,7 @@ def test_one_that_is_only_awaited_is_awaited(edge_over: Callable[[Any], Any]) ->
     on_a_loop([edge, edge])
     assert native.asked >= 2 * 4 * 3
     assert native.crowded == 0
-    assert edge._is_synchronous is False
+    assert edge._turns._is_synchronous is False
     with pytest.raises(NotImplementedError):
         edge.generate(ASK, n=1, options=GREEDY)
 
@@ -168,4 +168,4 @@ def test_what_neither_form_can_is_its_error() -> None:
     edge = ChatModelEdge(Incapable(client=Llama()))
     with pytest.raises(NotImplementedError):
         asyncio.run(edge.agenerate(ASK, n=2, options=DRAWN))
-    assert edge._is_synchronous is None
+    assert edge._turns._is_synchronous is None

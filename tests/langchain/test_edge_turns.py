@@ -157,7 +157,7 @@ def test_each_event_loop_has_its_turns() -> None:
         list(loops.map(lambda _: on_a_loop(edge, 3, 2), range(3)))
     in_threads(edge, 3, 2)
     on_a_loop(edge, 1, 2)
-    assert (len(edge._turns._loops), len(model.asked)) == (1, 38)
+    assert (len(edge._turns._own._loops), len(model.asked)) == (1, 38)
 
 
 def test_what_waits_is_given_up_after_an_error() -> None:

@@ -154,7 +154,7 @@ async def test_a_model_that_has_no_asynchronous_form_is_asked_in_threads() -> No
     task = asyncio.create_task(edge.agenerate(ASK, n=3, options=PLAIN))
     await asyncio.to_thread(model._waiting.wait, 20)
     assert len({sample.text for sample in (await task).samples}) == 3
-    assert edge._is_synchronous
+    assert edge._turns._is_synchronous
 
 
 def test_what_a_model_cannot_in_either_form_is_its_error() -> None:
@@ -167,7 +167,7 @@ def test_what_a_model_cannot_in_either_form_is_its_error() -> None:
     edge = LLMEdge(Incapable())
     with pytest.raises(NotImplementedError):
         asyncio.run(edge.agenerate(ASK, n=1, options=PLAIN))
-    assert not edge._is_synchronous
+    assert not edge._turns._is_synchronous
 
 
 @pytest.mark.real_model

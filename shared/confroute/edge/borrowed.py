@@ -33,15 +33,13 @@ from confroute.edge.borrowed_settings import (
     with_inner,
     with_thoughts,
 )
+from confroute.edge.borrowed_turns import BorrowedTurns
 from confroute.edge.clients import Again, Clients
 from confroute.edge.cut_prompts import refuse_cut
-from confroute.edge.in_process import native_of, turns_on
 from confroute.edge.objections import Objections, Told, may_be_of_the_request, names_any
 from confroute.edge.probing import PROBE
-from confroute.edge.protocol import together
 from confroute.edge.sdk_clients import sdk_clients_of
-from confroute.edge.turns import Turns
-from confroute.errors import ConfigurationError, UnsupportedRequestError
+from confroute.errors import UnsupportedRequestError
 from confroute.records import Generation, Message, SamplingOptions
 from confroute.steps import Call, Flow, arun, run
 
@@ -51,8 +49,6 @@ Model = TypeVar("Model")
 _Configured: TypeAlias = tuple[Model, Mapping[str, Any]]
 """A model as it is to be asked, and the arguments bound to it."""
 
-CONNECTIONS = 16
-"""One request's samples at once, and few enough for a small server, or a service's limit."""
 _LOGPROBS_TOLD: Told = ("logprobs", None)
 
 
@@ -76,7 +72,7 @@ class BorrowedModel(ABC, Generic[Model]):
     time is no edge, for its samples would agree whatever it knows.
 
     At most *connections* samples are under way at the same time in threads, and as many on each event loop; more wait,
-    those of all requests together. Where none are given, it is `CONNECTIONS`, but for a model that runs in this process
+    those of all requests together. Where none are given, these are 16, but for a model that runs in this process
     on what serves one thread at a time, such as a context of llama.cpp: one, for all edges and event loops that ask it;
     where it can only be awaited, one on each event loop. What it asks of that context itself for an answer, by another
     edge, is within its turn.
@@ -88,16 +84,12 @@ class BorrowedModel(ABC, Generic[Model]):
     def __init__(
         self, native: Model, name: str, bound: Mapping[str, Any] | None = None, *, connections: int | None = None
     ) -> None:
-        if connections is not None and connections < 1:
-            raise ConfigurationError(f"connections must be at least 1, not {connections}.")
         self.model = name
         self._native = native
-        self._clients, self._loads = Clients(), Loads(name)
-        self._turns, self._drawing = Turns(connections or CONNECTIONS), Drawing(name)
-        self._is_for_many = connections is not None and connections > 1
         self._bound: Mapping[str, Any] = bound or {}
-        # None as long as it is not known to have one form only.
-        self._is_synchronous = self.is_synchronous(native) or None
+        self._clients, self._loads = Clients(), Loads(name)
+        self._turns = BorrowedTurns(native, connections, is_synchronous=self.is_synchronous(native))
+        self._drawing = Drawing(name)
         own = next(own_seeds(self._settings()), None)
         self._seeds = None if own is None else itertools.count(own + 1)
         self._objections = Objections()
@@ -248,12 +240,11 @@ class BorrowedModel(ABC, Generic[Model]):
     def _together(self, models: Sequence[Sequence[Model]], asks: Sequence[Call]) -> Call:
         def asked() -> list[Reply]:
             with self._shared_clients(models):
-                return (self._native_turns() or self._turns).take([each.call for each in asks])
+                return self._turns.take(asks)
 
         async def aasked() -> list[Reply]:
-            native_turns = self._native_turns()
             with self._shared_clients(models):
-                replies = await together([self._awaited(native_turns, each) for each in asks])
+                replies = await self._turns.atake(asks)
             await self._clients.close_spare()
             return replies
 
@@ -261,27 +252,6 @@ class BorrowedModel(ABC, Generic[Model]):
 
     def _shared_clients(self, models: Sequence[Sequence[Model]]) -> AbstractContextManager[None]:
         return self._clients.shared_by(models, chain_of(self._native), self.loop_clients)
-
-    def _native_turns(self) -> Turns | None:
-        """Those of what the model runs on by now in this process, unless the caller has it serve more at once."""
-        native = None if self._is_for_many else native_of(self._native)
-        return None if native is None else turns_on(native)
-
-    async def _awaited(self, native_turns: Turns | None, ask: Call) -> Reply:
-        """What *ask* gives awaited, or in a thread where the model has no asynchronous form, or is for one thread. That
-        one is awaited only where it has no other form: that form has threads of its own, and the turns of an event loop
-        are not counted together with those of threads."""
-        turns = native_turns or self._turns
-        forms = {True: lambda: turns.in_thread(ask.call), False: lambda: turns.on_loop(cast("Any", ask.acall))}
-        is_in_thread = native_turns is not None if self._is_synchronous is None else self._is_synchronous
-        try:
-            return await forms[is_in_thread]()
-        except NotImplementedError:
-            if self._is_synchronous:
-                raise
-        reply = await forms[not is_in_thread]()
-        self._is_synchronous = not is_in_thread
-        return reply
 
     def _rest_name(self) -> str | None:
         return self.rest_field if self.rest_field in self._fields() else None
