@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from confroute.edge.ragged_prompt import RaggedPrompt
 from confroute.edge.transformers import TransformersEngine, _tokens_of_prompts
 from confroute.errors import ModelError
 from confroute.records import Generation
@@ -116,6 +117,28 @@ def test_little_in_common_is_not_waited_for(tiny: Tiny, prompts: int, shared: in
     with passes_seen(engine) as seen:
         ask_together(engine, [(text, 1, SAMPLING) for text in texts])
     assert [tokens > prompts for tokens in seen[:3]] == [True, passes == 2, False]
+
+
+def test_what_many_begin_with_is_not_compared_for_each_pass(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has been read there is nothing to spare, and each pair would be compared token by token every time."""
+    engine = copy_of(tiny())
+    if passes_of(engine)._replays is not None:
+        pytest.skip("short prompts are sooner read whole")
+    assert engine._loaded is not None
+    engine._loaded.batcher._alone_tokens = 20
+    compared: list[int] = []
+    shares = RaggedPrompt.shares
+
+    def counted(ours: RaggedPrompt, theirs: RaggedPrompt) -> int:
+        compared.append(ours.read)
+        return shares(ours, theirs)
+
+    texts = ["theseareallthesameinstructions" + letter * 60 for letter in "ABCD"]
+    with monkeypatch.context() as patch, passes_seen(engine) as seen:
+        patch.setattr(RaggedPrompt, "shares", counted)
+        ask_together(engine, [(text, 1, SAMPLING) for text in texts])
+    assert len(seen) > 10
+    assert compared and not any(compared)
 
 
 @pytest.mark.parametrize("failing", ["X", "Y"])

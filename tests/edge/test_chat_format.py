@@ -77,6 +77,14 @@ def test_a_call_that_the_template_writes_is_read_as_it_was(arguments: dict[str, 
         ("<tool_call>a</tool_call>", ("", (("", "<tool_call>a</tool_call>"),))),
         ("<tool_call>3</tool_call>", ("", (("", "{}"),))),
         ('<tool_call>{"name": 3}</tool_call>', ("", (("", "{}"),))),
+        ('<tool_call>{"name": "a", "parameters": {"x": 1}}</tool_call>', ("", (("a", '{"x": 1}'),))),
+        ('<tool_call>{"name": "a", "arguments": {}, "id": "1"}</tool_call>', ("", (("a", "{}"),))),
+        ('<tool_call>{"name": "a", "args": {"x": 1}}</tool_call>', ("", (("", '{"args": {"x": 1}}'),))),
+        ('<tool_call>{"name": "a", "x": 1}</tool_call>', ("", (("", '{"x": 1}'),))),
+        (
+            '<tool_call>{"name": "a", "arguments": {"x": 1}, "parameters": {"x": 2}}</tool_call>',
+            ("", (("", '{"arguments": {"x": 1}, "parameters": {"x": 2}}'),)),
+        ),
     ],
 )
 def test_calls_are_told_apart_from_words(text: str, expected: Any) -> None:

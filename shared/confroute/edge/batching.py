@@ -222,11 +222,14 @@ class Batcher:
         spared = 0
         for each, prompt in unread.items():
             others = leading if len(prompt.ids) > self._passes.unbroken else []
+            # Of most there is nothing to spare, which a few tokens tell: all pairs are compared before each pass.
+            next_ones = slice(prompt.read, prompt.read + _SHARED)
+            others = [other for other in others if other.ids[next_ones] == prompt.ids[next_ones]]
             shared, at = max(((prompt.shares(other), -i) for i, other in enumerate(others)), default=(0, 0))
             if shared - prompt.read < _SHARED:
                 leading.append(prompt)
             else:
-                following[each] = leading[-at]
+                following[each] = others[-at]
                 spared += shared - prompt.read
         if spared < _SPARED:
             return list(unread.values())

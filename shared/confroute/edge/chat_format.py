@@ -172,7 +172,7 @@ class ChatFormat:
         # SmolLM2's are lists within one mark.
         listed = [each for function in functions for each in _listed(function)]
         others = parsed.keys() - {"role", "content", "tool_calls"}
-        return parsed.get("content", "").strip(), tuple(map(read_call, listed)), any(parsed[name] for name in others)
+        return parsed.get("content", "").strip(), tuple(map(_called, listed)), any(parsed[name] for name in others)
 
     def _begun_call(self) -> str:
         """What a call begins with: written for the model, which is then held to the rest."""
@@ -266,6 +266,18 @@ def _json(text: Any) -> Any:
         return json.loads(text)
     except (TypeError, ValueError):
         return text
+
+
+def _called(written: Any) -> ToolCall:
+    """The call that the model wrote. One with anything else beside its arguments has no name: those may be arguments,
+    and a call without them would be another one."""
+    if not isinstance(written, dict):
+        return read_call(written)
+    call = cast("dict[str, Any]", written)
+    rest = {key: value for key, value in call.items() if key not in ("name", "id", "type")}
+    if not rest.keys() <= {"arguments", "parameters"} or len(rest) > 1:  # Llama's are called parameters
+        return ToolCall(name="", arguments=json.dumps(rest))
+    return read_call({"name": call.get("name"), "arguments": next(iter(rest.values()), None)})
 
 
 def _listed(value: Any) -> list[Any]:
