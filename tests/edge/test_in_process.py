@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -194,6 +196,19 @@ def test_a_copy_shares_its_turn() -> None:
     edge = edge_over(native, "client")
     everywhere([edge, copy.copy(edge)])
     assert native.crowded == 0
+
+
+def test_a_native_model_that_nobody_asks_any_more_is_freed() -> None:
+    """Its turns hold it, and it has gigabytes."""
+    native = Llama()
+    freed = weakref.ref(native)
+    edge_over(native, "client").generate(ASK, n=2, options=DRAWN)
+    del native
+    deadline = time.monotonic() + 20
+    while freed() is not None and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.01)  # a thread that ends holds it for a moment
+    assert freed() is None
 
 
 def test_two_native_models_do_not_wait_for_each_other() -> None:
