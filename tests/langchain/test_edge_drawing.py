@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from langchain_core.messages import BaseMessage
 
-from confroute import ConfigurationError, Generation, ModelError
+from confroute import ConfigurationError, Generation, ModelError, SamplingOptions
 from confroute.edge.probing import PROBE
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
@@ -242,8 +242,56 @@ def test_a_model_that_may_not_be_so_hot_is_asked_once_more(in_vain: int) -> None
 @ways
 def test_what_says_nothing_on_trial_is_not_known_to_draw(ask: Ask) -> None:
     """As a reasoning model that hides its thoughts: the router escalates."""
-    with pytest.raises(ModelError, match="said nothing in 512 tokens"):
+    with pytest.raises(ModelError, match=r"said nothing in 512 tokens.*raise max_tokens above 512"):
         ask(ChatModelEdge(Heeding(answer=lima, trial=lambda temperature, call: "")), 3, DRAWN)
+
+
+class Thinking(Heeding):
+    """Says nothing of the trial's prompt in fewer tokens than it *thinks*."""
+
+    thinks: int
+
+    def _call(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> str:
+        said = super()._call(messages, *args, **kwargs)
+        return "" if messages[-1].text == TRIED and (self.max_tokens or 0) < self.thinks else said
+
+
+@ways
+def test_hidden_thoughts_have_as_much_room_on_trial_as_an_answer(ask: Ask) -> None:
+    """Samples have less, once it is known to be enough for them. A trial that said nothing stands for the next seconds,
+    unless the next has more room; what differs is answered all the same."""
+    model = Thinking(answer=lima, thinks=1200)
+    edge = ChatModelEdge(model)
+    for tokens, most, trials in ((8, 512, 12), (600, 600, 24), (256, 600, 24), (4096, 4096, 36), (8, 4096, 36)):
+        ask(edge, 1, SamplingOptions(max_tokens=tokens))
+        if most < 1200:
+            with pytest.raises(ModelError, match=f"said nothing in {most} tokens.*raise max_tokens above {most}"):
+                ask(edge, 3, DRAWN)
+            model.answer = str
+            assert len(texts(ask(edge, 3, DRAWN))) == 3
+            model.answer = lima
+        else:
+            assert texts(ask(edge, 3, DRAWN)) == {"Lima"}
+        assert (len(model.trials), model.trials[-1]) == (trials, (1.0, most))
+
+
+def test_a_request_with_more_room_does_not_take_a_smaller_ones_word() -> None:
+    """Which it waited for."""
+
+    def slow(temperature: float, call: int) -> str:
+        time.sleep(0.05)
+        return f"Boat {call}"
+
+    model = Thinking(answer=lima, thinks=1200, trial=slow)
+    edge = ChatModelEdge(model)
+    with ThreadPoolExecutor(2) as threads:
+        small = threads.submit(asked, edge, 3, DRAWN)
+        while not model.trials:
+            time.sleep(0.01)
+        large = threads.submit(asked, edge, 3, SamplingOptions(temperature=0.7, max_tokens=4096))
+        assert large.result().samples
+        with pytest.raises(ModelError, match="said nothing in 512 tokens"):
+            small.result()
 
 
 def test_a_model_is_tried_anew_after_two_minutes() -> None:

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from confroute.edge.borrowed_replies import Reply, said
@@ -18,8 +19,9 @@ from confroute.records import SamplingOptions
 from confroute.steps import Call, Flow, arun, run
 
 _TRIALS = tuple(SamplingOptions(temperature=t, max_tokens=tokens) for t, tokens in ((1.0, 64), (2.0, 512), (1.0, 512)))
-"""How it is found out whether a model draws: the first is enough for most, and not every service takes the second, in
-place of which it has the last."""
+"""How it is found out whether a model draws: the first is enough for most. Not every service takes the second, and a
+model may hide its thoughts and come to no answer in it: in its place there is the last, of as many tokens as any
+answer might have, if these are more."""
 _WAVES = (1, 3)
 """How many samples are drawn together: a cache has what the first said for the others, but nothing for what is asked
 together with it."""
@@ -50,6 +52,8 @@ class Drawing:
         self._trials = Renewals()  # of a model that drew
         self._failures = Renewals(_FAILED_SECONDS)
         self._failed = ""  # why it is not known
+        self._room = math.inf  # tokens of the trial that failed; with more of them, one may not
+        self._most = 0
         self._verdicts = 0
         self._copied_at = -math.inf  # by the monotonic clock
         self._samples_differed = self._trials_differed = False
@@ -73,6 +77,10 @@ class Drawing:
         from one that says the same each time."""
         self._samples_differed = True
 
+    def may_say(self, tokens: int) -> None:
+        """An answer has so much room. Its samples are given less, as they need no more: a trial may."""
+        self._most = max(self._most, tokens)
+
     def is_tried(self, replies: _Replies, can_be_apart: Callable[[], bool]) -> Flow[None]:
         """Have the model draw so many *replies* to a prompt that has no one answer, unless it is known to draw by a
         trial that is not due again. Where they are the same, samples *is_apart* from then on, if it *can_be*.
@@ -85,7 +93,8 @@ class Drawing:
             if not self._trials.is_due:
                 return
             self._trials.begin()  # others go on in the meantime
-        elif self._failed and not self._failures.is_due:
+        elif self._has_failed and not self._failures.is_due:
+            # Not before samples are drawn: such as differ need no trial.
             raise ModelError(self._failed)
         verdicts = self._verdicts
         yield Call(
@@ -107,14 +116,22 @@ class Drawing:
             "before it; see docs/scale.md."
         )
 
+    @property
+    def _has_failed(self) -> bool:
+        """Whether it is not known for a trial failed that had no less room than the next."""
+        return bool(self._failed) and self._most <= self._room
+
     def _trial(self, replies: _Replies, can_be_apart: Callable[[], bool], verdicts: int) -> Flow[None]:
         """Find out whether the model draws, unless another request did since there were so many *verdicts*."""
         if self._verdicts != verdicts:
-            if self._failed and self._draws is None:
+            if self._draws is not None:
+                return
+            if self._has_failed:
                 raise ModelError(self._failed)
-            return
+        *trials, longest = _TRIALS
+        trials.append(replace(longest, max_tokens=max(longest.max_tokens, self._most)))
         try:
-            differ, last = yield from self._differ(replies, _TRIALS)
+            differ, last = yield from self._differ(replies, trials)
             if not differ and not self.is_apart and can_be_apart():
                 self.is_apart = True
                 differ, _ = yield from self._differ(replies, [last])
@@ -149,7 +166,7 @@ class Drawing:
 
     def _differ(self, replies: _Replies, trials: Sequence[SamplingOptions]) -> Flow[tuple[bool, SamplingOptions]]:
         """Whether what the model says on trial differs, and the last that it was asked for so. As long as it is the
-        same, or nothing, longer samples are drawn at a higher temperature."""
+        same, longer samples are drawn at a higher temperature; as long as it is nothing, still longer ones."""
         told: list[object] = []
         last = trials[0]
         for options in trials:
@@ -164,14 +181,16 @@ class Drawing:
                     f'It is not known yet whether samples of "{self._model}" differ, for its trial failed '
                     f"({type(error).__name__}): that they agree says nothing so far."
                 )
+                self._room = math.inf
                 raise ModelError(msg) from error
             told, last = [each for answer in answers for each in said([answer])], options
-            if len(set(told)) > 1 or options.temperature > 1:
+            if len(set(told)) > 1 or (options.temperature > 1 and len(told) == sum(_WAVES)):
                 break
         if len(set(told)) <= 1 and len(told) < sum(_WAVES):
+            self._room = last.max_tokens
             raise ModelError(
                 f'"{self._model}" said nothing in {last.max_tokens} tokens, or did once of several times, so that it '
-                "is not known whether its samples differ. If it is a reasoning model, have it show its thoughts, or "
-                "turn them off."
+                "is not known whether its samples differ. If it is a reasoning model, raise max_tokens above "
+                f"{last.max_tokens}, have it show its thoughts, or turn them off."
             )
         return len(set(told)) > 1, last
