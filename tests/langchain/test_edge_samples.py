@@ -250,6 +250,8 @@ class Thinking(Scripted):
 
     max_tokens: int | None = 1024
     thinking: dict[str, Any] | None = None
+    thinking_budget: int | None = None
+    additional_model_request_fields: dict[str, Any] | None = None
     given: list[int | None] = Field(default_factory=list[int | None])
 
     def _call(
@@ -260,6 +262,7 @@ class Thinking(Scripted):
 
 
 BUDGET = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+GOOGLES = {"thinking_budget": 1024}
 
 
 @pytest.mark.parametrize(
@@ -271,6 +274,13 @@ BUDGET = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
         ({**BUDGET, "max_tokens": 1000}, {}, 1032),  # as such a one is refused
         ({**BUDGET, "max_tokens": None}, {}, 1032),
         ({"thinking": {"type": "disabled"}}, {}, 8),
+        ({"additional_model_request_fields": BUDGET, "max_tokens": 4096}, {}, 1032),  # as Bedrock has it
+        ({"max_tokens": 4096}, {"extra_body": {"extra_body": {"google": {"thinking_config": GOOGLES}}}}, 1032),
+        ({**GOOGLES, "max_tokens": 4096}, {}, 1032),
+        ({**GOOGLES, "max_tokens": None}, {}, 1032),
+        ({**GOOGLES, "max_tokens": 1000}, {}, 1000),  # as Google takes it
+        ({"thinking_budget": -1, "max_tokens": 4096}, {}, 8),  # as much as it likes
+        ({"thinking_budget": 0, "max_tokens": 4096}, {}, 8),
         ({}, {}, 8),
     ],
 )

@@ -29,6 +29,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 MEANING: Mapping[str, str] = {name: meaning for meaning, names in NAMES.items() for name in names}
 LOGPROBS = ("logprobs", "top_logprobs")
 WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "pipeline_kwargs", "options")
+_ANTHROPICS, _GOOGLES = "budget_tokens", "thinking_budget"
 UNSAID: Any = object()
 """Stands for a value that is not to be said, whatever was set."""
 
@@ -112,17 +113,26 @@ def own_stops(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def with_thoughts(tokens: int, settings: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> int:
     """How many tokens an answer of so many *tokens* may have in all where the model is *told*, or its *settings* have,
-    a budget for thoughts, as Anthropic's, which refuses a limit that is not above it: at most the model's own limit,
-    unless that one would be refused."""
-    values = [value for each in (*settings, told) for value in each.values()]
-    named = [cast("Mapping[str, Any]", value) for value in values if isinstance(value, Mapping)]
-    budgets = [budget for each in named if isinstance(budget := each.get("budget_tokens"), int)]
+    a budget for thoughts, as Anthropic's and Google's: at most the model's own limit. Anthropic's refuses one that is
+    not above the budget, and is told no such."""
+    budgets = [budget for each in (*settings, told) for budget in _budgets(each)]
     if not budgets:
         return tokens
-    both = max(budgets) + tokens
+    both = max(number for _, number in budgets) + tokens
     limits = (each.get(name) for each in settings for name in NAMES["max_tokens"])
     own = next((limit for limit in limits if isinstance(limit, int)), both)
-    return max(tokens, min(both, own)) if own > max(budgets) else both
+    is_refused = any(name == _ANTHROPICS and own <= number for name, number in budgets)
+    return both if is_refused else max(tokens, min(both, own))
+
+
+def _budgets(told: Mapping[str, Any], depth: int = 3) -> Iterator[tuple[str, int]]:
+    """The budgets for thoughts in what is *told* and in the mappings within, by their names. One below 1 is none."""
+    for name in (_ANTHROPICS, _GOOGLES):
+        if isinstance(number := told.get(name), int) and number >= 1:
+            yield name, number
+    for value in told.values() if depth else ():
+        if isinstance(value, Mapping):
+            yield from _budgets(cast("Mapping[str, Any]", value), depth - 1)
 
 
 def unsaid(meaning: str, field: Any) -> Any:
