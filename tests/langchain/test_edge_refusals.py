@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from email.message import Message
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from openai import BadRequestError
@@ -16,7 +18,7 @@ from confroute.edge import objections
 from confroute_langchain.edge import ChatModelEdge
 from tests.edge.scripted_server import Reply, Request, completion, serving
 from tests.langchain.test_edge import chat
-from tests.langchain.test_edge_samples import ASK, DRAWN, GREEDY, asked, awaited
+from tests.langchain.test_edge_samples import ASK, DRAWN, GREEDY, Scripted, asked, awaited
 
 ways = pytest.mark.parametrize("ask", [asked, awaited])
 Ask = Callable[..., Generation]
@@ -146,6 +148,28 @@ def test_what_was_refused_is_said_again_some_time_later(monkeypatch: pytest.Monk
         monkeypatch.setattr(objections, "time", SimpleNamespace(monotonic=lambda: later))
         asked(edge, 1, DRAWN)
         assert [top_p for _, top_p in sampling(server.answered)] == [0.9, None, 0.9, None]
+
+
+class Wrapping(Scripted):
+    """As Google's: what it raises has no status, but its cause has."""
+
+    temperature: float | None = None
+    status: int = 400
+
+    def _call(self, *args: Any, **kwargs: Any) -> str:
+        if self.temperature is not None:
+            message = "temperature: Only the default (1) value is supported."
+            cause = HTTPError("http://server", self.status, message, Message(), None)
+            raise RuntimeError(message) from cause
+        return super()._call(*args, **kwargs)
+
+
+@ways
+def test_a_refusal_within_an_error_of_the_models_own_is_one(ask: Ask) -> None:
+    """Not so a server that is busy."""
+    assert len(ask(ChatModelEdge(Wrapping(answer=str)), 2, DRAWN).samples) == 2
+    with pytest.raises(RuntimeError):
+        ask(ChatModelEdge(Wrapping(answer=str, status=503)), 2, DRAWN)
 
 
 def test_a_refusal_that_stays_says_nothing_of_what_was_left_out() -> None:

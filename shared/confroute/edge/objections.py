@@ -49,13 +49,15 @@ def names_any(error: Exception, names: Iterable[str]) -> bool:
 def may_be_of_the_request(error: Exception) -> bool:
     """Whether another request may do where this *error* came: the server refused what was asked for, or the client
     would not even send it. Not where it was out of reach, in a hurry, or broken."""
-    status = _status(error)
-    if status is not None:
-        return status in _STATUSES
-    return isinstance(error, _OF_THE_CLIENT) and not isinstance(error, _OTHERS)
+    if isinstance(error, _OTHERS):
+        return False
+    # Google's tells its status by its cause alone.
+    told = (_status(each) for each in (error, error.__cause__))
+    status = next((each for each in told if each is not None), None)
+    return isinstance(error, _OF_THE_CLIENT) if status is None else status in _STATUSES
 
 
-def _status(error: Exception) -> int | None:
+def _status(error: BaseException | None) -> int | None:
     """The HTTP status that it stands for, wherever the client has it."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, Mapping):
