@@ -27,11 +27,24 @@ DIFFERENT = [
     ("select a, b from t order by a", "select a, b from t"),
     ("```python\nx = 1 # one\n```", "```python\nx = 2 # one\n```"),
     ("```c\n#define A\nf(A)\n```", "```c\n#define B\nf(A)\n```"),
+    ("Here it is:\n\n```sql\nDELETE FROM users;\n```", "Here it is:\n\n```sql\nDELETE FROM users WHERE age > 1;\n```"),
+    ("Here it is:\n```sql\nSELECT * FROM t LIMIT 5;\n```\nIt works.", "SELECT * FROM t ORDER BY a LIMIT 5;"),
+    (
+        "Install it:\n```\npip install a\n```\nRun it:\n```\na -x\n```",
+        "Do:\n```\npip install a\n```\nRun:\n```\na -y\n```",
+    ),
+    (
+        "The query, as asked:\n```sql\nSELECT a FROM t ORDER BY",
+        "The query, as asked:\n```sql\nSELECT a FROM t ORDER BY a",
+    ),
 ]
 
 SAME = [
     ("SELECT * FROM users WHERE age >= 18", "select *\nfrom users\nwhere age>=18;"),
     ("SELECT * FROM users", "```sql\nSELECT * FROM users;\n```"),
+    ("SELECT * FROM users", "Here is the query:\n```sql\nSELECT * FROM users;\n```"),
+    ("```python\nreturn x\n```", "Here you are:\n\n```python\nreturn x\n```\nHope it helps."),
+    ("Press Escape, then type `:q!`", "Press Escape, then type\n```\n:q!\n```"),
     ("```bash\nls -la\n```", "ls -la"),
     ("Delete the app and restart", "Delete the app, and then restart"),
     ("Update the driver", "Update the old driver"),

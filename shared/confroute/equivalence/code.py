@@ -17,6 +17,8 @@ _SENTENCE: Final = re.compile(r"\b(?:select|from)\s+(?:the|an|your|my|our|their|
 _NO_CODE: Final = re.compile(
     r'^[ \t]*(?:(?:\$|>>>)[ ]|(?:#(?=\s|$)|//|--(?=\s|$))[^\n]*|"""(?:[^"]|"(?!""))*""")', re.MULTILINE
 )
+# Of an answer that was cut, the last one has no end.
+_FENCE: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _HYPHENS: Final = str.maketrans("−–‐‑", "----")
 _OPTION: Final = re.compile(r"(?<![\w-])--?\\?[a-z][\w-]*", re.IGNORECASE)
 # In a span of its own, or all of the answer, without a word of a sentence.
@@ -25,9 +27,9 @@ _NO_WORDS: Final = frozenset("= a an and are in is of or the to with".split())
 
 
 def codes_differ(a: str, b: str) -> bool:
-    """Whether two answers that are code, SQL or in a fence each, differ by more than white space, case, semicolons,
-    prompts and comments; or two that begin with the same word each have an option ("--force") that the other lacks,
-    of two bare commands also one of them, and of functions a minus before "sin(x)"."""
+    """Whether the code of two answers, SQL alone or what stands in their fences, differs by more than white space,
+    case, semicolons, prompts and comments; or two that begin with the same word each have an option ("--force") that
+    the other lacks, of two bare commands also one of them, and of functions a minus before "sin(x)"."""
     code_a = _code(a)
     code_b = code_a and _code(b)
     if code_a and code_b:
@@ -43,8 +45,9 @@ def codes_differ(a: str, b: str) -> bool:
 
 def _code(text: str) -> str:
     text = text.strip()
-    if text.startswith("```") and text.endswith("```"):
-        return text[:-3].partition("\n")[2]
+    blocks: list[str] = _FENCE.findall(text) if "```" in text else []
+    if blocks:
+        return "\n".join(blocks)
     is_sql = _CAPITALS.match(text) or (_SMALL.match(text) and _SIGN.search(text))
     return text if is_sql and not _SENTENCE.search(text) else ""
 

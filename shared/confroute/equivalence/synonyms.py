@@ -91,15 +91,20 @@ GROUPS: Final = (
     "circa approssimativamente",
 )
 
-ABBREVIATIONS: Final[Mapping[str, str]] = {
-    "jan": "january", "feb": "february", "mar": "march", "apr": "april", "jun": "june", "jul": "july", "aug": "august",
-    "sep": "september", "sept": "september", "oct": "october", "nov": "november", "dec": "december",
+UNITS: Final[Mapping[str, str]] = {
     "km": "kilometer", "kilometre": "kilometer", "metre": "meter", "cm": "centimeter", "centimetre": "centimeter",
     "mm": "millimeter", "millimetre": "millimeter", "kg": "kilogram", "mg": "milligram", "ft": "feet", "foot": "feet",
-    "hr": "hour", "hrs": "hour", "min": "minute", "mins": "minute", "sec": "second", "yr": "year", "yrs": "year",
-    "inche": "inch",
+    "hr": "hour", "min": "minute", "sec": "second", "yr": "year", "inche": "inch",
 }  # fmt: skip
-"""Months and units, as `GROUPS` are written, with what they are short for."""
+"""Units, as `GROUPS` are written, with what they are short for."""
+
+MONTHS: Final[Mapping[str, str]] = {
+    "jan": "january", "feb": "february", "mar": "march", "apr": "april", "jun": "june", "jul": "july", "aug": "august",
+    "sep": "september", "sept": "september", "oct": "october", "nov": "november", "dec": "december",
+}  # fmt: skip
+
+ABBREVIATIONS: Final[Mapping[str, str]] = {**MONTHS, **UNITS, "hrs": "hour", "yrs": "year"}
+"""With those that are too short to lose an s."""
 
 CALLINGS: Final = frozenset(
     "author writer playwright dramatist poet novelist scientist physicist chemist biologist bacteriologist "
@@ -107,6 +112,11 @@ CALLINGS: Final = frozenset(
     "architect singer songwriter musician composer star actor explorer".split()
 )
 """What stands before a name and leaves the person the same: no offices, which tell two of one name apart."""
+
+KINDS: Final = frozenset(
+    "author city company country man name number person place river state team town woman word".split()
+)
+"""What an answer may say of the question's subject instead of naming it: "the capital city" of Japan's."""
 
 
 def are_synonyms(a: str, b: str) -> bool:

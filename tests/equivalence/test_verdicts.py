@@ -1,0 +1,88 @@
+"""Answers to yes/no questions: a verdict for its opposite, with and without a yes before it."""
+
+from __future__ import annotations
+
+import pytest
+
+from confroute import Router, TextEquivalence
+from confroute.testing import ScriptedEngine
+
+OPPOSITE = [
+    ("Is the tumor benign?", "The tumor is benign according to the biopsy.", "The tumor is malignant, by the biopsy."),
+    ("Is cannabis legal there?", "Cannabis is legal in all states.", "Cannabis is illegal in all states."),
+    ("Is the museum open?", "The museum is open on Mondays.", "The museum is closed on Mondays."),
+    ("When is the pool closed?", "The pool is closed in winter.", "The pool is open in winter."),
+    ("Is the claim covered?", "Yes, the claim is covered by it.", "Yes, the claim is excluded by it."),
+    ("Is water damage covered?", "Water damage is covered up to $5,000.", "Water damage is excluded up to $5,000."),
+    ("Is this drug safe?", "The drug is safe in pregnancy.", "The drug is dangerous in pregnancy."),
+    ("Are pets allowed?", "Pets are allowed in rooms.", "Pets are banned in rooms."),
+    ("Do prices rise then?", "Prices rise in summer.", "Prices fall in summer."),
+    ("What was the net profit?", "The net profit was $5 million.", "The net loss was $5 million."),
+    ("Which team won?", "The team that won is Brazil.", "The team that lost is Brazil."),
+    ("Who is the oldest member?", "The oldest member is Ann.", "The youngest member is Ann."),
+    ("Ist das Medikament sicher?", "Das Medikament ist sicher im Alltag.", "Das Medikament ist riskant im Alltag."),
+]
+
+WITH_MORE_BEFORE = [
+    ("Is cannabis legal there?", "Yes, cannabis is legal in all states.", "Cannabis is illegal in all states."),
+    ("Is the drug safe?", "Yes, the drug is safe in pregnancy.", "The drug is dangerous in pregnancy."),
+    ("Is the bridge open?", "The bridge is open to traffic.", "It is closed to traffic."),
+    ("Is the bridge open?", "It is open to traffic.", "The bridge is closed to traffic."),
+    ("Is the bridge open?", "Yes, it is open to traffic.", "It is closed to traffic."),
+    ("Is the store open on Sunday?", "Yes, the store is open on Sunday.", "Yes, but the store is closed on Sunday."),
+    ("Is it legal in Poland?", "Yes, in Poland it is illegal.", "Yes, it is legal in Poland."),
+    ("Is the berry edible?", "Yes, the berry is toxic.", "Sure, the berry is edible."),
+]
+
+SAME = [
+    ("Is the bridge open?", "Yes.", "Yes, the bridge is open to traffic."),
+    ("Is the bridge open?", "Yes, it is.", "Yes, the bridge is open."),
+    ("Is the bridge open?", "The bridge is open to traffic.", "It is open to traffic."),
+    ("Is the bridge open?", "Yes, it is open to traffic.", "The bridge is open to traffic."),
+    ("Is a tomato a fruit?", "Yes, it has seeds", "Yes, a tomato is a fruit, as it has seeds."),
+    ("What is the capital of Japan?", "The capital of Japan is Tokyo.", "The capital city is Tokyo."),
+    ("Who painted the Mona Lisa?", "The Mona Lisa was painted by da Vinci.", "Leonardo da Vinci"),
+]
+
+
+def agree(a: str, b: str, question: str) -> bool:
+    verdicts = TextEquivalence().same([(a, b), (b, a)], question=question)
+    assert verdicts[0] == verdicts[1]
+    return verdicts[0]
+
+
+@pytest.mark.parametrize(("question", "a", "b"), OPPOSITE)
+def test_a_verdict_of_the_question_for_its_opposite(question: str, a: str, b: str) -> None:
+    """That the question has one of two verdicts makes that no less a verdict."""
+    assert not agree(a, b, question)
+
+
+@pytest.mark.parametrize(("question", "a", "b"), WITH_MORE_BEFORE)
+def test_what_stands_before_a_verdict_hides_no_swap(question: str, a: str, b: str) -> None:
+    """A "yes", or the question's subject, before one of two verdicts does not make them one."""
+    assert not agree(a, b, question)
+
+
+@pytest.mark.parametrize(("question", "a", "b"), SAME)
+def test_the_same_verdict_with_more_words(question: str, a: str, b: str) -> None:
+    """With a "yes", with a reason, with the subject of the question."""
+    assert agree(a, b, question)
+
+
+def test_an_unsure_answer_is_no_sure_one() -> None:
+    """A "yes" is no content of its own, but neither is it a "maybe"."""
+    assert not agree("Yes, the museum is open.", "Maybe the museum is open.", "Is the museum open?")
+
+
+def test_an_opposite_verdict_is_not_served_as_sure() -> None:
+    """Ten samples that call malignant what the answer calls benign leave no confidence."""
+    question = "Is the tumor benign?"
+    served, drawn = (
+        "Yes, the tumor is benign according to the biopsy.",
+        "The tumor is malignant according to the biopsy.",
+    )
+    edge = ScriptedEngine({question: (served, [drawn] * 10)})
+
+    record = Router(edge, samples=10, threshold=0.3).decide([{"role": "user", "content": question}]).record
+
+    assert (record.route, record.confidence) == ("cloud", 0.0)
