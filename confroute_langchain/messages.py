@@ -80,6 +80,7 @@ def whole_message(answer: Answer[BaseMessage]) -> AIMessage:
     return message.model_copy(
         update={
             "id": _own_id(message),
+            "usage_metadata": _usage_of(message),
             "response_metadata": {**message.response_metadata, METADATA_KEY: record.to_dict()},
         }
     )
@@ -121,16 +122,21 @@ def _as_chunk(message: BaseMessage) -> AIMessageChunk:
         return message
     whole = cast("AIMessage", message)
     calls: list[Any] = [*whole.tool_calls, *whole.invalid_tool_calls]
-    usage = whole.usage_metadata
     return AIMessageChunk(
         content=whole.content,
         additional_kwargs=whole.additional_kwargs,
         response_metadata=whole.response_metadata,
-        usage_metadata=usage if usage and _TOKENS.issubset(usage) else None,  # a cache's hit may tell its cost alone
+        usage_metadata=_usage_of(whole),
         name=whole.name,
         id=whole.id,
         tool_call_chunks=[_call_chunk(call, i) for i, call in enumerate(calls)],
     )
+
+
+def _usage_of(message: AIMessage) -> UsageMetadata | None:
+    """Its usage if it tells tokens: a cache's hit may tell its cost alone, which is refused when it is read back."""
+    usage = message.usage_metadata
+    return usage if usage and _TOKENS.issubset(usage) else None
 
 
 def _call_chunk(call: dict[str, Any], index: int) -> ToolCallChunk:

@@ -164,12 +164,19 @@ class Wrapping(Scripted):
         return super()._call(*args, **kwargs)
 
 
+@pytest.mark.parametrize("status", [400, 403, 405, 413, 415, 422])
 @ways
-def test_a_refusal_within_an_error_of_the_models_own_is_one(ask: Ask) -> None:
-    """Not so a server that is busy."""
-    assert len(ask(ChatModelEdge(Wrapping(answer=str)), 2, DRAWN).samples) == 2
+def test_a_refusal_within_an_error_of_the_models_own_is_one(ask: Ask, status: int) -> None:
+    """By whichever status servers refuse what they do not know."""
+    assert len(ask(ChatModelEdge(Wrapping(answer=str, status=status)), 2, DRAWN).samples) == 2
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 503])
+@ways
+def test_another_failure_within_an_error_of_the_models_own_is_none(ask: Ask, status: int) -> None:
+    """A server that is busy, or that does not let us in, refuses no temperature."""
     with pytest.raises(RuntimeError):
-        ask(ChatModelEdge(Wrapping(answer=str, status=503)), 2, DRAWN)
+        ask(ChatModelEdge(Wrapping(answer=str, status=status)), 2, DRAWN)
 
 
 def test_a_refusal_that_stays_says_nothing_of_what_was_left_out() -> None:

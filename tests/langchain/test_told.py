@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -129,6 +129,15 @@ def test_the_cache_tells_configurations_apart() -> None:
     for model in models * 2:
         model.invoke(UNSURE)
     assert len(cache._cache) == len(models)
+
+
+def test_an_answer_of_the_clouds_cache_can_be_kept_again() -> None:
+    """LangChain tells such a one's cost alone, as its usage, which it cannot read back from what SQLite or Redis keep."""
+    cache = InMemoryCache()
+    cloud = FakeListChatModel(responses=["It knows"], cache=cache)
+    for _ in range(2):
+        message = routed(cloud).invoke(UNSURE)
+        assert AIMessage.model_validate(dumpd(message)["kwargs"]) == message
 
 
 def test_the_cache_is_used_where_streaming_is_off() -> None:
