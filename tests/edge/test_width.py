@@ -36,11 +36,11 @@ class Requests:
         return [number for number in self.begun if not self.tasks[number].done()]
 
     async def _one(self, number: int) -> bool:
-        async with self.width.turn() as before:
+        async with self.width.turn() as turn:
             self.begun.append(number)
             if await self.ends[number]:
-                return self.width.narrow(before)
-            self.width.count_answer()
+                return self.width.narrow(turn)
+            self.width.count_answer(turn)
             return False
 
 
@@ -149,19 +149,87 @@ def test_where_none_is_answered_they_do_not_wait_for_each_other() -> None:
     run(test())
 
 
-def test_a_few_that_are_refused_among_many_are_no_crowd() -> None:
-    """As by one sick machine of many: each would take a place away from all."""
+@pytest.mark.parametrize("sick", [2, 3, 8])
+def test_a_sick_machine_of_a_fleet_narrows_nothing(sick: int) -> None:
+    """The others take as many at a time as before, and what was refused has another turn."""
+
+    async def test() -> None:
+        requests = Requests(Width(12))
+        await requests.begin(12)
+        for number in range(400):
+            refused = number > 12 and number % sick == 0
+            assert await requests.end(number, refused=refused) == refused
+            await requests.begin(1)
+        assert len(requests.under_way) == 12
+        await asyncio.gather(*(requests.end(number) for number in range(400, 412)))
+
+    run(test())
+
+
+def test_a_server_that_takes_fewer_than_before_is_soon_asked_fewer() -> None:
+    """What it took long ago says nothing: after some that it refused, as many are under way as it takes by now."""
+
+    async def test() -> None:
+        requests = Requests(Width(12))
+        await requests.begin(12)
+        for number in range(100):
+            await requests.end(number)
+            await requests.begin(1)
+        refused = 0
+        while len(requests.under_way) > 4:
+            assert await requests.end(requests.under_way[-1], refused=True)
+            refused += 1
+            await requests.begin(1)
+        assert refused < 30
+        for number in range(len(requests.tasks)):
+            if number not in requests.begun or not requests.tasks[number].done():
+                await settled()
+                await requests.end(number)
+
+    run(test())
+
+
+def test_one_that_waits_behind_a_long_answer_is_tried_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may be free again though nothing ends that would tell: when more are due, they are tried."""
+    monkeypatch.setattr("confroute.edge.width._WIDER_SECONDS", 0.05)
 
     async def test() -> None:
         requests = Requests(Width(4))
-        for first in range(0, 400, 4):
-            await requests.begin(4)
-            refused = first % 20 == 16
-            assert await requests.end(first, refused=refused) == refused
-            await asyncio.gather(*(requests.end(first + i) for i in (1, 2, 3)))
         await requests.begin(4)
-        assert len(requests.under_way) == 4
-        await asyncio.gather(*(requests.end(400 + i) for i in range(4)))
+        for number in (1, 2, 3):
+            assert await requests.end(number, refused=True)
+        await requests.begin(3)
+        assert requests.under_way == [0]
+        await asyncio.sleep(0.2)
+        assert requests.under_way == [0, 4, 5, 6]
+        await asyncio.gather(*(requests.end(number) for number in (0, 4, 5, 6)))
+
+    run(test())
+
+
+@pytest.mark.parametrize("how", ["cancelled", "late", "called"])
+def test_nothing_is_timed_when_none_waits(how: str) -> None:
+    """A loop that is closed then keeps nothing of it, and warns of nothing."""
+
+    async def test() -> None:
+        width = Width(2)
+        requests = Requests(width)
+        await requests.begin(2)
+        assert await requests.end(1, refused=True)
+        if how == "late":
+            with pytest.raises(TimeoutError):
+                async with width.turn(0.01):
+                    pass
+        else:
+            await requests.begin(1)
+            if how == "cancelled":
+                requests.tasks[2].cancel()
+                await settled()
+        await requests.end(0)
+        if how == "called":
+            await requests.end(2)
+        timed: Any = asyncio.get_running_loop()
+        assert [handle for handle in timed._scheduled if not handle.cancelled()] == []
 
     run(test())
 
@@ -200,12 +268,13 @@ def test_more_are_tried_less_often_the_longer_they_are_refused(monkeypatch: pyte
             """How many go out of ten, so many of which are refused."""
             first = len(requests.tasks)
             await requests.begin(10)
-            number = len(requests.under_way)
-            for each in range(first, first + refused):
+            begun = requests.under_way
+            for each in begun[len(begun) - refused :]:
                 assert await requests.end(each, refused=True)
-            for each in range(first + refused, first + 10):
-                await requests.end(each)
-            return number
+            for each in range(first, first + 10):
+                if each not in begun[len(begun) - refused :]:
+                    await requests.end(each)
+            return len(begun)
 
         assert await under_way(refused=5) == 6
         assert await under_way(refused=0) == 1

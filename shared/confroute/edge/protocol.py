@@ -146,15 +146,15 @@ class Connection:
             try:
                 # A request that pauses leaves its turn to others. Once refused, it does not wait for ever: the server
                 # may take one a second.
-                async with self._width.turn(None if refused is None else seconds) as before:
+                async with self._width.turn(None if refused is None else seconds) as turn:
                     begun = time.monotonic()
                     seconds -= 0 if refused is None else begun - waits_since
                     outcome = await self._once(request, seconds, tentative=tentative)
                     seconds -= time.monotonic() - begun
                     if outcome.failure is None:
-                        self._width.count_answer()
+                        self._width.count_answer(turn)
                         break
-                    waits = outcome.crowded and self._width.narrow(before)
+                    waits = outcome.crowded and self._width.narrow(turn)
             except TimeoutError:
                 if refused is None:
                     raise
@@ -296,6 +296,10 @@ class Shared(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._waiting = 0
         self._end: asyncio.TimerHandle | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     async def result(self, *, lingers: bool) -> T:
         if self._end is not None:

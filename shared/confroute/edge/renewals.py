@@ -41,7 +41,12 @@ class Renewals:
 
     @property
     def is_due(self) -> bool:
-        return self.age >= self._seconds * 2**self._in_vain
+        return self.due_in <= 0
+
+    @property
+    def due_in(self) -> float:
+        """Seconds until it is tried again; none or fewer where it is due."""
+        return self._seconds * 2**self._in_vain - self.age
 
     def begin(self, at: float | None = None) -> None:
         """It is tried now: others go on in the meantime."""
