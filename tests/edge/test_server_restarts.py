@@ -20,6 +20,7 @@ from tests.edge.scripted_server import BreakOff, Reply, Request, ScriptedServer,
 pytest.importorskip("openai")
 
 ASK: list[Message] = [{"role": "user", "content": "Capital of Peru?"}]
+LAST: list[Message] = [{"role": "user", "content": "Capital of Chile?"}]
 OPTIONS = SamplingOptions(max_tokens=8, temperature=0.7)
 
 Connect = Callable[..., ServerEngine]
@@ -232,6 +233,45 @@ def test_a_doubt_fails_no_request(connect: Connect) -> None:
         before = len(server.asked)
         assert len(engine.generate(ASK, n=3, options=OPTIONS).samples) == 3
         assert len(server.asked) == before + 1
+
+
+@pytest.mark.parametrize("logprob", [None, -0.8])
+def test_while_a_doubt_is_looked_into_no_copies_pass(connect: Connect, logprob: float | None) -> None:
+    """Those of other requests wait for the same probe; also what was asked of the server when it was taken for the one
+    before, and is answered after that."""
+
+    def slow_copies(request: Request) -> Reply:
+        time.sleep(0.5 if request["messages"] == LAST else 0.05)
+        return completion(["Lima"] * request.get("n", 1), logprob=logprob)
+
+    with serving() as server, ThreadPoolExecutor(10) as users:
+        engine = connect(server)
+        engine.generate(ASK, n=10, options=OPTIONS)
+        before = len(server.asked) - len(server.answered)
+        server.reply, server.draws = slow_copies, False
+        asked = [users.submit(engine.generate, ASK, n=10, options=OPTIONS) for _ in range(9)]
+        asked.append(users.submit(engine.generate, LAST, n=10, options=OPTIONS))
+        assert {type(each.exception()) for each in asked} == {DeniedError}
+        assert len(server.asked) - len(server.answered) - before < 12
+
+
+def test_a_doubt_that_many_have_is_in_vain_once(connect: Connect, clock: Clock) -> None:
+    """Many sure answers at the same time put off the next doubt no longer than one does."""
+
+    def slow(request: Request) -> Reply:
+        time.sleep(0.05)
+        return sure(request)
+
+    with serving(slow) as server, ThreadPoolExecutor(8) as users:
+        engine = connect(server)
+        engine.generate(ASK, n=3, options=OPTIONS)
+        clock.hours = 0.02
+        for each in [users.submit(engine.generate, ASK, n=3, options=OPTIONS) for _ in range(8)]:
+            assert len(each.result().samples) == 3
+        server.reply, server.draws = copies, False
+        clock.hours = 0.1
+        with pytest.raises(DeniedError, match=WRONG):
+            engine.generate(ASK, n=3, options=OPTIONS)
 
 
 def test_a_server_that_once_drew_is_escalated_from(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:

@@ -30,15 +30,16 @@ class Doubts:
         self._proof.begin(at)
 
     def are_raised_by(self, samples: Sequence[Sample], options: SamplingOptions, *, untold: bool) -> bool:
-        """Whether *samples* that should differ do not, or logprobs that should be told are *untold*."""
+        """Whether *samples* that should differ do not, or logprobs that should be told are *untold*; a probe is due
+        then as its `renewals` say."""
         hot = len(samples) > 1 and options.temperature >= _HOT and options.top_p >= _HOT
         if hot and len({(sample.text, sample.tool_calls) for sample in samples}) > 1:
             self.proven()
             if not untold:
                 self.renewals.end(in_vain=False)
         elif hot and not untold:
-            untold = self._are_copies(samples)
-        return untold and self.renewals.is_due
+            return self._are_copies(samples)
+        return untold
 
     def _are_copies(self, samples: Sequence[Sample]) -> bool:
         first, *others = samples

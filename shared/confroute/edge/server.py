@@ -247,10 +247,20 @@ class ServerEngine:
             return len(samples) == 1 or (await self._capabilities(line)).can == known.can
         if not self._doubts.are_raised_by(samples, options, untold=untold):
             return True
-        self._doubts.renewals.begin()
-        same = (await self._renewed(line, known)).can == known.can
-        self._doubts.renewals.end(in_vain=same)
-        return same
+        return (await self._doubted(line, known)).can == known.can
+
+    async def _doubted(self, line: _Line, known: _Known) -> _Known:
+        """What the server can by now, where samples raise a doubt about what is *known*: as far as that is looked into
+        already, or is to be."""
+        if line.probe.is_under_way:
+            return await self._renewed(line, known)
+        renewals = self._doubts.renewals
+        if not renewals.is_due:
+            return self._known or known
+        renewals.begin()
+        fresh = await self._renewed(line, known)
+        renewals.end(in_vain=fresh.can == known.can)
+        return fresh
 
     async def _drawn(
         self, line: _Line, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions
