@@ -15,6 +15,7 @@ from confroute.equivalence.base import Equivalence
 from confroute.equivalence.bounds import bounds_differ
 from confroute.equivalence.code import codes_differ
 from confroute.equivalence.content import ASSENT, Content, Said, content_of, singular, words_of
+from confroute.equivalence.forms import Form, form_asked, forms_differ
 from confroute.equivalence.lists import without_marks
 from confroute.equivalence.negations import deny_each_other, one_denies
 from confroute.equivalence.normalise import OPERATORS, tokens
@@ -37,6 +38,7 @@ class _Question(NamedTuple):
     """The words that it, or that text, offers with an "or", each with its sentence and the place of its choice there.
     """
     roots: frozenset[Mark]
+    form: Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class TextEquivalence(Equivalence):
     A negation in only one of the two makes them differ, in some twenty languages; so does a word that one denies and
     the other says, and "and" for "or", "he" for "she" and "must" for "might" where nothing else does. Of SQL, and of
     what two answers have in fences, only white space, case, semicolons, prompts and comments do not count; of commands,
-    each option does. An answer with no content of its own equals only itself.
+    each option does. Where a form is asked for ("Correct the grammar: ...", "Translate ...", "Put it in the plural"), one
+    answer has to hold the other word for word. An answer with no content of its own equals only itself.
 
     Where it errs: other synonyms and unit names ("mi", "miles") differ, also one within a long sentence; so may two
     sentences of the same answer that go on differently behind it, or that go on with a word of the question and with
@@ -71,7 +74,9 @@ class TextEquivalence(Equivalence):
     agrees with a list that holds it ("Monday" and "Monday and Tuesday", "5 degrees" and "5 to 10 degrees"), brackets
     and a minus before a word do not count, nor does a word swapped for one that the other answer has elsewhere;
     "invalid" and "unlike" are no negations, nor is the "but" of "all but"; of what is denied, only the first word is
-    seen. Scripts written without spaces are compared from punctuation to punctuation.
+    seen. Commas and quotes never count, capitals only if asked for ("Capitalize: ..."), and no form that is asked for
+    in other words ("Make it a question: ..."): such tasks need an `ExactEquivalence`, which drops only capitals and
+    punctuation. Scripts written without spaces are compared from punctuation to punctuation.
 
     Cost: microseconds a pair, linear in the answers; of the question, some thousand characters at its ends are read.
     Meant for answers up to a sentence or two; long texts share words by accident.
@@ -146,6 +151,7 @@ def _asked(message: str) -> tuple[_Question, ...]:
             text != part or (bool(choices) and any(_choices(part))),
             dict(choices),
             roots_of(part),
+            form_asked(part),
         )
         for text in dict.fromkeys((part, message))
     )
@@ -186,7 +192,12 @@ def _opposed(a: Content, b: Content, asked: _Question) -> bool:
 
 def _written_apart(a: str, b: str, asked: _Question) -> bool:
     """By what no word holds."""
-    return signs_oppose(a, b, asked.roots) or codes_differ(a, b) or versions_differ(a, b, asked.words)
+    return (
+        signs_oppose(a, b, asked.roots)
+        or codes_differ(a, b)
+        or versions_differ(a, b, asked.words)
+        or forms_differ(a, b, asked.form)
+    )
 
 
 def _unnumbered(text_a: str, text_b: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
