@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
+from urllib.parse import unquote
 
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _VALUES = ("const", "enum", "default", "examples")
@@ -17,6 +18,21 @@ def rewritten(schema: Any, rewrite: Callable[[Mapping[str, Any]], Mapping[str, A
         return schema
     parts = rewrite(cast("Mapping[str, Any]", schema))
     return {name: _part(name, value, rewrite) for name, value in parts.items()}
+
+
+def referred(reference: Any, root: Mapping[str, Any]) -> Any:
+    """What a ``$ref`` stands for. Raises LookupError where that is not in *root*."""
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+        raise LookupError
+    at: Any = root
+    for name in unquote(reference[1:]).split("/")[1:]:
+        if isinstance(at, list):
+            at = cast("list[Any]", at)[int(name) if name.isdecimal() else len(cast("list[Any]", at))]
+        elif isinstance(at, Mapping):
+            at = cast("Mapping[str, Any]", at)[name.replace("~1", "/").replace("~0", "~")]
+        else:
+            raise LookupError
+    return at
 
 
 def _part(name: str, value: Any, rewrite: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Any:

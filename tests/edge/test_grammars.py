@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
-from typing import Any
+import re
+from datetime import UTC, datetime, time, timedelta, timezone
+from typing import Any, NamedTuple
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
-from confroute.edge.grammars import held
+from confroute.edge.grammars import held, held_tools
 from confroute.errors import UnsupportedRequestError
+from confroute.json_schema import is_valid
 
 
 def with_one(schema: dict[str, Any], name: str = "a") -> dict[str, Any]:
@@ -190,7 +194,8 @@ def test_a_pattern_is_written_anew_wherever_it_stands(name: str) -> None:
     tool, as_sent = (
         {"type": "function", "function": {"name": "x", "parameters": with_one(schema)}} for schema in (told, written)
     )
-    assert held(tool) == as_sent
+    assert held_tools([tool]) == (as_sent,)
+    assert held_tools([without := {"type": "function", "function": {"name": "x"}}]) == (without,)
 
 
 def test_pydantic_s_common_fields_are_held() -> None:
@@ -204,3 +209,109 @@ def test_pydantic_s_common_fields_are_held() -> None:
         code: str = Field(pattern=r"^[A-Z]{2}\d{3}$")
 
     assert held(Rating.model_json_schema())["properties"]["code"]["pattern"] == "^[A-Z]{2}[0-9]{3}$"
+
+
+DAY = datetime(2024, 1, 2, 15, 30)
+ZONES = (None, UTC, timezone(timedelta(hours=-10)), timezone(timedelta(hours=5, minutes=30)))
+
+
+@pytest.mark.parametrize("microsecond", [0, 987654, 250000, 1])
+@pytest.mark.parametrize("zone", ZONES, ids=str)
+def test_times_have_a_zone_and_parts_of_seconds_where_they_have_some(zone: Any, microsecond: int) -> None:
+    """llama.cpp held them to a zone, which the model then made up, and to three digits, the others being cut: each
+    sample was wrong in the same way, with confidence."""
+    moment = DAY.replace(microsecond=microsecond, tzinfo=zone)
+    kinds: tuple[tuple[Any, Any], ...] = ((datetime, moment), (time, moment.timetz()))
+    for kind, value in kinds:
+        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        sent = held(adapter.json_schema())
+        for written in (json.loads(adapter.dump_json(value)), value.isoformat()):
+            assert re.search(sent["pattern"], written), written
+        assert adapter.validate_python(json.loads(adapter.dump_json(value))) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-13-02T15:30:00", "2024-01-02T24:30:00", "2024-01-02", "soon", "2024-01-02T15:30"]
+)
+def test_what_is_no_time_is_none(text: str) -> None:
+    assert not re.search(held({"type": "string", "format": "date-time"})["pattern"], text)
+
+
+def test_a_format_beside_a_pattern_or_of_others_is_sent_as_it_is() -> None:
+    """llama.cpp takes the pattern; dates and UUIDs it writes as others do, and of other formats it knows nothing."""
+    own = {"type": "string", "format": "date-time", "pattern": "^2024.*$"}
+    assert held(own)["pattern"].startswith("^2024")
+    for form in ("date", "uuid", "uuid4", "email", "uri", "duration", "binary"):
+        assert held({"type": "string", "format": form}) == {"type": "string", "format": form}
+    either = held({"type": ["string", "null"], "format": "time"})
+    assert is_valid("null", either)
+    assert is_valid('"15:30:00.5"', either)
+
+
+WHOLE = {"type": "integer", "minimum": -LAST, "maximum": LAST}
+
+
+@pytest.mark.parametrize(
+    ("told", "others"),
+    [
+        ({"patternProperties": {"^[a-z]+$": integer()}, "additionalProperties": False}, WHOLE),
+        ({"patternProperties": {"^a": TEXT, "^b": TEXT}, "additionalProperties": False}, TEXT),
+        (
+            {"patternProperties": {"^a": TEXT, "^b": {"type": "null"}}, "additionalProperties": False},
+            {"anyOf": [TEXT, {"type": "null"}]},
+        ),
+        (
+            {"patternProperties": {"^a": TEXT}, "additionalProperties": {"type": "null"}},
+            {"anyOf": [TEXT, {"type": "null"}]},
+        ),
+        ({"patternProperties": {"^x-": True}, "properties": {"a": TEXT}}, {}),
+        ({"patternProperties": {"^x-": False}, "additionalProperties": False}, False),
+        ({"patternProperties": {"^x-": TEXT}, "additionalProperties": True}, True),
+        ({"patternProperties": {"^x-": TEXT}}, None),
+    ],
+)
+def test_properties_whose_names_have_a_pattern(told: dict[str, Any], others: Any) -> None:
+    """llama.cpp knows no patterns of names: a closed object of them could only be {}, with confidence."""
+    assert held({"type": "object", **told}).get("additionalProperties") == others
+
+
+def test_names_that_llama_cpp_cannot_tell_from_others_are_refused() -> None:
+    """It fails, and writes the whole schema to stderr."""
+    for name in ("a]b", "a\\b", "^a", 'a"b'):
+        open_one = {"type": "object", "properties": {name: TEXT}, "additionalProperties": True}
+        with pytest.raises(UnsupportedRequestError, match="bracket") as raised:
+            held(open_one)
+        assert name not in str(raised.value)
+        assert held({**open_one, "additionalProperties": False})["properties"] == {name: TEXT}
+
+
+class Point(NamedTuple):
+    x: str
+    label: str = "none"
+    colour: str = "red"
+
+
+TUPLES: list[tuple[dict[str, Any], list[Any], list[Any]]] = [
+    (TypeAdapter(Point).json_schema(), [["1"], ["1", "a"], ["1", "a", "b"]], [[], ["1", "2", "3", "4"]]),
+    (TypeAdapter(tuple[str, None]).json_schema(), [["1", None]], [["1"], ["1", None, 2]]),
+    ({"type": "array", "prefixItems": [TEXT], "items": integer()}, [["a"], ["a", 1, 2]], [["a", None]]),
+    ({"type": "array", "prefixItems": [TEXT], "minItems": 2}, [["a", None]], [["a"]]),
+    ({"type": "array", "prefixItems": [TEXT, TEXT], "items": False, "minItems": 0}, [[], ["a"]], [["a", "b", "c"]]),
+    ({"type": ["array", "null"], "prefixItems": [TEXT, TEXT], "minItems": 1, "maxItems": 2}, [["a"], None], [[]]),
+    ({"type": "array", "prefixItems": [TEXT, TEXT], "maxItems": 1, "minItems": 1}, [["a"]], []),
+]
+
+
+@pytest.mark.parametrize(("told", "valid", "others"), TUPLES, ids=str)
+def test_a_tuple_has_as_many_items_as_it_may(told: dict[str, Any], valid: list[Any], others: list[Any]) -> None:
+    """llama.cpp lets it have just as many as places have schemas, and overlooks these beside that of the others."""
+    sent = held(told)
+    tuples = [each for each in sent.get("anyOf", [sent]) if "prefixItems" in each]
+    lengths: set[int] = {len(each["prefixItems"]) for each in tuples} | ({0} if sent != told and [] in valid else set())
+    assert not any("items" in each for each in tuples)
+    for value in valid:
+        assert is_valid(json.dumps(value), told)
+        assert len(value) in lengths if tuples else is_valid(json.dumps(value), sent)
+    for value in others:
+        assert not is_valid(json.dumps(value), told)
+        assert not tuples or len(value) not in lengths or value is None

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
-from urllib.parse import unquote
 
-from confroute.subschemas import rewritten
+from confroute.subschemas import referred, rewritten
 
 _Schema = Mapping[str, Any]
 
@@ -78,23 +77,8 @@ def _described_with(schema: _Schema, root: _Schema) -> list[_Schema]:
         for name in ("allOf", "anyOf", "oneOf"):
             waiting += _list(part.get(name))
         if "$ref" in part:
-            waiting.append(_referred(part["$ref"], root))
+            waiting.append(referred(part["$ref"], root))
     return list(found.values())
-
-
-def _referred(reference: Any, root: _Schema) -> Any:
-    """Raises LookupError where that is not in *root*."""
-    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-        raise LookupError
-    at: Any = root
-    for name in unquote(reference[1:]).split("/")[1:]:
-        if isinstance(at, list):
-            at = cast("list[Any]", at)[int(name) if name.isdecimal() else len(cast("list[Any]", at))]
-        elif isinstance(at, Mapping):
-            at = cast("_Schema", at)[name.replace("~1", "/").replace("~0", "~")]
-        else:
-            raise LookupError
-    return at
 
 
 def _list(value: Any) -> Sequence[Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from confroute.edge.composed import composed
 from confroute.edge.patterns import MOST_REPETITIONS, BeyondGrammars, for_grammar
+from confroute.edge.references import Names
 from confroute.errors import UnsupportedRequestError
 from confroute.subschemas import rewritten
+from confroute.tools import Tool, parameters
 
 NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
 _NO_GRAMMAR = ("title", "description", "default", "examples", "$comment")
@@ -18,24 +22,52 @@ is more than 32 bits it takes for another number."""
 _MOST_PARTS = 1500
 """Twice as many take seconds for each token, in which nobody else is answered."""
 _DEEPEST = 200
+_TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?"
+_FORMATS = {
+    "date-time": rf"^\d{{4}}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T{_TIME}$",
+    "time": rf"^{_TIME}$",
+}
+"""Those that llama.cpp holds to RFC 3339 and no or three digits of a second: a time without a zone would get one, and
+the others be cut."""
+_NO_NAMES = re.compile(r'[\]\\^"]')
+"""What a name is not told apart from others by, in the names that an object may have beside it: llama.cpp writes the
+schema to stderr."""
 
 
-def held(schema: Any) -> Any:
-    """The *schema*, or a tool with one, in the words of llama.cpp: bounds that no answer comes to are left out, those
-    of integers written as it holds them, and patterns in what its grammars know. Integers have at most 63 bits; other
-    numbers, and those that the schema says nothing of, sixteen digits before the point (see `cut_numbers`). It still
-    overlooks the bounds of a number that is no integer, those of how many properties there are, a length beside a
-    pattern, and others; the model mostly keeps to them by itself.
+def held(schema: Mapping[str, Any], names: Names | None = None) -> dict[str, Any]:
+    """The *schema* in the words of llama.cpp: bounds that no answer comes to are left out, those of integers written as
+    it holds them, and patterns in what its grammars know. What it refers to has *names* that others of the request do
+    not have. Integers have at most 63 bits; other numbers, and those that the schema says nothing of, sixteen digits
+    before the point (see `cut_numbers`). It still overlooks the bounds of a number that is no integer, those of how
+    many properties there are, their names where these have a pattern, a length beside a pattern, and others; the model
+    mostly keeps to them by itself.
 
     Raises:
         UnsupportedRequestError: no answer would be of it, or llama.cpp would work on it for very long.
     """
     try:
-        if _parts(schema) > _MOST_PARTS:
-            raise BeyondGrammars("it is very large")
-        return rewritten(schema, _held)
+        _check_size(schema)
+        whole = composed((names or Names()).told_apart(schema))
+        _check_size(whole)
+        return rewritten(whole, _held)
     except BeyondGrammars as error:
         raise UnsupportedRequestError(f"{NOT_HELD[:-1]}: {error}.") from error
+
+
+def held_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
+    """The *tools* that a request offers, with the schemas of their arguments `held`."""
+    names = Names()
+    return tuple(
+        {**tool, "function": {**tool["function"], "parameters": held(parameters(tool), names)}}
+        if tool["function"].get("parameters")
+        else tool
+        for tool in tools
+    )
+
+
+def _check_size(schema: Any) -> None:
+    if _parts(schema) > _MOST_PARTS:
+        raise BeyondGrammars("it is very large")
 
 
 def _parts(schema: Any, depth: int = 0) -> int:
@@ -58,9 +90,57 @@ def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     for of, limit in _MOST.items():
         _write_counts(parts, of, limit)
     write_bounds(parts)
+    _write_names(parts)
+    _write_tuple(parts)
+    if (form := parts.get("format")) in _FORMATS and "pattern" not in parts:
+        parts["pattern"] = _FORMATS[form]
     if isinstance(pattern := parts.get("pattern"), str) and pattern:
         parts["pattern"] = for_grammar(pattern)
     return parts
+
+
+def _write_names(parts: dict[str, Any]) -> None:
+    """Properties whose names have a pattern, as others than those named: llama.cpp knows no such patterns, and lets
+    none be where the object has no others."""
+    others: Any = parts.get("additionalProperties", False)
+    patterned: Any = parts.get("patternProperties")
+    if isinstance(patterned, Mapping) and others is not True and {"properties", "additionalProperties"} & parts.keys():
+        values = [*cast("Mapping[str, Any]", patterned).values(), others]
+        values = [value for value in values if value is not False]
+        if values:
+            parts["additionalProperties"] = others = _any_of(values)
+    if others is not False and any(map(_NO_NAMES.search, map(str, parts.get("properties") or ()))):
+        raise BeyondGrammars("an object that may have others has a property with a bracket, quotation mark or the like")
+
+
+def _write_tuple(parts: dict[str, Any]) -> None:
+    """An array whose items have schemas of their own by their places: llama.cpp lets it have just as many, and
+    overlooks them beside a schema of the others."""
+    first: Any = parts.get("prefixItems")
+    if not isinstance(first, list | tuple):
+        return
+    places = list(cast("Sequence[Any]", first))
+    least, most = (_number(parts.get(name), len(places)) for name in ("minItems", "maxItems"))
+    others: Any = parts.pop("items", max(least, most) > len(places))
+    lengths = [length for length in range(len(places) + 1) if least <= length <= most]
+    if others is not False or (len(lengths) > 1 and isinstance(parts.get("type"), list | tuple)):
+        del parts["prefixItems"]
+        parts["items"] = _any_of([*places, *([] if others is False else [others])])
+    elif len(lengths) > 1:
+        del parts["prefixItems"]
+        parts["anyOf"] = [_tuple_of(places[:length]) for length in lengths]
+    else:
+        parts["prefixItems"] = places[: lengths[0]] if lengths else places
+
+
+def _tuple_of(places: list[Any]) -> dict[str, Any]:
+    return {"type": "array", "prefixItems": places} if places else {"type": "array", "items": {}, "maxItems": 0}
+
+
+def _any_of(schemas: list[Any]) -> dict[str, Any]:
+    """One of them, where True is any."""
+    told: list[dict[str, Any]] = [{} if schema is True else schema for schema in schemas]
+    return told[0] if all(schema == told[0] for schema in told) else {"anyOf": told}
 
 
 def _write_counts(parts: dict[str, Any], of: str, limit: int) -> None:

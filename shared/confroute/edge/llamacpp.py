@@ -18,7 +18,7 @@ from confroute.edge.cut_numbers import with_numbers_cut
 from confroute.edge.endings import end_before_exit, hold, leave_at_once
 from confroute.edge.failed_loads import FailedLoads
 from confroute.edge.forks import RenewedLock, renew_after_fork
-from confroute.edge.grammars import NOT_HELD, held
+from confroute.edge.grammars import NOT_HELD, held, held_tools
 from confroute.edge.llamacpp_server import check_file, default_threads, started
 from confroute.edge.loopback import Exchange, close_copies, is_gone
 from confroute.edge.naming import expanded
@@ -331,7 +331,7 @@ def _request(messages: Sequence[Message], options: SamplingOptions) -> dict[str,
         # Shown to the model, which is held to a call by the schema. llama.cpp itself would let it talk first.
         request["chat_template_kwargs"] = {"tools": list(options.tools)}
     else:
-        request |= request_for_tools(replace(options, tools=tuple(map(held, options.tools))))
+        request |= request_for_tools(replace(options, tools=held_tools(options.tools)))
     if not request.keys() & {"stop", "tools", "response_format"}:
         # llama.cpp notices a closed connection when it writes to it, otherwise once a second. But a stream has no
         # logprobs beside tools, nor of tokens held back: a stop string may begin with them, or an escape in JSON.
