@@ -65,8 +65,8 @@ class TextEquivalence(Equivalence):
     A negation in only one of the two makes them differ, in some twenty languages; so does a word that one denies and
     the other says, and "and" for "or", "he" for "she" and "must" for "might" where nothing else does. Of SQL, and of
     what two answers have in fences, only white space, case, semicolons, prompts and comments do not count; of commands,
-    each option does. Where a form is asked for ("Correct the grammar: ...", "Translate ...", "Put it in the plural"), one
-    answer has to hold the other word for word. An answer with no content of its own equals only itself.
+    each option does. Where a form is asked for ("Correct the grammar: ...", "Translate ...", "Put it in the plural"),
+    one answer has to hold the other word for word. An answer with no content of its own equals only itself.
 
     Where it errs: other synonyms and unit names ("mi", "miles") differ, also one within a long sentence; so may two
     sentences of the same answer that go on differently behind it, or that go on with a word of the question and with
