@@ -13,10 +13,9 @@ from confroute.equivalence.synonyms import CALLINGS, KINDS, are_synonyms
 
 # Also words that join a sentence to what was before.
 _LINKS: Final = OPENINGS | {"therefore", "thus", "hence", "overall"}
-# "It's" is "it".
-_BEING: Final = frozenset(
-    "is are was were be been being it they're ist sind war waren est sont era es e son sao".split()
-)
+# "It's" is "it" as well.
+_SUBJECTS: Final = frozenset("it he she we you they they're you're we're".split())
+_BEING: Final = frozenset("is are was were be been being ist sind war waren est sont era es e son sao".split())
 _PERMITTED: Final = frozenset({"may"})
 """No stop word, as it is a month as well."""
 
@@ -76,15 +75,20 @@ def _beginnings(
     if (
         min(len(run_a), len(run_b)) == 1
         and asked.issuperset(run_a[:-1] + run_b[:-1])
-        and _is_verdict(run_a[-1], a)
-        and _is_verdict(run_b[-1], b)
+        and _has_verdict(run_a, a)
+        and _has_verdict(run_b, b)
     ):
         return run_a[-1:], run_b[-1:]
     return run_a, run_b
 
 
-def _is_verdict(word: str, tokens: Sequence[str]) -> bool:
-    return any(x in _BEING and singular(y) == word for x, y in pairwise(tokens))
+def _has_verdict(run: list[str], tokens: Sequence[str]) -> bool:
+    """Whether the last word of *run* is said of a subject, right behind it or behind a form of "to be"."""
+    subject = run[-2] if len(run) > 1 else ""
+    return any(
+        singular(y) == run[-1] and (x in _SUBJECTS or x in _BEING or singular(x) == subject)
+        for x, y in pairwise(tokens)
+    )
 
 
 def _is_swap(a: list[str], b: list[str]) -> bool:
