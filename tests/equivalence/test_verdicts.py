@@ -33,6 +33,12 @@ WITH_MORE_BEFORE = [
     ("Did shares fall?", "Shares fell because of rates.", "They rose because of rates."),
     ("Will prices rise?", "Prices rise in summer.", "They fall in summer."),
     ("Is the store open on Sunday?", "Yes, the store is open on Sunday.", "Yes, but the store is closed on Sunday."),
+    ("Is the bridge open?", "Yes, the bridge is open to traffic.", "Sure, it is closed to traffic."),
+    (
+        "Yes? No?",
+        "Yes, the jar can be returned but not without a slip",
+        "No, the jar can be returned but not with a slip",
+    ),
     ("Is it legal in Poland?", "Yes, in Poland it is illegal.", "Yes, it is legal in Poland."),
     ("Is the berry edible?", "Yes, the berry is toxic.", "Sure, the berry is edible."),
 ]
@@ -70,6 +76,15 @@ def test_what_stands_before_a_verdict_hides_no_swap(question: str, a: str, b: st
 def test_the_same_verdict_with_more_words(question: str, a: str, b: str) -> None:
     """With a "yes", with a reason, with the subject of the question."""
     assert agree(a, b, question)
+
+
+@pytest.mark.parametrize("assent", ["yes", "sure", "certainly"])
+@pytest.mark.parametrize("other", ["sure", "true", "no", "open"])
+def test_the_order_of_two_that_assent_does_not_matter(assent: str, other: str) -> None:
+    """Nor that the question says what an answer is to begin with."""
+    for question in ("Is the bridge open?", "Say yes, sure or no: is the bridge open?", "Yes? Sure? No? Certainly?"):
+        for a, b in [(f"{assent} bridge to traffic", f"{other} to traffic"), (f"{assent} traffic", f"{other} traffic")]:
+            agree(a, b, question)
 
 
 def test_an_unsure_answer_is_no_sure_one() -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from confroute.equivalence.content import ASSENT, OPENINGS, Content, singular
+from confroute.equivalence.negations import NEGATIONS
 from confroute.equivalence.numerals import is_number
 from confroute.equivalence.signs import words_oppose
 from confroute.equivalence.synonyms import CALLINGS, KINDS, are_synonyms
@@ -68,10 +69,7 @@ def _beginnings(
 ) -> tuple[list[str], list[str]]:
     """Two runs at the beginning without the "yes" of only one of them, and without what only one says of the question
     before a verdict of one word: "yes, the bridge is open" and "it is closed"."""
-    if run_a[0] in ASSENT and (len(run_a) > len(run_b) or asked.issuperset(run_b)):
-        run_a = run_a[1:]
-    elif run_b[0] in ASSENT and (len(run_b) > len(run_a) or asked.issuperset(run_a)):
-        run_b = run_b[1:]
+    run_a, run_b = _unassenting(run_a, run_b, asked), _unassenting(run_b, run_a, asked)
     if (
         min(len(run_a), len(run_b)) == 1
         and asked.issuperset(run_a[:-1] + run_b[:-1])
@@ -80,6 +78,15 @@ def _beginnings(
     ):
         return run_a[-1:], run_b[-1:]
     return run_a, run_b
+
+
+def _unassenting(run: list[str], other: list[str], asked: frozenset[str]) -> list[str]:
+    """Without a "yes" at its beginning, unless *other* has something else there, a "no" or a "maybe"."""
+    if run[0] in ASSENT and (
+        len(run) > len(other) or other[0] in ASSENT or asked.difference(NEGATIONS).issuperset(other)
+    ):
+        return run[1:]
+    return run
 
 
 def _has_verdict(run: list[str], tokens: Sequence[str]) -> bool:
