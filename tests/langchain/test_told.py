@@ -132,7 +132,7 @@ def test_the_cache_tells_configurations_apart() -> None:
 
 
 def test_an_answer_of_the_clouds_cache_can_be_kept_again() -> None:
-    """LangChain tells such a one's cost alone, as its usage, which it cannot read back from what SQLite or Redis keep."""
+    """As its usage LangChain tells such a one's cost alone, which SQLite's and Redis' caches cannot read back."""
     cache = InMemoryCache()
     cloud = FakeListChatModel(responses=["It knows"], cache=cache)
     for _ in range(2):
