@@ -31,6 +31,19 @@ class Requests:
         self.ends[number].set_result(refused)
         return await self.tasks[number]
 
+    async def of_ten(self, *, refused: int) -> int:
+        """How many go out of ten at once, and the last so many of those are *refused*."""
+        first = len(self.tasks)
+        await self.begin(10)
+        begun = self.under_way
+        crowded = begun[len(begun) - refused :]
+        for number in crowded:
+            assert await self.end(number, refused=True)
+        for number in range(first, first + 10):
+            if number not in crowded:
+                await self.end(number)
+        return len(begun)
+
     @property
     def under_way(self) -> list[int]:
         return [number for number in self.begun if not self.tasks[number].done()]
@@ -181,10 +194,9 @@ def test_a_server_that_takes_fewer_than_before_is_soon_asked_fewer() -> None:
             refused += 1
             await requests.begin(1)
         assert refused < 30
-        for number in range(len(requests.tasks)):
-            if number not in requests.begun or not requests.tasks[number].done():
-                await settled()
-                await requests.end(number)
+        while requests.under_way:
+            await requests.end(requests.under_way[0])
+            await settled()
 
     run(test())
 
@@ -263,19 +275,7 @@ def test_more_are_tried_less_often_the_longer_they_are_refused(monkeypatch: pyte
     async def test() -> None:
         nonlocal now
         requests = Requests(Width(6))
-
-        async def under_way(*, refused: int) -> int:
-            """How many go out of ten, so many of which are refused."""
-            first = len(requests.tasks)
-            await requests.begin(10)
-            begun = requests.under_way
-            for each in begun[len(begun) - refused :]:
-                assert await requests.end(each, refused=True)
-            for each in range(first, first + 10):
-                if each not in begun[len(begun) - refused :]:
-                    await requests.end(each)
-            return len(begun)
-
+        under_way = requests.of_ten
         assert await under_way(refused=5) == 6
         assert await under_way(refused=0) == 1
         for wait in (61, 121, 241):
@@ -289,6 +289,24 @@ def test_more_are_tried_less_often_the_longer_they_are_refused(monkeypatch: pyte
         assert await under_way(refused=0) == 4
         now += 61
         assert await under_way(refused=0) == 6
+
+    monkeypatch.setattr("confroute.edge.renewals.time", type("Clock", (), {"monotonic": lambda: now}))
+    run(test())
+
+
+def test_a_trial_of_which_some_hold_is_not_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sick machine of a fleet refuses some of any: more are tried as soon as at first."""
+    now = 1000.0
+
+    async def test() -> None:
+        nonlocal now
+        requests = Requests(Width(12))
+        assert await requests.of_ten(refused=8) == 10
+        for wait, refused, width in ((61, 2, 2), (121, 1, 2), (121, 1, 3), (61, 1, 5)):
+            now += wait - 2
+            assert await requests.of_ten(refused=0) == width
+            now += 2
+            assert await requests.of_ten(refused=refused) == 2 * width
 
     monkeypatch.setattr("confroute.edge.renewals.time", type("Clock", (), {"monotonic": lambda: now}))
     run(test())

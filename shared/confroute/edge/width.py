@@ -41,7 +41,7 @@ class Width:
         self._took: deque[int] = deque(maxlen=_LATELY)  # as many as were under way with one, or 0 where it was refused
         self._waiting: deque[asyncio.Future[Turn]] = deque()
         self._renewals = Renewals(_WIDER_SECONDS)
-        self._is_trial = True  # nothing was refused since there were more at a time
+        self._tried_from = 0  # most before the last trial, until no more than that are left of it
         self._alarm: asyncio.TimerHandle | None = None  # for the next trial
 
     @asynccontextmanager
@@ -79,11 +79,12 @@ class Width:
         if self._takes_none:
             return False
         if turn.under_way > max(self._took):
-            if self._is_trial:
-                self._renewals.end(in_vain=not self._renewals.is_due)
-            self._is_trial = False
-            self._renewals.begin()
+            if self._renewals.is_due:
+                self._begin(0)
             self._most = min(self._most, max(1, others))
+            if self._most <= self._tried_from:
+                self._tried_from = 0
+                self._renewals.end(in_vain=True)
         return True
 
     def _call(self) -> None:
@@ -101,9 +102,13 @@ class Width:
         """Whether more are tried at a time from now on."""
         if self._most == self._whole or not self._renewals.is_due:
             return False
-        if self._is_trial:
-            self._renewals.end(in_vain=False)  # the last one held
-        self._is_trial = True
-        self._renewals.begin()
+        self._begin(self._most)
         self._most = min(2 * self._most, self._whole)
         return True
+
+    def _begin(self, tried_from: int) -> None:
+        """The time until the next trial; the last one held."""
+        if self._tried_from:
+            self._renewals.end(in_vain=False)
+        self._renewals.begin()
+        self._tried_from = tried_from
