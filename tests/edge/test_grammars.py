@@ -299,6 +299,7 @@ TUPLES: list[tuple[dict[str, Any], list[Any], list[Any]]] = [
     ({"type": "array", "prefixItems": [TEXT, TEXT], "items": False, "minItems": 0}, [[], ["a"]], [["a", "b", "c"]]),
     ({"type": ["array", "null"], "prefixItems": [TEXT, TEXT], "minItems": 1, "maxItems": 2}, [["a"], None], [[]]),
     ({"type": "array", "prefixItems": [TEXT, TEXT], "maxItems": 1, "minItems": 1}, [["a"]], []),
+    ({"type": "array", "prefixItems": [TEXT, TEXT], "maxItems": 1}, [["a"]], [["a", "b"]]),
 ]
 
 

@@ -114,6 +114,22 @@ def test_a_format_that_is_known_is_held(schemas: Schemas) -> None:
     assert not allows(schemas, {"type": "string", "format": "date"}, "x")
 
 
+@pytest.mark.parametrize("zone", ["", "Z", "-10:00"])
+@pytest.mark.parametrize("second", ["15:30:00", "15:30:00.5", "15:30:00.987654"])
+def test_a_time_needs_no_zone(schemas: Schemas, second: str, zone: str) -> None:
+    """llguidance asks for one, which the model would make up."""
+    for form, value in (("time", second), ("date-time", f"2024-01-02T{second}")):
+        assert allows(schemas, {"type": "string", "format": form}, value + zone)
+        assert not allows(schemas, {"type": "string", "format": form}, "soon")
+        assert allows(schemas, {"type": "string", "format": form, "pattern": "^20[0-9]+$"}, "2024")
+
+
+@pytest.mark.parametrize("value", ["P1DT3S", "PT0.5S", "-P1D"])
+def test_a_duration_may_be_negative_or_have_parts_of_seconds(schemas: Schemas, value: str) -> None:
+    """As Pydantic writes them, and llguidance does not."""
+    assert allows(schemas, {"type": "string", "format": "duration"}, value)
+
+
 def test_what_is_nested_too_deeply_is_refused(schemas: Schemas) -> None:
     """In words, as what cannot be enforced is."""
     deep: dict[str, Any] = {"type": "integer"}

@@ -10,6 +10,7 @@ from typing import Any, cast
 from confroute.edge.composed import composed
 from confroute.edge.patterns import MOST_REPETITIONS, BeyondGrammars, for_grammar
 from confroute.edge.references import Names
+from confroute.edge.times import with_pattern
 from confroute.errors import UnsupportedRequestError
 from confroute.subschemas import rewritten
 from confroute.tools import Tool, parameters
@@ -22,13 +23,6 @@ is more than 32 bits it takes for another number."""
 _MOST_PARTS = 1500
 """Twice as many take seconds for each token, in which nobody else is answered."""
 _DEEPEST = 200
-_TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?"
-_FORMATS = {
-    "date-time": rf"^\d{{4}}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T{_TIME}$",
-    "time": rf"^{_TIME}$",
-}
-"""Those that llama.cpp holds to RFC 3339 and no or three digits of a second: a time without a zone would get one, and
-the others be cut."""
 _NO_NAMES = re.compile(r'[\]\\^"]')
 """What a name is not told apart from others by, in the names that an object may have beside it: llama.cpp writes the
 schema to stderr."""
@@ -86,14 +80,12 @@ def _parts(schema: Any, depth: int = 0) -> int:
 
 
 def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    parts = dict(schema)
+    parts = with_pattern(schema)
     for of, limit in _MOST.items():
         _write_counts(parts, of, limit)
     write_bounds(parts)
     _write_names(parts)
     _write_tuple(parts)
-    if (form := parts.get("format")) in _FORMATS and "pattern" not in parts:
-        parts["pattern"] = _FORMATS[form]
     if isinstance(pattern := parts.get("pattern"), str) and pattern:
         parts["pattern"] = for_grammar(pattern)
     return parts
@@ -120,7 +112,8 @@ def _write_tuple(parts: dict[str, Any]) -> None:
     if not isinstance(first, list | tuple):
         return
     places = list(cast("Sequence[Any]", first))
-    least, most = (_number(parts.get(name), len(places)) for name in ("minItems", "maxItems"))
+    most = _number(parts.get("maxItems"), len(places))
+    least = _number(parts.get("minItems"), min(len(places), most))
     others: Any = parts.pop("items", max(least, most) > len(places))
     lengths = [length for length in range(len(places) + 1) if least <= length <= most]
     if others is not False or (len(lengths) > 1 and isinstance(parts.get("type"), list | tuple)):

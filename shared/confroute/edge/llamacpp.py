@@ -40,9 +40,9 @@ class LlamaCppEngine:
     fence around its JSON; None where the tokens do not spell it. Of a character that is several tokens, as many emoji
     are, llama.cpp tells the last one's only; ``output_tokens`` counts them all where there are neither stop strings,
     nor tools, nor a JSON schema. An answer is held to most of a schema: the bounds of numbers that are no integers, the
-    number of properties, and a length beside a pattern are the model's to keep to, and `Router` checks the answer. One
-    with a number that its grammar may have ended, of 16 digits or, as an integer without bounds, of 18 or 19, counts as
-    cut short (``finish_reason="length"``).
+    number of properties, names with a pattern, and a length beside one are the model's to keep to, and `Router` checks
+    the answer. One with a number that its grammar may have ended, of 16 digits or, as an integer without bounds, of 18
+    or 19, counts as cut short (``finish_reason="length"``).
 
     Weights are loaded at the first request, in which time all threads and event loops of the process stand still: call
     `load` before serving. llama.cpp listens on a free loopback port, with a key that only this object has, and is asked

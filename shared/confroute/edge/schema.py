@@ -15,14 +15,15 @@ from typing import Any, cast
 from confroute.edge.closed import closed
 from confroute.edge.forks import RenewedLock
 from confroute.edge.passes import Tensor
+from confroute.edge.times import with_pattern
 from confroute.errors import UnsupportedRequestError, require
 from confroute.subschemas import rewritten
 
 # As most JSON that a model has read on one line. Left free, a small model would go on with white space for ever.
 _STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
-_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown")
-"""Those that llguidance knows."""
+_FORMATS = ("date", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown")
+"""Those that llguidance knows, but for durations and times: of these it has no parts of seconds, or asks for a zone."""
 
 
 def _guided(schema: Mapping[str, Any]) -> Any:
@@ -31,7 +32,9 @@ def _guided(schema: Mapping[str, Any]) -> Any:
 
 def _in_its_words(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Without what llguidance refuses and nobody would miss the edge for: a Path, a set, a dict with Literal keys."""
-    parts = {name: value for name, value in schema.items() if name not in ("uniqueItems", "propertyNames")}
+    parts = {
+        name: value for name, value in with_pattern(schema).items() if name not in ("uniqueItems", "propertyNames")
+    }
     if parts.get("format", "unknown") not in _FORMATS:
         del parts["format"]
     names: Any = schema.get("propertyNames")
