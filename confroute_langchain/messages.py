@@ -77,10 +77,11 @@ def whole_message(answer: Answer[BaseMessage]) -> AIMessage:
         return edge_message(answer.sample, answer)
     record = cast("ConfidenceRecord", answer.record)
     message = cast("AIMessage", answer.native)
+    told = {"usage_metadata": _usage_of(message)} if isinstance(answer.native, AIMessage) else {}
     return message.model_copy(
         update={
+            **told,
             "id": _own_id(message),
-            "usage_metadata": _usage_of(message),
             "response_metadata": {**message.response_metadata, METADATA_KEY: record.to_dict()},
         }
     )
@@ -120,7 +121,8 @@ def _as_chunk(message: BaseMessage) -> AIMessageChunk:
     """*message* itself, or where the cloud does not stream its whole answer, which LangChain hands out as it is."""
     if isinstance(message, AIMessageChunk):
         return message
-    whole = cast("AIMessage", message)
+    # ChatOpenAI makes a ChatMessage of an answer in another role than the assistant's, as some gateways give.
+    whole = message if isinstance(message, AIMessage) else AIMessage(**dict(message) | {"type": "ai"})
     calls: list[Any] = [*whole.tool_calls, *whole.invalid_tool_calls]
     return AIMessageChunk(
         content=whole.content,

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import ChatMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBinding
 from langchain_core.tools import tool
@@ -52,6 +55,23 @@ def test_its_listeners_hear_of_each_run() -> None:
     model = routed(ScriptedCloud().with_listeners(on_end=lambda run: ends.append(run.name)))
     model.batch([UNSURE, UNSURE, SURE])
     assert ends == ["ScriptedCloud"] * 2
+
+
+class Gateway(BaseChatModel):
+    """Answers in a role of its own, of which LangChain's ChatOpenAI makes a ChatMessage."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "gateway"
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=ChatMessage(role="model", content="It knows", id="x"))])
+
+
+def test_its_answer_may_be_in_a_role_of_its_own(ask: Any) -> None:
+    """It has been paid for."""
+    message = ask(routed(Gateway()), UNSURE)
+    assert (message.text, message.id, record_of(message)["route"]) == ("It knows", "x", "cloud")
 
 
 @tool(extras={"cache_control": {"type": "ephemeral"}})
