@@ -127,6 +127,6 @@ def test_a_server_obeys(llama_server: tuple[str, str]) -> None:
     check_engine(engine, context_tokens=512)
     # The model was not made for tools, and calls none however the server offers them.
     assert engine.capabilities() == Capabilities(
-        n=True, logprobs=True, alternatives=20, draws=True, json_schema=True, tools=False
+        n=True, logprobs=True, alternatives=20, draws=True, json_schema=True, tools=False, llamacpp="llama-server"
     )
     engine.close()

@@ -264,7 +264,7 @@ def test_a_number_that_the_servers_grammar_may_have_ended_is_cut(
         status, body = completion(['{"user_id": 7656119796026572}']) if is_asked else holds_schema(request)
         return status, {**body, "model": "m", "system_fingerprint": fingerprint}
 
-    schema = {"type": "object", "properties": {"user_id": {"type": "integer"}}, "required": ["user_id"]}
+    schema = {"type": "object", "properties": {"user_id": {"type": "number"}}, "required": ["user_id"]}
     with serving(reply) as server:
         generation = connect(server).generate(ASK, n=1, options=replace(OPTIONS, json_schema=schema))
     assert generation.samples[0].finish_reason == ends

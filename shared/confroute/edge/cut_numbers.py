@@ -22,12 +22,12 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(-?)(\d+)([.eE][-+.eE\d]*)?')
 """A string, or a number: its sign, its integral part and the rest."""
 
 
-def with_numbers_cut(sample: Sample, options: SamplingOptions, *, held: bool) -> Sample:
-    """The sample as one that is cut short, if the grammar may have ended a number in it. The schemas were `held`, or
-    sent as they are."""
+def with_numbers_cut(sample: Sample, options: SamplingOptions, *, held: bool, calls: bool = True) -> Sample:
+    """The sample as one that is cut short, if the grammar may have ended a number in it, which is that of its *calls*,
+    too, if they have one. The schemas were `held`, or sent as they are."""
     schema = answer_schema(options)
     schemas = {tool["function"]["name"]: parameters(tool) for tool in options.tools}
-    told = [(call.arguments, schemas[call.name]) for call in sample.tool_calls if call.name in schemas]
+    told = [(call.arguments, schemas[call.name]) for call in sample.tool_calls if calls and call.name in schemas]
     told += [(sample.text, schema)] if schema is not None else []
     is_cut = any(has_cut_number(text, schema, held=held) for text, schema in told)
     return replace(sample, finish_reason="length") if is_cut else sample

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confroute.edge.choices import response_format
-from confroute.edge.protocol import Capabilities, Connection, any_seed, read_samples, together
+from confroute.edge.protocol import Capabilities, Connection, any_seed, llamacpp_of, read_samples, together
 from confroute.edge.refusals import BrokenError, OverdueError, RefusedError, StrangeError, UnfitError
 from confroute.edge.replies import read_whole
 from confroute.errors import ContextLengthError, ModelError
@@ -89,10 +89,12 @@ class _Manner:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a probe brought: the samples, without their thoughts and with them."""
+    """What a probe brought: the samples, without their thoughts and with them, and which of the servers on *llamacpp*
+    gave them."""
 
     samples: Sequence[Sample] = ()
     whole: Sequence[Sample] = ()
+    llamacpp: str | None = None
 
     @property
     def said(self) -> list[str]:
@@ -177,6 +179,7 @@ async def probed(connection: Connection) -> Capabilities:
         whole_top_p=prober.manner.top_p,
         least_temperature=least,
         limit_name=prober.manner.limit_name,
+        llamacpp=held.llamacpp or called.llamacpp,
     )
 
 
@@ -228,7 +231,7 @@ class _Prober:
         except ModelError as error:
             # An answer that was broken off, too.
             raise StrangeError(str(error)) from None
-        return _Told(samples, whole)
+        return _Told(samples, whole, llamacpp_of(reply))
 
     async def told_if_taken(self, part: Mapping[str, Any], limit: int = _LIMITS[0]) -> _Told:
         """Nothing where the server refuses such requests, breaks on them, or has no place for so many tokens."""

@@ -32,8 +32,8 @@ _OVERDUE = (504, 524)
 _CROWDED = (429, 503)
 """Statuses of a server that is asked too much at a time: LiteLLM and TGI have the first, nginx the second."""
 
-_LLAMACPP = re.compile(r"b\d+-\w+|fp_ollama")
-"""The fingerprints of llama-server and Ollama."""
+_LLAMA_SERVER = re.compile(r"b\d+-\w+")
+"""Its fingerprints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,9 @@ class Capabilities:
     and some none of 0."""
     limit_name: str = "max_tokens"
     """What a request calls the most tokens that its answer may have."""
+    llamacpp: str | None = None
+    """Which of "llama-server", "Ollama" and "LM Studio" it is, as far as it tells. They hold answers to a JSON schema
+    by llama.cpp's grammars, in the words of which it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,8 @@ class Reply:
     samples: Sequence[Sample]
     input_tokens: int
     untold: bool
-    by_llamacpp: bool
-    """Which has grammars of its own."""
+    llamacpp: str | None
+    """Which of the servers on llama.cpp gave it, as in `Capabilities`."""
 
 
 class Connection:
@@ -189,7 +192,7 @@ class Connection:
                 samples,
                 tokens,
                 untold=telling and any(map(is_untold, reply["choices"])),
-                by_llamacpp=is_llamacpp(reply),
+                llamacpp=llamacpp_of(reply),
             )
 
         return self.understood(read)
@@ -371,10 +374,14 @@ def read_samples(
     return samples, input_tokens_in(usage)
 
 
-def is_llamacpp(reply: Mapping[str, Any]) -> bool:
-    """Whether llama-server, Ollama or LM Studio gave it, as far as that is told."""
+def llamacpp_of(reply: Mapping[str, Any]) -> str | None:
+    """Which of the servers on llama.cpp gave it, as far as that is told."""
     told: Any = reply.get("system_fingerprint")
-    return isinstance(told, str) and bool(_LLAMACPP.fullmatch(told) or told == reply.get("model"))
+    if not told or not isinstance(told, str):
+        return None
+    if _LLAMA_SERVER.fullmatch(told):
+        return "llama-server"
+    return "Ollama" if told == "fp_ollama" else "LM Studio" if told == reply.get("model") else None
 
 
 def before(stop: Sequence[str], sample: Sample) -> Sample:

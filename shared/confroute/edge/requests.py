@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from confroute.edge.choices import request_for_tools, response_format
-from confroute.edge.protocol import Capabilities, any_seed
-from confroute.errors import ConfigurationError
-from confroute.records import Message, SamplingOptions
+from confroute.edge.cut_numbers import with_numbers_cut
+from confroute.edge.grammars import held, held_tools
+from confroute.edge.protocol import Capabilities, Reply, any_seed
+from confroute.errors import ConfigurationError, UnsupportedRequestError
+from confroute.records import Message, Sample, SamplingOptions
+from confroute.tools import Tool
 
 Request: TypeAlias = dict[str, Any]
 
@@ -20,10 +25,15 @@ _OWN = frozenset(
 """What the engine sets itself, or counts on not to be set."""
 _SEEDS = 2**32 - 1
 """How many seeds there are: some servers refuse longer ones, and to llama-server the last of 32 bits is any."""
+_WITHOUT_HELD_CALLS = "Ollama"
+"""It shows its model the tools, and has no grammar of them."""
 
 
 def request_of(can: Capabilities, messages: Sequence[Message], options: SamplingOptions) -> Request:
-    """What of the request all its parts have in common."""
+    """What of the request all its parts have in common. UnsupportedRequestError where that has a schema which the
+    server's grammars cannot hold."""
+    if can.llamacpp is not None:
+        options = _with_held(options, calls=can.llamacpp != _WITHOUT_HELD_CALLS)
     request: Request = {
         "messages": [dict(message) for message in messages],
         can.limit_name: options.max_tokens,
@@ -42,6 +52,30 @@ def request_of(can: Capabilities, messages: Sequence[Message], options: Sampling
         # With 0 of them llama.cpp leaves the sampled token's own logprob out, too.
         request["top_logprobs"] = min(max(1, options.alternatives), can.alternatives)
     return request
+
+
+def _with_held(options: SamplingOptions, *, calls: bool) -> SamplingOptions:
+    """With the schemas in the words of llama.cpp's grammars, those of *calls* among them if they have one."""
+    tools = options.tools if calls else ()
+    if options.json_schema is None and not tools:
+        return options
+    try:
+        # Any mapping is an object.
+        told = json.dumps([options.json_schema, tools], default=dict)
+    except (RecursionError, TypeError, ValueError):
+        failure = UnsupportedRequestError("The JSON schema, or a tool, has no form in JSON.")
+    else:
+        schema, tools = _held(told)
+        return replace(options, json_schema=schema, tools=tools or options.tools)
+    raise failure
+
+
+@lru_cache(maxsize=32)
+def _held(told: str) -> tuple[dict[str, Any] | None, tuple[Tool, ...]]:
+    """Remembered, by what is *told* of them in JSON: to write the schemas of ten large tools takes some 15 ms, in which
+    nobody else is answered."""
+    schema, tools = json.loads(told)
+    return None if schema is None else held(schema), held_tools(tools)
 
 
 def seed_of(can: Capabilities, options: SamplingOptions) -> int | None:
@@ -67,6 +101,16 @@ def parts_of(request: Request, n: int, most: int, seed: int | None) -> list[Requ
 def size_of(part: Request) -> int:
     """How many samples this *part* of a request asks for."""
     return part.get("n", 1)
+
+
+def samples_of(reply: Reply, can: Capabilities, part: Request, options: SamplingOptions) -> Sequence[Sample]:
+    """Those that this *part* of a request asked for, as cut short where the server's grammar may have ended a number:
+    it may be another server's by now than that which *can*, and was sent schemas in its words."""
+    drawn = reply.samples[: size_of(part)]
+    if reply.llamacpp is None:
+        return drawn
+    calls = reply.llamacpp != _WITHOUT_HELD_CALLS
+    return [with_numbers_cut(one, options, held=can.llamacpp is not None, calls=calls) for one in drawn]
 
 
 def checked_extra(extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from urllib.parse import unquote
 from confroute.credentials import checked_key
 from confroute.edge.addresses import checked_name, is_here, keep_place, read_address
 from confroute.edge.background import BackgroundLoop
-from confroute.edge.cut_numbers import with_numbers_cut
 from confroute.edge.cut_prompts import refuse_cut
 from confroute.edge.doubts import Doubts
 from confroute.edge.forks import RenewedLock
@@ -32,7 +31,7 @@ from confroute.edge.protocol import (
 from confroute.edge.proxies import proxy_variable, unusable_environment
 from confroute.edge.refusals import BrokenError, DeniedError, FullError, RefusedError
 from confroute.edge.renewals import Renewals
-from confroute.edge.requests import Request, checked_extra, parts_of, request_of, seed_of, size_of
+from confroute.edge.requests import Request, checked_extra, parts_of, request_of, samples_of, seed_of, size_of
 from confroute.errors import ConfigurationError, ConfrouteError, ModelError, UnsupportedRequestError, require
 from confroute.records import Generation, Message, Sample, SamplingOptions
 
@@ -159,9 +158,10 @@ class ServerEngine:
 
     def capabilities(self) -> Capabilities:
         """What the server can do, asked at first use and remembered until it is out of reach, refuses a request, or
-        answers as another would, without logprobs or with copies; what it cannot, for two minutes, after which a
-        request that is for it has it asked anew. What there is a way without, as logprobs and ``n``, is each time
-        asked for half as often, at last once a day. Errors are those of a request."""
+        answers as another would: without logprobs, with copies, or telling that it is of another kind. What it cannot
+        is remembered for two minutes, after which a request that is for it has it asked anew. What there is a way
+        without, as logprobs and ``n``, is each time asked for half as often, at last once a day. Errors are those of a
+        request."""
         line = self._connected()
         return line.loop.wait(self._capabilities(line)).can
 
@@ -265,7 +265,8 @@ class ServerEngine:
     async def _drawn(
         self, line: _Line, can: Capabilities, messages: Sequence[Message], n: int, options: SamplingOptions
     ) -> tuple[Generation, bool]:
-        """The samples, and whether a reply had no logprobs though the server *can* tell them."""
+        """The samples, and whether a reply had no logprobs though the server *can* tell them, or was of another kind of
+        server."""
         request = request_of(can, messages, options)
         seed = seed_of(can, options)
         samples: list[Sample] = []
@@ -298,11 +299,10 @@ class ServerEngine:
             # Remembered only now: a request that is refused however small says nothing about the next.
             self._portion.lower(limit)
             for reply, part in zip(replies, parts, strict=True):
-                drawn = reply.samples[: size_of(part)]
-                samples += (with_numbers_cut(one, options, held=False) for one in drawn) if reply.by_llamacpp else drawn
+                samples += samples_of(reply, can, part, options)
                 issued += size_of(part)
                 input_tokens = max(reply.input_tokens, input_tokens)
-                untold = untold or reply.untold
+                untold = untold or reply.untold or reply.llamacpp != can.llamacpp
             short = self._portion.is_short([len(reply.samples) for reply in replies], [size_of(part) for part in parts])
         refuse_cut(messages, input_tokens, model=self.model)
         return Generation(samples=tuple(samples), input_tokens=input_tokens), untold
