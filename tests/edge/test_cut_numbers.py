@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from confroute.edge.cut_numbers import has_cut_number
+from confroute.edge.cut_numbers import has_cut_number, with_numbers_cut
+from confroute.records import Sample, SamplingOptions, ToolCall
 
 INTEGER: dict[str, Any] = {"type": "integer"}
 NUMBER: dict[str, Any] = {"type": "number"}
@@ -64,6 +65,9 @@ def test_a_free_number_of_sixteen_digits_may_be_cut(schema: dict[str, Any], numb
         (5234567890123456789, {**INTEGER, "minimum": 0, "maximum": 2**64 - 1}, False),
         (1234567890123456, {**INTEGER, "minimum": 0, "maximum": 2**63 - 1}, False),
         (1234567890123456, {**INTEGER, "maximum": 10**16}, False),
+        (-1234567890123456, {**NUMBER, "maximum": 0}, True),
+        (-1234567890123456, {**NUMBER, "minimum": -(2**63) - 1, "maximum": 0}, True),
+        (-1234567890123456789, {**INTEGER, "maximum": 0}, True),
         (1234567890123456, {"enum": [1234567890123456]}, False),
         (1234567890123456, {"const": 1234567890123456}, False),
         (1234567890123456789, {"enum": [1234567890123456789]}, False),
@@ -86,6 +90,9 @@ def test_an_integer_may_be_cut_where_its_schema_lets_it_be_greater_than_the_gram
         (1234567890123456, {**INTEGER, "exclusiveMinimum": -(2**63), "exclusiveMaximum": 2**63}, True),
         (1234567890123456, {**INTEGER, "minimum": 0, "maximum": LAST}, False),
         (1234567890123456, {**INTEGER, "maximum": 10**17}, False),
+        (-1234567890123456, {**INTEGER, "maximum": 0}, True),
+        (-1234567890123456, {**INTEGER, "minimum": -(2**63) - 1, "maximum": 0}, True),
+        (-1234567890123456, {**INTEGER, "minimum": -LAST, "maximum": 0}, False),
         (12345678901234567, INTEGER, False),  # of no grammar
         (1234567890123456789, INTEGER, False),
         (123456789012345, INTEGER, False),
@@ -126,6 +133,30 @@ def test_of_a_schema_too_deep_to_check_it_may_be_cut(held: bool) -> None:
     for _ in range(sys.getrecursionlimit()):
         schema = {"items": schema}
     assert has_cut_number("[1234567890123456]", schema, held=held)
+
+
+@pytest.mark.parametrize(
+    ("called", "number", "ends"),
+    [
+        ("save", "1234567890123456", "length"),
+        ("save", "123456789012345", "tool_calls"),
+        ("drop", "1234567890123456", "tool_calls"),
+    ],
+)
+def test_a_call_is_cut_by_the_schema_of_its_tool(called: str, number: str, ends: Any) -> None:
+    """One by a name that was not offered has none."""
+    tools = tuple(
+        {"type": "function", "function": {"name": name, "parameters": within(schema)}}
+        for name, schema in (("count", INTEGER), ("save", NUMBER))
+    )
+    calls = (
+        ToolCall(name="count", arguments='{"a": 1234567890123456}'),
+        ToolCall(name=called, arguments=f'{{"a": {number}}}'),
+    )
+    sample = Sample(text="", tool_calls=calls, finish_reason="tool_calls")
+    told = with_numbers_cut(sample, SamplingOptions(tools=tools), held=True)
+    assert (told.finish_reason, told.tool_calls) == (ends, calls)
+    assert with_numbers_cut(sample, SamplingOptions(tools=tools), held=True, calls=False) is sample
 
 
 def test_many_numbers_are_judged_in_seconds() -> None:

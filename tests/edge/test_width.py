@@ -189,11 +189,40 @@ def test_a_server_that_takes_fewer_than_before_is_soon_asked_fewer() -> None:
             await requests.end(number)
             await requests.begin(1)
         refused = 0
-        while len(requests.under_way) > 4:
+        while len(requests.under_way) > 4 and refused < 30:
             assert await requests.end(requests.under_way[-1], refused=True)
             refused += 1
             await requests.begin(1)
-        assert refused < 30
+        assert len(requests.under_way) == 4
+        while requests.under_way:
+            await requests.end(requests.under_way[0])
+            await settled()
+
+    run(test())
+
+
+def test_after_hundreds_of_answers_a_server_that_takes_four_has_few_under_way() -> None:
+    """It refuses all beyond those at once, while it answers the four one after the other."""
+
+    async def test() -> None:
+        requests = Requests(Width(16))
+        await requests.begin(16)
+        for number in range(300):
+            await requests.end(number)
+            await requests.begin(1)
+        assert len(requests.under_way) == 16
+        taken = requests.under_way[:4]
+        refused = 0
+        for _ in range(50):
+            crowded = [number for number in requests.under_way if number not in taken]
+            for number in crowded:
+                assert await requests.end(number, refused=True)
+            refused += len(crowded)
+            await requests.end(taken.pop(0))
+            await requests.begin(len(crowded) + 1)
+            taken += [number for number in requests.under_way if number not in taken][: 4 - len(taken)]
+        assert refused < 100
+        assert len(requests.under_way) == 4
         while requests.under_way:
             await requests.end(requests.under_way[0])
             await settled()
@@ -255,7 +284,8 @@ def test_one_that_leaves_while_it_waits_keeps_no_turn(was_called: bool) -> None:
         await requests.begin(3)
         if was_called:
             requests.ends[0].set_result(False)
-            await asyncio.wait([requests.tasks[0]])
+            await requests.tasks[0]  # a step later it would be under way
+            assert requests.begun == [0]
         requests.tasks[1].cancel()
         await settled()
         assert requests.tasks[1].cancelled()
