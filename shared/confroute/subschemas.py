@@ -22,17 +22,26 @@ def rewritten(schema: Any, rewrite: Callable[[Mapping[str, Any]], Mapping[str, A
 
 def referred(reference: Any, root: Mapping[str, Any]) -> Any:
     """What a ``$ref`` stands for. Raises LookupError where that is not in *root*."""
+    return [(None, root), *steps(reference, root)][-1][1]
+
+
+def steps(reference: Any, root: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The names of which a ``$ref`` consists, each with what it leads to. Raises LookupError where that is not in
+    *root*."""
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         raise LookupError
     at: Any = root
+    found: list[tuple[str, Any]] = []
     for name in unquote(reference[1:]).split("/")[1:]:
+        name = name.replace("~1", "/").replace("~0", "~")
         if isinstance(at, list):
             at = cast("list[Any]", at)[int(name) if name.isdecimal() else len(cast("list[Any]", at))]
         elif isinstance(at, Mapping):
-            at = cast("Mapping[str, Any]", at)[name.replace("~1", "/").replace("~0", "~")]
+            at = cast("Mapping[str, Any]", at)[name]
         else:
             raise LookupError
-    return at
+        found.append((name, at))
+    return found
 
 
 def _part(name: str, value: Any, rewrite: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Any:

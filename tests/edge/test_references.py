@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from confroute.edge.grammars import held, held_tools
-from confroute.edge.references import Names
+from confroute.edge.references import Names, used
 from confroute.json_schema import is_valid
 from confroute.records import SamplingOptions
 from confroute.tools import answer_schema
@@ -127,3 +127,34 @@ def test_a_call_that_has_to_be_made_has_them_too() -> None:
     sent = held(told)
     assert is_valid('{"name": "in_kg", "arguments": {"unit": "lb"}}', sent)
     assert not is_valid('{"name": "in_kg", "arguments": {"unit": "C"}}', sent)
+
+
+def test_what_nothing_refers_to_is_left_out() -> None:
+    """It is of no grammar, and one that is put together of itself, or large, is no reason to refuse."""
+    itself = record(next={"allOf": [to("#/$defs/N"), record(x={"type": "string"})]})
+    large = {"enum": [f"value {i}" for i in range(5000)]}
+    told = {**record(a=to("#/$defs/A")), "$defs": {"A": {"type": "string"}, "N": itself, "Large": large}}
+    assert held(told) == {**told, "$defs": {"A": {"type": "string"}}}
+    assert "definitions" not in held({**record(a={"type": "string"}), "definitions": {"N": itself}})
+    tools = [units(*map(str, range(10))), units("C", "F")]
+    tools[0]["function"]["parameters"]["$defs"]["Large"] = large
+    call = answer_schema(SamplingOptions(tools=tuple(tools), must_call=True))
+    assert call is not None
+    assert is_valid('{"name": "in_C", "arguments": {"unit": "F"}}', held(call))
+    assert "value 7" not in json.dumps(held_tools(tools))
+
+
+@pytest.mark.parametrize("pointer", ["#/$defs/a~1b", "#/$defs/a~1b/properties/x", "#/$defs/Whole/$defs/part"])
+def test_what_something_refers_to_stays_with_what_that_refers_to(pointer: str) -> None:
+    """llama.cpp fails on a reference to nothing, wherever it stands."""
+    leaf = record(y={"type": "string"})
+    kept = {"a/b": record(x=to("#/$defs/Leaf")), "Leaf": leaf, "Whole": {**record(z={}), "$defs": {"part": leaf}}}
+    told = {**record(a=to(pointer)), "$defs": {**kept, "None": to("#/$defs/Leaf")}}
+    sent = used(told)
+    assert "None" not in sent["$defs"]
+    assert is_valid('{"a": {"x": {"y": "b"}}}' if pointer == "#/$defs/a~1b" else '{"a": {"y": "b"}}', sent)
+
+
+def test_a_property_of_that_name_is_kept() -> None:
+    told = record(definitions=record(a={"type": "string"}), **{"$defs": {"type": "integer"}})
+    assert used(told) == told

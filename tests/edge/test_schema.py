@@ -124,10 +124,16 @@ def test_a_time_needs_no_zone(schemas: Schemas, second: str, zone: str) -> None:
         assert allows(schemas, {"type": "string", "format": form, "pattern": "^20[0-9]+$"}, "2024")
 
 
-@pytest.mark.parametrize("value", ["P1DT3S", "PT0.5S", "-P1D"])
+@pytest.mark.parametrize("value", ["P1DT3S", "PT0.5S", "-P1D", "P1Y35DT3.000005S", "PT30M"])
 def test_a_duration_may_be_negative_or_have_parts_of_seconds(schemas: Schemas, value: str) -> None:
     """As Pydantic writes them, and llguidance does not."""
     assert allows(schemas, {"type": "string", "format": "duration"}, value)
+
+
+@pytest.mark.parametrize("value", ["30minutes", "30", "P", "PT", "P1DT"])
+def test_a_duration_is_one(schemas: Schemas, value: str) -> None:
+    """Left free, most answers were words, or numbers, which Pydantic refuses."""
+    assert not allows(schemas, {"type": "string", "format": "duration"}, value)
 
 
 def test_what_is_nested_too_deeply_is_refused(schemas: Schemas) -> None:

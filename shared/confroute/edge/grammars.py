@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from confroute.edge.composed import composed
 from confroute.edge.patterns import MOST_REPETITIONS, BeyondGrammars, for_grammar
-from confroute.edge.references import Names
+from confroute.edge.references import Names, used
 from confroute.edge.times import with_pattern
 from confroute.errors import UnsupportedRequestError
 from confroute.subschemas import rewritten
@@ -23,6 +23,7 @@ is more than 32 bits it takes for another number."""
 _MOST_PARTS = 1500
 """Twice as many take seconds for each token, in which nobody else is answered."""
 _DEEPEST = 200
+_LARGE = "it is very large"
 _NO_NAMES = re.compile(r'[\]\\^"]')
 """What a name is not told apart from others by, in the names that an object may have beside it: llama.cpp writes the
 schema to stderr."""
@@ -40,10 +41,13 @@ def held(schema: Mapping[str, Any], names: Names | None = None) -> dict[str, Any
         UnsupportedRequestError: no answer would be of it, or llama.cpp would work on it for very long.
     """
     try:
-        _check_size(schema)
-        whole = composed((names or Names()).told_apart(schema))
+        told = used(schema)
+        _check_size(told)
+        whole = used(composed(used((names or Names()).told_apart(told))))
         _check_size(whole)
         return rewritten(whole, _held)
+    except RecursionError:
+        raise UnsupportedRequestError(f"{NOT_HELD[:-1]}: {_LARGE}.") from None
     except BeyondGrammars as error:
         raise UnsupportedRequestError(f"{NOT_HELD[:-1]}: {error}.") from error
 
@@ -61,13 +65,13 @@ def held_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
 
 def _check_size(schema: Any) -> None:
     if _parts(schema) > _MOST_PARTS:
-        raise BeyondGrammars("it is very large")
+        raise BeyondGrammars(_LARGE)
 
 
 def _parts(schema: Any, depth: int = 0) -> int:
     """Of how many values it consists, those aside that no grammar is made of."""
     if depth >= _DEEPEST:
-        raise BeyondGrammars("it is very large")
+        raise BeyondGrammars(_LARGE)
     if isinstance(schema, Mapping):
         parts = cast("Mapping[str, Any]", schema)
         # A mapping of that name is a property's.
@@ -93,9 +97,13 @@ def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _write_names(parts: dict[str, Any]) -> None:
     """Properties whose names have a pattern, as others than those named: llama.cpp knows no such patterns, and lets
-    none be where the object has no others."""
+    none be where the object has no others. Where it has named ones that are enough, they are left out: others would be
+    of any name."""
     others: Any = parts.get("additionalProperties", False)
     patterned: Any = parts.get("patternProperties")
+    named: Any = parts.get("properties")
+    if named and parts.get("additionalProperties") is False and _names_required(parts):
+        return
     if isinstance(patterned, Mapping) and others is not True and {"properties", "additionalProperties"} & parts.keys():
         values = [*cast("Mapping[str, Any]", patterned).values(), others]
         values = [value for value in values if value is not False]
@@ -103,6 +111,12 @@ def _write_names(parts: dict[str, Any]) -> None:
             parts["additionalProperties"] = others = _any_of(values)
     if others is not False and any(map(_NO_NAMES.search, map(str, parts.get("properties") or ()))):
         raise BeyondGrammars("an object that may have others has a property with a bracket, quotation mark or the like")
+
+
+def _names_required(parts: Mapping[str, Any]) -> bool:
+    required: Any = parts.get("required")
+    names = cast("Sequence[Any]", required) if isinstance(required, list | tuple) else ()
+    return all(name in parts["properties"] for name in names)
 
 
 def _write_tuple(parts: dict[str, Any]) -> None:

@@ -4,12 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, cast
 
-from confroute.subschemas import referred, rewritten
+from confroute.subschemas import referred, rewritten, steps
 
 _MERGED = re.compile(r"[^a-zA-Z0-9-]+")
 _PLACES = ("$defs", "definitions")
+
+
+def used(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The *schema* without the definitions that no answer is held to: nothing refers to them but others of these."""
+    kept = _reached(schema)
+
+    def without_others(each: Mapping[str, Any]) -> Mapping[str, Any]:
+        parts = dict(each)
+        for place in _PLACES:
+            if isinstance(told := each.get(place), Mapping):
+                definitions = cast("Mapping[str, Any]", told)
+                parts[place] = {name: definitions[name] for name in definitions if id(definitions[name]) in kept}
+                if not parts[place]:
+                    del parts[place]
+        return parts
+
+    return rewritten(schema, without_others)
+
+
+def _reached(schema: Mapping[str, Any]) -> set[int]:
+    """Which definitions, by their ids, are referred to, or led through, from outside of those that are not."""
+    pointers: list[Any] = []
+    reached: set[int] = set()
+
+    def see(each: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "$ref" in each:
+            pointers.append(each["$ref"])
+        return {name: value for name, value in each.items() if name not in _PLACES}
+
+    rewritten(schema, see)
+    while pointers:
+        try:
+            passed = [("", schema), *steps(pointers.pop(), schema)]
+        except LookupError:
+            continue  # llama.cpp objects to it
+        for (place, _), (_, value) in pairwise(passed):
+            if place in _PLACES and id(value) not in reached:
+                reached.add(id(value))
+                rewritten(value, see)
+    return reached
 
 
 class Names:
@@ -19,6 +60,7 @@ class Names:
 
     def __init__(self) -> None:
         self._taken: list[str] = []
+        self._number = 1
 
     def told_apart(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         """The *schema* with such definitions again, under names of their own. So are those that llama.cpp does not
@@ -39,9 +81,7 @@ class Names:
         rewritten(schema, see)
         if all(told == sent for told, sent in pointers.items()):
             return schema
-        sent = [f"{pointer}/" for pointer in pointers.values()]
-        left = {place: _begun(f"#/{place}/", schema.get(place), sent) for place in _PLACES if place in schema}
-        return rewritten({**schema, **left, "$defs": {**left.get("$defs", {}), **again}}, write)
+        return rewritten({**schema, "$defs": {**schema.get("$defs", {}), **again}}, write)
 
     def _taking(self, pointer: str, schema: Mapping[str, Any], again: dict[str, Any]) -> str:
         try:
@@ -52,11 +92,12 @@ class Names:
         if is_plain and self._take(pointer):
             return pointer
         last = re.sub("[~%]", "_", pointer.lstrip("#").rpartition("/")[2])
-        number = 2
-        while not self._take(f"#/$defs/{number}{last}"):
-            number += 1
-        again[f"{number}{last}"] = _without_definitions(schema) if target is schema else target
-        return f"#/$defs/{number}{last}"
+        while True:
+            self._number += 1
+            name = f"{self._number}{last}"
+            if self._take(f"#/$defs/{name}"):
+                again[name] = _without_definitions(schema) if target is schema else target
+                return f"#/$defs/{name}"
 
     def _take(self, pointer: str) -> bool:
         """Whether it is told apart from those before: they, and the rules of their parts, have other names."""
@@ -65,12 +106,6 @@ class Names:
             return False
         self._taken.append(name)
         return True
-
-
-def _begun(place: str, definitions: Any, pointers: list[str]) -> dict[str, Any]:
-    """Those that one of the *pointers* still leads to, or through: all count for the size of the schema."""
-    known: Mapping[str, Any] = cast("Mapping[str, Any]", definitions) if isinstance(definitions, Mapping) else {}
-    return {name: known[name] for name in known if any(each.startswith(f"{place}{name}/") for each in pointers)}
 
 
 def _without_definitions(schema: Mapping[str, Any]) -> Mapping[str, Any]:

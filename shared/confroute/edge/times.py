@@ -1,7 +1,7 @@
-"""The forms of times in JSON: with a zone and parts of a second, or without.
+"""The forms of times in JSON, with a zone and parts of a second, or without; and of durations, in ISO 8601.
 
 RFC 3339, which JSON schemas name, asks for a zone, and what holds answers to it has the model make one up. Pydantic's
-datetimes have the same format, and mostly none.
+datetimes have the same format, and mostly none. Its durations may be negative.
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ from typing import Any
 
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
-_PATTERNS = {"date-time": f"^{_DAY}T{_TIME}$", "time": f"^{_TIME}$"}
+_N = "[0-9]{1,9}"
+_SECONDS = rf"{_N}(\.{_N})?S"
+_HOURS = f"T({_N}H({_N}M)?({_SECONDS})?|{_N}M({_SECONDS})?|{_SECONDS})"
+_DAYS = f"({_N}Y({_N}M)?({_N}D)?|{_N}M({_N}D)?|{_N}D)"
+_PATTERNS = {
+    "date-time": f"^{_DAY}T{_TIME}$",
+    "time": f"^{_TIME}$",
+    "duration": f"^-?P({_DAYS}({_HOURS})?|{_HOURS}|{_N}W)$",
+}
 
 
 def with_pattern(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The *schema* with the pattern of its format, if that is one of times, and it has none of its own."""
+    """The *schema* with the pattern of its format in place of it, if that is one of times; with one of its own, that
+    alone. xgrammar overlooks a pattern beside a format."""
     form: Any = schema.get("format")
-    has_one = "pattern" not in schema and isinstance(form, str) and form in _PATTERNS
-    return {**schema, "pattern": _PATTERNS[form]} if has_one else dict(schema)
+    if not isinstance(form, str) or form not in _PATTERNS:
+        return dict(schema)
+    return {"pattern": _PATTERNS[form], **{name: value for name, value in schema.items() if name != "format"}}
