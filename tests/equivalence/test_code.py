@@ -33,6 +33,10 @@ DIFFERENT = [
         "Install it:\n```\npip install a\n```\nRun it:\n```\na -x\n```",
         "Do:\n```\npip install a\n```\nRun:\n```\na -y\n```",
     ),
+    ("```sql\nSELECT a FROM t WHERE b = 'c'\n```", '```sql\nSELECT a FROM t WHERE b = "c"\n```'),
+    ("```bash\necho '$HOME'\n```", '```bash\necho "$HOME"\n```'),
+    ("```\nprint(1)\n```\nOutput:\n```\n1\n```", "```\nprint(2)\n```\nOutput:\n```\n1\n```"),
+    ("```\nprint(1)\n```\nOutput:\n```\n1\n```", "```\n1\n```"),
     (
         "The query, as asked:\n```sql\nSELECT a FROM t ORDER BY",
         "The query, as asked:\n```sql\nSELECT a FROM t ORDER BY a",
@@ -68,6 +72,11 @@ SAME = [
     ("```bash\n# Install it\npip install requests\n```", "```bash\npip install requests\n```"),
     ("```sql\n-- All of them\nSELECT * FROM t\n```", "```sql\nSELECT * FROM t\n```"),
     ("```python\n>>> s[::-1]\n```", "```python\ns[::-1]\n```"),
+    ("```python\nreturn 2 * x\n```", "```python\nreturn 2 * x  # double it\n```"),
+    ("```js\nreturn 2 * x\n```", "```js\nreturn 2 * x;  // double it\n```"),
+    ("```python\nprint('hello')\n```", '```python\nprint("hello")\n```'),
+    ("Use pip:\n```\npip install a\n```", "Use pip:\n```\npip install a\n```\nor:\n```\nconda install a\n```"),
+    ("Do:\n```\nprint(1)\n```", "Do:\n```\nprint(1)\n```\nOutput:\n```\n1\n```"),
     ('```python\ndef f(a):\n    """Double."""\n    return a * 2\n```', "```python\ndef f(a):\n    return a * 2\n```"),
 ]
 

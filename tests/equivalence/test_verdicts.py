@@ -41,6 +41,9 @@ WITH_MORE_BEFORE = [
     ),
     ("Is it legal in Poland?", "Yes, in Poland it is illegal.", "Yes, it is legal in Poland."),
     ("Is the berry edible?", "Yes, the berry is toxic.", "Sure, the berry is edible."),
+    ("Is the berry edible?", "Yes, it is toxic.", "Yes, the berry is edible."),
+    ("Does insulin lower glucose?", "Yes, insulin lowers glucose.", "Yes, it raises glucose."),
+    ("Is the patient stable?", "Yes, the patient is stable.", "Yes, he died after surgery."),
 ]
 
 SAME = [
@@ -48,8 +51,28 @@ SAME = [
     ("Is the bridge open?", "Yes, it is.", "Yes, the bridge is open."),
     ("Is the bridge open?", "The bridge is open to traffic.", "It is open to traffic."),
     ("Is the bridge open?", "Yes, it is open to traffic.", "The bridge is open to traffic."),
+    ("Is the bridge open?", "Yes, the bridge is open.", "Yes, it is open to traffic."),
+    ("Is Python interpreted?", "Yes, Python is interpreted.", "Yes, it is an interpreted language."),
+    ("Is a whale a mammal?", "Yes, a whale is a mammal.", "Yes, it breathes air with lungs."),
+    ("Is a tomato a fruit?", "Yes, a tomato is a fruit.", "Yes, it has seeds."),
+    ("Can dogs eat apples?", "Yes, dogs can eat apples.", "Yes, in moderation."),
+    ("Can dogs eat apples?", "Yes, dogs can eat apples.", "Yes, apples are safe."),
     ("Is a tomato a fruit?", "Yes, it has seeds", "Yes, a tomato is a fruit, as it has seeds."),
     ("What is the capital of Japan?", "The capital of Japan is Tokyo.", "The capital city is Tokyo."),
+    ("Who is the author of Dune?", "The author of Dune is Frank Herbert.", "The author of the novel is Frank Herbert."),
+    ("What is the currency of Japan?", "The currency of Japan is the yen.", "The currency used is the yen."),
+    ("Who is the CEO of Tesla?", "The CEO of Tesla is Elon Musk.", "The CEO of the automaker is Elon Musk."),
+    (
+        "Which gas do plants take in for photosynthesis?",
+        "The gas plants take in is carbon dioxide.",
+        "The gas used for photosynthesis is carbon dioxide.",
+    ),
+    (
+        "What is the name of the gray wolf?",
+        "The name for the gray wolf is Canis lupus.",
+        "The name for gray wolves is Canis lupus.",
+    ),
+    ("Which city?", "The oldest city there is Rome.", "The oldest of the cities there is Rome."),
     ("Who painted the Mona Lisa?", "The Mona Lisa was painted by da Vinci.", "Leonardo da Vinci"),
 ]
 

@@ -15,7 +15,9 @@ _SMALL: Final = re.compile(
 _SIGN: Final = re.compile(r"[*;=,]|\w\(|\s(?:where|join|limit|(?:order|group)\s+by)\s")
 _SENTENCE: Final = re.compile(r"\b(?:select|from)\s+(?:the|an|your|my|our|their|this|these)\s|[.!]\s", re.IGNORECASE)
 _NO_CODE: Final = re.compile(
-    r'^[ \t]*(?:(?:\$|>>>)[ ]|(?:#(?=\s|$)|//|--(?=\s|$))[^\n]*|"""(?:[^"]|"(?!""))*""")', re.MULTILINE
+    r'^[ \t]*(?:(?:\$|>>>)[ ]|(?:#(?=\s|$)|//|--(?=\s|$))[^\n]*|"""(?:[^"]|"(?!""))*""")|'
+    r"(?<=[ \t]{2})(?:\#|//)[ ][^\n]*",
+    re.MULTILINE,
 )
 # Of an answer that was cut, the last one has no end.
 _FENCE: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
@@ -28,12 +30,15 @@ _NO_WORDS: Final = frozenset("= a an and are in is of or the to with".split())
 
 def codes_differ(a: str, b: str) -> bool:
     """Whether the code of two answers, SQL alone or what stands in their fences, differs by more than white space,
-    case, semicolons, prompts and comments; or two that begin with the same word each have an option ("--force") that
-    the other lacks, of two bare commands also one of them, and of functions a minus before "sin(x)"."""
-    code_a = _code(a)
-    code_b = code_a and _code(b)
-    if code_a and code_b:
-        return _plain(code_a) != _plain(code_b)
+    case, semicolons, prompts, comments and, outside SQL, the kind of quotes; further fences of one, with an alternative
+    or what it prints, do not count. Or two that begin with the same word each have an option ("--force") that the other
+    lacks, of two bare commands also one of them, and of functions a minus before "sin(x)"."""
+    blocks_a = _blocks(a)
+    blocks_b = blocks_a and _blocks(b)
+    if blocks_a and blocks_b:
+        plain_a, plain_b = [_plain(block) for block in blocks_a], [_plain(block) for block in blocks_b]
+        few = min(len(plain_a), len(plain_b))
+        return "".join(plain_a) != "".join(plain_b) and (plain_a[:few] != plain_b[:few] or not any(plain_a[:few]))
     options_a, options_b = _options(a), _options(b)
     if options_a == options_b or a.split(None, 1)[:1] != b.split(None, 1)[:1]:
         return False
@@ -43,17 +48,21 @@ def codes_differ(a: str, b: str) -> bool:
     return _is_command(a) and _is_command(b)
 
 
-def _code(text: str) -> str:
+def _blocks(text: str) -> list[str]:
     text = text.strip()
     blocks: list[str] = _FENCE.findall(text) if "```" in text else []
     if blocks:
-        return "\n".join(blocks)
+        return blocks
     is_sql = _CAPITALS.match(text) or (_SMALL.match(text) and _SIGN.search(text))
-    return text if is_sql and not _SENTENCE.search(text) else ""
+    return [text] if is_sql and not _SENTENCE.search(text) else []
 
 
 def _plain(code: str) -> str:
-    return "".join(_NO_CODE.sub("", code).casefold().split()).replace(";", "")
+    code = _NO_CODE.sub("", code).strip()
+    # Quotes mean names and texts in SQL, and in a shell whether a variable is read.
+    if "$" not in code and not _CAPITALS.match(code) and not _SMALL.match(code):
+        code = code.replace('"', "'")
+    return "".join(code.casefold().split()).replace(";", "")
 
 
 def _options(text: str) -> set[str]:

@@ -11,12 +11,10 @@ from confroute.equivalence.negations import NEGATIONS
 from confroute.equivalence.numerals import is_number
 from confroute.equivalence.signs import words_oppose
 from confroute.equivalence.synonyms import CALLINGS, KINDS, are_synonyms
+from confroute.equivalence.verdicts import is_verdict
 
 # Also words that join a sentence to what was before.
 _LINKS: Final = OPENINGS | {"therefore", "thus", "hence", "overall"}
-# "It's" is "it" as well.
-_SUBJECTS: Final = frozenset("it he she we you they they're you're we're".split())
-_BEING: Final = frozenset("is are was were be been being ist sind war waren est sont era es e son sao".split())
 _PERMITTED: Final = frozenset({"may"})
 """No stop word, as it is a month as well."""
 
@@ -73,8 +71,7 @@ def _beginnings(
     if (
         min(len(run_a), len(run_b)) == 1
         and asked.issuperset(run_a[:-1] + run_b[:-1])
-        and _has_verdict(run_a, a)
-        and _has_verdict(run_b, b)
+        and all(is_verdict(run[-1], said, run[-2] if len(run) > 1 else "") for run, said in ((run_a, a), (run_b, b)))
     ):
         return run_a[-1:], run_b[-1:]
     return run_a, run_b
@@ -87,15 +84,6 @@ def _unassenting(run: list[str], other: list[str], asked: frozenset[str]) -> lis
     ):
         return run[1:]
     return run
-
-
-def _has_verdict(run: list[str], tokens: Sequence[str]) -> bool:
-    """Whether the last word of *run* is said of a subject, right behind it or behind a form of "to be"."""
-    subject = run[-2] if len(run) > 1 else ""
-    return any(
-        singular(y) == run[-1] and (x in _SUBJECTS or x in _BEING or singular(x) == subject)
-        for x, y in pairwise(tokens)
-    )
 
 
 def _is_swap(a: list[str], b: list[str]) -> bool:
@@ -120,7 +108,7 @@ def _is_subject(
     if not asked.issuperset(run) or asked.issuperset(other) or not behind.isalpha() or behind in asked:
         return False
     if before:
-        return before in asked and KINDS.issuperset(other)
+        return before in asked and all(word in KINDS or word in asked for word in other)
     return _are_adjacent(other[-1], behind, tokens_of_other) and not _are_adjacent(run[-1], behind, tokens)
 
 
@@ -132,9 +120,13 @@ def _counted(content: Content) -> set[str]:
 
 
 def _is_form(long: str, short: str) -> bool:
-    """Also a word that one of a script without spaces stands before."""
-    return long.startswith(short) or (
-        len(short) > 2 and short.isascii() and long.endswith(short) and not long[0].isascii()
+    """Also a plural that changes its last letters ("wolves", of which the s is gone), and a word that one of a script
+    without spaces stands before."""
+    return (
+        long.startswith(short)
+        or (long.endswith("ie") and long[:-2] + "y" == short)
+        or (long.endswith("ve") and short in {long[:-2] + "f", long[:-2] + "fe"})
+        or (len(short) > 2 and short.isascii() and long.endswith(short) and not long[0].isascii())
     )
 
 

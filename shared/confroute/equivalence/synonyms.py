@@ -114,9 +114,12 @@ CALLINGS: Final = frozenset(
 """What stands before a name and leaves the person the same: no offices, which tell two of one name apart."""
 
 KINDS: Final = frozenset(
-    "author city company country man name number person place river state team town woman word".split()
+    "animal author automaker book building city company compound country device element film firm gas game island "
+    "language man metal mineral movie name novel number ocean organ painting person place planet plant play river song "
+    "specie state story structure substance team town tower used woman word work".split()
 )
-"""What an answer may say of the question's subject instead of naming it: "the capital city" of Japan's."""
+"""What an answer may say of the question's subject instead of naming it: "the capital city" of Japan's, "the currency
+used" there. As `GROUPS` are written."""
 
 
 def are_synonyms(a: str, b: str) -> bool:

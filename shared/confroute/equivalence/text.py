@@ -23,7 +23,8 @@ from confroute.equivalence.numerals import is_number
 from confroute.equivalence.quantities import one_is_a_part
 from confroute.equivalence.signs import Mark, Side, roots_of, signs_oppose
 from confroute.equivalence.swaps import told_apart
-from confroute.equivalence.versions import versions_differ
+from confroute.equivalence.verdicts import has_verdict
+from confroute.equivalence.versions import version_asked, versions_differ
 
 _SENTENCE_END: Final = re.compile(r"[.?!;:]\s|\n")
 _EITHER: Final = re.compile(r"(?=[\s/])(?:\s(?:or|vs\.?|versus)\s|(?<=[^\W\d_]{3})/(?=[^\W\d_]{3}))")
@@ -39,6 +40,8 @@ class _Question(NamedTuple):
     """
     roots: frozenset[Mark]
     form: Form
+    version: bool
+    """Whether it asks for the number of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +58,19 @@ class TextEquivalence(Equivalence):
 
     What they do not share can part them. The numbers of one must be among the numbers of the other, in order, and as
     many, unless it has more words as well, or a year: "1-1" and "1-0" differ, so do -5 and 5, "CO" and "CO2"; "Lima"
-    and "Lima, founded in 1535" agree; but "2 hours" are not "2 hours 30 minutes". Numbers do not make up for words:
-    "20 June 1969" and "20 July 1969" differ. So do answers that each have a letter ("vitamin A"), an operator (x > 3),
-    an address or a number of the question that the other lacks, or another choice of a question with an "or"; and
-    those where one word stands for another between the same two: "is positive" and "is negative", "8 AM" and "8 PM",
-    also where the question has one of them, and whatever a "yes" before it says; a few words that answers swap most are
+    and "Lima, founded in 1535" agree; but "2 hours" are not "2 hours 30 minutes". Numbers do not make up for words: "20
+    June 1969" and "20 July 1969" differ. So do answers that each have a letter ("vitamin A"), an operator (x > 3), an
+    address or a number of the question that the other lacks, or another choice of a question with an "or"; and those
+    where one word stands for another between the same two: "is positive" and "is negative", "8 AM" and "8 PM", also
+    where the question has one of them, and whatever a "yes" before it says; a few words that answers swap most are
     known to be the same ("located", "situated"), and months and units by their abbreviations. "To", "by" and "from"
-    before the same number part answers ("rose to 5%"), and so does the last zero of a version or a section (3.10, 3.1).
-    A negation in only one of the two makes them differ, in some twenty languages; so does a word that one denies and
-    the other says, and "and" for "or", "he" for "she" and "must" for "might" where nothing else does. Of SQL, and of
-    what two answers have in fences, only white space, case, semicolons, prompts and comments do not count; of commands,
-    each option does. Where a form is asked for ("Correct the grammar: ...", "Translate ...", "Put it in the plural"),
-    one answer has to hold the other word for word. An answer with no content of its own equals only itself.
+    before the same number part answers where something changes ("rose to 5%"), and so does the last zero of a version
+    or a section (3.10, 3.1). A negation in only one of the two makes them differ, in some twenty languages; so does a
+    word that one denies and the other says, and "and" for "or", "he" for "she" and "must" for "might" where nothing
+    else does. Of SQL, and of what two answers have in fences, only white space, case, semicolons, prompts, comments and
+    further fences do not count; of commands, each option does. Where a message begins with asking for a form ("Correct
+    the grammar: ...", "Translate ...", "Put it in the plural"), one answer has to hold the other word for word,
+    introductions aside. An answer with no content of its own equals only itself.
 
     Where it errs: other synonyms and unit names ("mi", "miles") differ, also one within a long sentence; so may two
     sentences of the same answer that go on differently behind it, or that go on with a word of the question and with
@@ -107,7 +111,8 @@ class TextEquivalence(Equivalence):
         if first.symbol and second.symbol:
             return first.symbol == second.symbol
         return (
-            self._share(first, second, asked)
+            not _contradict(a, b, first, second, asked)
+            and self._share(first, second, asked)
             and not told_apart(a, b, first, second, asked.words)
             and not (first.whole.numbers and second.whole.numbers and bounds_differ(a, b))
             and not _written_apart(text_a, text_b, asked)
@@ -115,15 +120,10 @@ class TextEquivalence(Equivalence):
 
     def _share(self, a: Content, b: Content, asked: _Question) -> bool:
         said_a, said_b = a.own, b.own
-        if _says_nothing(said_a) or _says_nothing(said_b):
-            # One of them only repeats the question, or only assents.
-            only_a, only_b = a.whole.words - b.whole.words - ASSENT, b.whole.words - a.whole.words - ASSENT
-            if not asked.offers and only_a and only_b:
-                return False
-            if not any(said_a) or not any(said_b):
-                # Compare all content words, as for an answer out of the question's own choices ("red or blue?") or
-                # out of a text in it.
-                said_a, said_b = a.whole, b.whole
+        if not any(said_a) or not any(said_b):
+            # One of them only repeats the question: compare all content words, as for an answer out of the question's
+            # own choices ("red or blue?") or out of a text in it.
+            said_a, said_b = a.whole, b.whole
         elif a.whole.words == b.whole.words and len(a.whole.numbers) == len(b.whole.numbers):
             # One may have a number of the question where the other has another.
             said_a, said_b = a.whole, b.whole
@@ -152,6 +152,7 @@ def _asked(message: str) -> tuple[_Question, ...]:
             dict(choices),
             roots_of(part),
             form_asked(part),
+            version_asked(part),
         )
         for text in dict.fromkeys((part, message))
     )
@@ -190,13 +191,25 @@ def _opposed(a: Content, b: Content, asked: _Question) -> bool:
     return sum(side[0] in both for side in chosen_a | chosen_b) > len(both)
 
 
+def _contradict(tokens_a: Sequence[str], tokens_b: Sequence[str], a: Content, b: Content, asked: _Question) -> bool:
+    """Whether one only repeats the question, or only assents, and each has a word that the other lacks; if both assent,
+    a verdict: "yes, it is open to traffic" tells more than "yes, the bridge is open", "yes, it is toxic" not "edible".
+    """
+    if asked.offers or not (_says_nothing(a.own) or _says_nothing(b.own)):
+        return False
+    only_a, only_b = a.whole.words - b.whole.words - ASSENT, b.whole.words - a.whole.words - ASSENT
+    if ASSENT.isdisjoint(a.whole.words) or ASSENT.isdisjoint(b.whole.words):
+        return bool(only_a and only_b)
+    return has_verdict(only_a, tokens_a, a.sequence) and has_verdict(only_b, tokens_b, b.sequence)
+
+
 def _written_apart(a: str, b: str, asked: _Question) -> bool:
     """By what no word holds."""
     return (
         signs_oppose(a, b, asked.roots)
         or codes_differ(a, b)
-        or versions_differ(a, b, asked.words)
-        or forms_differ(a, b, asked.form)
+        or versions_differ(a, b, asked=asked.version)
+        or forms_differ(a, b, asked.form, asked.words)
     )
 
 
