@@ -88,6 +88,7 @@ NUMBER = {"type": "number", "minimum": 1, "maximum": 5}
         ({"allOf": [{"type": "number", "minimum": 1}, {"type": ["null", "number"], "maximum": 5}]}, NUMBER),
         ({"allOf": [{"type": ["null", "integer", "number"]}, {"type": "number"}]}, {"type": "number"}),
         ({"allOf": [WHOLE, {"type": ["number", "null"]}]}, WHOLE),
+        ({"allOf": [WHOLE], "type": "number", "title": "A"}, {**WHOLE, "title": "A"}),
         (
             {"allOf": [{"type": ["string", "integer", "null"]}, {"type": ["number", "null"]}]},
             {"type": ["integer", "null"]},

@@ -28,6 +28,10 @@ def of(at: dict[str, Any], **definitions: Any) -> dict[str, Any]:
     return {**record(at=at), "$defs": definitions}
 
 
+def having(name: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {name: WHOLE}, "required": [name]}
+
+
 PORTS = {"type": "object", "patternProperties": {"^[a-z]+$": WHOLE}, "additionalProperties": False}
 PAIR = {**record(a={"$ref": "#/$defs/用户"}, b={"$ref": "#/$defs/商品"})}
 CITY = record(required=["city"], city=TEXT, country=TEXT)
@@ -43,6 +47,9 @@ CITY = record(required=["city"], city=TEXT, country=TEXT)
         ({"http": 80, "https": 443}, of(PORTS)),
         ({"a": {"name": "Anna"}, "b": {"price": 45}}, of(PAIR, 用户=record(name=TEXT), 商品=record(price=WHOLE))),
         ({"city": "Oslo"}, of({"allOf": [{"$ref": "#/$defs/City"}], "default": None}, City=CITY)),
+        ("PT30M", of({"type": "string", "format": "duration"})),
+        ({"b": 1, "c": 2}, of({"allOf": [{"anyOf": [having("a"), having("b")]}, {"anyOf": [TEXT, having("c")]}]})),
+        ({"kind": "cat"}, of({"allOf": [record(kind={"enum": ["dog", "cat"]}), record(kind={"const": "cat"})]})),
         (["Oslo"], of({"type": "array", "prefixItems": [TEXT, TEXT], "minItems": 1, "maxItems": 2})),
     ],
     ids=str,

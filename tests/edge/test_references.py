@@ -155,6 +155,12 @@ def test_what_something_refers_to_stays_with_what_that_refers_to(pointer: str) -
     assert is_valid('{"a": {"x": {"y": "b"}}}' if pointer == "#/$defs/a~1b" else '{"a": {"y": "b"}}', sent)
 
 
+def test_what_are_no_definitions_are_no_reason_to_fail() -> None:
+    for none in (None, 5, True):
+        told = {"type": "object", "properties": {"kids": to("#")}, "$defs": none}
+        assert held(told)["properties"].keys() == {"kids"}
+
+
 def test_a_property_of_that_name_is_kept() -> None:
     told = record(definitions=record(a={"type": "string"}), **{"$defs": {"type": "integer"}})
     assert used(told) == told

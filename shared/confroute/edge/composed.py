@@ -141,7 +141,7 @@ def _lone(schema: _Schema) -> _Schema | None:
     one = parts[says.index(True)]
     if one is False or "allOf" in one:
         return None
-    return {name: value for part in (*map(_mapping, parts), own) for name, value in part.items()}
+    return reduce(_both, [*map(_mapping, parts), own])
 
 
 def _both(first: _Schema, second: _Schema) -> _Schema:

@@ -81,7 +81,8 @@ class Names:
         rewritten(schema, see)
         if all(told == sent for told, sent in pointers.items()):
             return schema
-        return rewritten({**schema, "$defs": {**schema.get("$defs", {}), **again}}, write)
+        known: Any = schema.get("$defs")
+        return rewritten({**schema, "$defs": {**(known if isinstance(known, Mapping) else {}), **again}}, write)
 
     def _taking(self, pointer: str, schema: Mapping[str, Any], again: dict[str, Any]) -> str:
         try:
