@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -56,6 +56,18 @@ def _is_function(tool: Any) -> bool:
 def parameters(tool: Tool) -> Mapping[str, Any]:
     """The JSON schema of a tool's arguments."""
     return tool["function"].get("parameters") or {"type": "object", "properties": {}}
+
+
+def with_parameters(
+    tools: Sequence[Tool], written: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[Tool, ...]:
+    """The *tools*, with each schema of arguments as it is *written*; those without one as they are."""
+    return tuple(
+        {**tool, "function": {**tool["function"], "parameters": written(parameters(tool))}}
+        if tool["function"].get("parameters")
+        else tool
+        for tool in tools
+    )
 
 
 def answer_schema(options: SamplingOptions) -> Mapping[str, Any] | None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from confroute import UnsupportedRequestError
-from confroute.edge.grammars import held, held_tools
+from confroute.edge.grammars import held
 from confroute.edge.server import ServerEngine
+from confroute.edge.times import with_pattern
 from confroute.json_schema import is_valid
 from confroute.records import Message, SamplingOptions
 from tests.edge.scripted_server import TOOL_PROBE, Reply, Request, choice, completion, serving, takes_all
@@ -67,32 +68,39 @@ def of(kind: str, number: int = 1) -> Callable[[Request], Reply]:
     return reply
 
 
+def sent_to(kind: str, schema: dict[str, Any]) -> dict[str, Any]:
+    if kind in LLAMACPP:
+        return held(schema)
+    properties = {name: with_pattern(part) for name, part in schema["properties"].items()}
+    assert "format" not in json.dumps(properties)
+    return {**schema, "properties": properties}
+
+
 def schema_of(request: Request) -> Any:
     return request["response_format"]["json_schema"]["schema"]
 
 
 @pytest.mark.parametrize("kind", FINGERPRINTS)
 def test_a_schema_is_sent_in_the_words_of_the_servers_grammars(connect: Connect, kind: str) -> None:
-    """Of a server that does not tell that it is llama.cpp's, as it is."""
+    """One that does not tell that it is llama.cpp's is sent it as it is, but for times, of which xgrammar demands a
+    zone, whatever a pattern beside the format says."""
     with serving(of(kind)) as server:
         engine = connect(server)
         for _ in range(2):
             engine.generate(ASK, n=1, options=replace(OPTIONS, json_schema=TRAIN))
-        assert {json.dumps(schema_of(request)) for request in server.answered} == {
-            json.dumps(held(TRAIN) if kind in LLAMACPP else TRAIN)
-        }
+        assert {json.dumps(schema_of(request)) for request in server.answered} == {json.dumps(sent_to(kind, TRAIN))}
 
 
 @pytest.mark.parametrize("must_call", [False, True])
 @pytest.mark.parametrize("kind", FINGERPRINTS)
 def test_tools_are_offered_in_the_words_of_the_servers_grammars(connect: Connect, kind: str, must_call: bool) -> None:
-    """Ollama shows them to its model, and holds no call to them."""
+    """Ollama shows them to its model, and holds no call to them; others hold calls that have to be made."""
     with serving(of(kind)) as server:
         options = replace(OPTIONS, tools=(tool(TRAIN),), must_call=must_call)
         connect(server).generate(ASK, n=1, options=options)
         (request,) = server.answered
-    (sent,) = held_tools([tool(TRAIN)]) if kind in ("llama-server", "LM Studio") else [tool(TRAIN)]
-    assert request["tools"][0]["function"]["parameters"] == sent["function"]["parameters"]
+    is_as_it_is = kind == "Ollama" or (kind == "vLLM" and not must_call)
+    assert request["tools"][0]["function"]["parameters"] == (TRAIN if is_as_it_is else sent_to(kind, TRAIN))
     assert request.get("tool_choice") == ("required" if must_call else None)
 
 
@@ -138,7 +146,7 @@ def test_a_server_of_another_kind_is_found_out_by_its_reply(connect: Connect, be
         server.reply = of(after)
         engine.generate(ASK, n=1, options=options)
         engine.generate(ASK, n=1, options=options)
-        sent = [held(TRAIN) if kind in LLAMACPP else TRAIN for kind in (before, before, after, after)]
+        sent = [sent_to(kind, TRAIN) for kind in (before, before, after, after)]
         assert [schema_of(request) for request in server.answered] == sent
 
 

@@ -13,7 +13,7 @@ from confroute.edge.references import Names, used
 from confroute.edge.times import with_pattern
 from confroute.errors import UnsupportedRequestError
 from confroute.subschemas import rewritten
-from confroute.tools import Tool, parameters
+from confroute.tools import Tool, with_parameters
 
 NOT_HELD = "llama.cpp cannot hold an answer to this JSON schema."
 _NO_GRAMMAR = ("title", "description", "default", "examples", "$comment")
@@ -55,12 +55,7 @@ def held(schema: Mapping[str, Any], names: Names | None = None) -> dict[str, Any
 def held_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
     """The *tools* that a request offers, with the schemas of their arguments `held`."""
     names = Names()
-    return tuple(
-        {**tool, "function": {**tool["function"], "parameters": held(parameters(tool), names)}}
-        if tool["function"].get("parameters")
-        else tool
-        for tool in tools
-    )
+    return with_parameters(tools, lambda schema: held(schema, names))
 
 
 def _check_size(schema: Any) -> None:

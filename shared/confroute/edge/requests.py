@@ -12,9 +12,10 @@ from confroute.edge.choices import request_for_tools, response_format
 from confroute.edge.cut_numbers import with_numbers_cut
 from confroute.edge.grammars import held, held_tools
 from confroute.edge.protocol import Capabilities, Reply, any_seed
+from confroute.edge.times import with_patterns
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, Sample, SamplingOptions
-from confroute.tools import Tool
+from confroute.tools import Tool, with_parameters
 
 Request: TypeAlias = dict[str, Any]
 
@@ -32,8 +33,7 @@ _WITHOUT_HELD_CALLS = "Ollama"
 def request_of(can: Capabilities, messages: Sequence[Message], options: SamplingOptions) -> Request:
     """What of the request all its parts have in common. UnsupportedRequestError where that has a schema which the
     server's grammars cannot hold."""
-    if can.llamacpp is not None:
-        options = _with_held(options, calls=can.llamacpp != _WITHOUT_HELD_CALLS)
+    options = _with_written(options, can.llamacpp)
     request: Request = {
         "messages": [dict(message) for message in messages],
         can.limit_name: options.max_tokens,
@@ -54,9 +54,11 @@ def request_of(can: Capabilities, messages: Sequence[Message], options: Sampling
     return request
 
 
-def _with_held(options: SamplingOptions, *, calls: bool) -> SamplingOptions:
-    """With the schemas in the words of llama.cpp's grammars, those of *calls* among them if they have one."""
-    tools = options.tools if calls else ()
+def _with_written(options: SamplingOptions, llamacpp: str | None) -> SamplingOptions:
+    """With the schemas that the server holds its model to as they say the same to its grammars: in the words of
+    *llamacpp*'s, or for others with patterns for times, of which they make up a zone."""
+    holds_calls = options.must_call if llamacpp is None else llamacpp != _WITHOUT_HELD_CALLS
+    tools = options.tools if holds_calls else ()
     if options.json_schema is None and not tools:
         return options
     try:
@@ -65,17 +67,19 @@ def _with_held(options: SamplingOptions, *, calls: bool) -> SamplingOptions:
     except (RecursionError, TypeError, ValueError):
         failure = UnsupportedRequestError("The JSON schema, or a tool, has no form in JSON.")
     else:
-        schema, tools = _held(told)
+        schema, tools = _written(told, is_llamacpp=llamacpp is not None)
         return replace(options, json_schema=schema, tools=tools or options.tools)
     raise failure
 
 
 @lru_cache(maxsize=32)
-def _held(told: str) -> tuple[dict[str, Any] | None, tuple[Tool, ...]]:
+def _written(told: str, *, is_llamacpp: bool) -> tuple[dict[str, Any] | None, tuple[Tool, ...]]:
     """Remembered, by what is *told* of them in JSON: to write the schemas of ten large tools takes some 15 ms, in which
     nobody else is answered."""
     schema, tools = json.loads(told)
-    return None if schema is None else held(schema), held_tools(tools)
+    if is_llamacpp:
+        return None if schema is None else held(schema), held_tools(tools)
+    return None if schema is None else with_patterns(schema), with_parameters(tools, with_patterns)
 
 
 def seed_of(can: Capabilities, options: SamplingOptions) -> int | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from confroute.subschemas import rewritten
+
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 _N = "[0-9]{1,9}"
@@ -20,6 +22,11 @@ _PATTERNS = {
     "time": f"^{_TIME}$",
     "duration": f"^-?P({_DAYS}({_HOURS})?|{_HOURS}|{_N}W)$",
 }
+
+
+def with_patterns(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The *schema* with the patterns of times and durations in place of their formats, wherever they are in it."""
+    return rewritten(schema, with_pattern)
 
 
 def with_pattern(schema: Mapping[str, Any]) -> dict[str, Any]:
