@@ -7,6 +7,12 @@ import pytest
 from confroute import TextEquivalence
 
 DIFFERENT = [
+    ("```python\nx = n // 2\n```", "```python\nx = n // 3\n```"),
+    ("```python\nx = 'a # b'\n```", "```python\nx = 'a # c'\n```"),
+    ("```python\nx = 'it\\'s # b'\n```", "```python\nx = 'it\\'s # c'\n```"),
+    ('```python\nx = "it\'s # b"\n```', '```python\nx = "it\'s # c"\n```'),
+    ("Use this:\n```bash\ngit branch -d x\n```", "Use this:\n```bash\ngit branch -D x\n```"),
+    ("You can run:\n```\ncurl -o x u\n```", "You can run:\n```\ncurl -O x u\n```"),
     ("SELECT * FROM products ORDER BY price DESC LIMIT 5;", "SELECT * FROM products ORDER BY price LIMIT 5;"),
     ("SELECT COUNT(*) FROM users WHERE age > 30", "SELECT * FROM users WHERE age > 30"),
     ("SELECT name FROM users WHERE age <> 30", "SELECT name FROM users WHERE age = 30"),
@@ -44,6 +50,10 @@ DIFFERENT = [
 ]
 
 SAME = [
+    ("```python\nreturn 2 * x\n```", "```python\nreturn 2 * x # it's doubled\n```"),
+    ("```python\nprint('a')\n```", "```python\nprint('a') # it prints\n```"),
+    ("```js\nreturn x;\n```", "```js\nreturn x; // done\n```"),
+    ("```python\ndef f():\n    return 1\n```", "```python\ndef f():\n    '''It's one.'''\n    return 1\n```"),
     ("SELECT * FROM users WHERE age >= 18", "select *\nfrom users\nwhere age>=18;"),
     ("SELECT * FROM users", "```sql\nSELECT * FROM users;\n```"),
     ("SELECT * FROM users", "Here is the query:\n```sql\nSELECT * FROM users;\n```"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import pytest
 
 from confroute import Router, TextEquivalence
@@ -46,7 +48,36 @@ WITH_MORE_BEFORE = [
     ("Is the patient stable?", "Yes, the patient is stable.", "Yes, he died after surgery."),
 ]
 
+NAMED_ANEW = [
+    ("Who is the CEO of {}?", "The CEO of {} is Tim Cook.", "Apple", "the corporation"),
+    ("Who is the singer of {}?", "The singer of {} is Freddie Mercury.", "Queen", "the band"),
+    ("What is the tallest mountain {}?", "The tallest mountain {} is Mount Everest.", "in the world", "on Earth"),
+    ("What is the largest lake {}?", "The largest lake {} is Victoria.", "in Africa", "on this continent"),
+    ("Who is the vendor {}?", "The vendor {} is Acme Ltd.", "in the contract", "in our agreement"),
+    ("What do bees {}?", "Bees {} honey.", "make", "produce"),
+    ("What do pandas {}?", "Pandas {} bamboo.", "eat", "consume"),
+    ("What does a gland {}?", "A gland {}s insulin.", "produce", "secrete"),
+    ("What does CPU {}?", "CPU {} central processing unit.", "stands for", "means"),
+    ("What does the author {}?", "The author {}s daily exercise.", "recommend", "suggest"),
+]
+
+FURTHER_VERDICTS = [
+    ("Is the order in stock?", "The order is in stock today.", "The order is in transit today."),
+    ("Did the net profit grow?", "The net profit grew fast.", "The net loss grew fast."),
+    ("Who won?", "The team that won is Brazil.", "The team that lost is Brazil."),
+    ("Is Tom the winner?", "Tom is the winner in Paris.", "Tom is the loser in Paris."),
+    ("Is the old bridge open?", "Yes, the old bridge is open.", "Yes, it is currently closed."),
+    ("Is New York bigger?", "Yes, New York is bigger.", "Yes, it is much smaller."),
+    ("Is peanut butter vegan?", "Yes, peanut butter is vegan.", "Yes, it is deadly."),
+    ("Does insulin lower glucose?", "Yes, insulin lowers glucose, which is good.", "Yes, it raises glucose."),
+    ("Does it lower glucose?", "Yes, it lowers glucose and is safe.", "Yes, it raises glucose."),
+]
+
 SAME = [
+    ("Is New York bigger than Boston?", "Yes, New York is bigger than Boston.", "Yes, it is much bigger."),
+    ("Is the swimming pool open?", "Yes, the swimming pool is open.", "Yes, it is currently open."),
+    ("Is olive oil healthy?", "Yes, olive oil is healthy.", "Yes, it is considered healthy."),
+    ("Are solar panels recyclable?", "Yes, solar panels are recyclable.", "Yes, they are mostly recyclable."),
     ("Is the bridge open?", "Yes.", "Yes, the bridge is open to traffic."),
     ("Is the bridge open?", "Yes, it is.", "Yes, the bridge is open."),
     ("Is the bridge open?", "The bridge is open to traffic.", "It is open to traffic."),
@@ -99,6 +130,27 @@ def test_what_stands_before_a_verdict_hides_no_swap(question: str, a: str, b: st
 def test_the_same_verdict_with_more_words(question: str, a: str, b: str) -> None:
     """With a "yes", with a reason, with the subject of the question."""
     assert agree(a, b, question)
+
+
+@pytest.mark.parametrize(("question", "answer", "one", "other"), NAMED_ANEW)
+def test_the_question_in_another_word(question: str, answer: str, one: str, other: str) -> None:
+    """Whose or where the thing is, and what it does, may be said by another word than the question's."""
+    for said in (one, other):
+        assert agree(answer.format(one), answer.format(other), question.format(said))
+
+
+@pytest.mark.parametrize(("question", "a", "b"), FURTHER_VERDICTS)
+def test_a_verdict_is_no_other_word_for_the_question(question: str, a: str, b: str) -> None:
+    """Nor is the opposite hidden by a subject of two words, or by an adverb before it."""
+    assert not agree(a, b, question)
+
+
+def test_a_long_answer_is_read_once() -> None:
+    """Twenty thousand distinct words beside a yes take no square of them."""
+    long = "Yes, it is " + " ".join(f"w{'abcdefghij'[i % 10]}{i}x" for i in range(20_000))
+    start = perf_counter()
+    TextEquivalence().same([(long, "Yes, it does help.")], question="Does it help?")
+    assert perf_counter() - start < 2
 
 
 @pytest.mark.parametrize("assent", ["yes", "sure", "certainly"])

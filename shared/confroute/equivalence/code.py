@@ -16,12 +16,18 @@ _SIGN: Final = re.compile(r"[*;=,]|\w\(|\s(?:where|join|limit|(?:order|group)\s+
 _SENTENCE: Final = re.compile(r"\b(?:select|from)\s+(?:the|an|your|my|our|their|this|these)\s|[.!]\s", re.IGNORECASE)
 _NO_CODE: Final = re.compile(
     r'^[ \t]*(?:(?:\$|>>>)[ ]|(?:#(?=\s|$)|//|--(?=\s|$))[^\n]*|"""(?:[^"]|"(?!""))*""")|'
-    r"(?<=[ \t]{2})(?:\#|//)[ ][^\n]*",
+    r"^[ \t]*'''(?:[^']|'(?!''))*'''|(?<=[ \t]{2})(?:\#|//)[ ][^\n]*",
+    re.MULTILINE,
+)
+# Behind one space, where no quote is open; "//" divides in Python.
+_COMMENT: Final = re.compile(
+    r"""^((?:[^\n'"]|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")*?)(?:(?<=[ \t])\#|(?<=[;{}][ \t])//)[ ][^\n]*""",
     re.MULTILINE,
 )
 # Of an answer that was cut, the last one has no end.
 _FENCE: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _HYPHENS: Final = str.maketrans("−–‐‑", "----")
+_CAPITAL: Final = re.compile("[A-Z]")
 _OPTION: Final = re.compile(r"(?<![\w-])--?\\?[a-z][\w-]*", re.IGNORECASE)
 # In a span of its own, or all of the answer, without a word of a sentence.
 _COMMAND: Final = re.compile(r"[^`]*`([a-z][^`\n]*)`[^`]*|(?:(?:Run|Use) )?([a-z][^`\n]*)")
@@ -30,9 +36,10 @@ _NO_WORDS: Final = frozenset("= a an and are in is of or the to with".split())
 
 def codes_differ(a: str, b: str) -> bool:
     """Whether the code of two answers, SQL alone or what stands in their fences, differs by more than white space,
-    case, semicolons, prompts, comments and, outside SQL, the kind of quotes; further fences of one, with an alternative
-    or what it prints, do not count. Or two that begin with the same word each have an option ("--force") that the other
-    lacks, of two bare commands also one of them, and of functions a minus before "sin(x)"."""
+    case but that of options, semicolons, prompts, comments and, outside SQL, the kind of quotes; further fences of one,
+    with an alternative or what it prints, do not count. Or two that begin with the same word each have an option
+    ("--force") that the other lacks, of two bare commands also one of them, and of functions a minus before "sin(x)".
+    """
     blocks_a = _blocks(a)
     blocks_b = blocks_a and _blocks(b)
     if blocks_a and blocks_b:
@@ -58,10 +65,13 @@ def _blocks(text: str) -> list[str]:
 
 
 def _plain(code: str) -> str:
-    code = _NO_CODE.sub("", code).strip()
+    code = _COMMENT.sub(r"\1", _NO_CODE.sub("", code)).strip()
     # Quotes mean names and texts in SQL, and in a shell whether a variable is read.
-    if "$" not in code and not _CAPITALS.match(code) and not _SMALL.match(code):
-        code = code.replace('"', "'")
+    if not _CAPITALS.match(code) and not _SMALL.match(code):
+        if "$" not in code:
+            code = code.replace('"', "'")
+        # "-d" and "-D" are two options.
+        code = _OPTION.sub(lambda option: _CAPITAL.sub(r"^\g<0>", option[0]), code)
     return "".join(code.casefold().split()).replace(";", "")
 
 

@@ -11,12 +11,13 @@ from confroute.equivalence.negations import NEGATIONS
 from confroute.equivalence.numerals import is_number
 from confroute.equivalence.signs import words_oppose
 from confroute.equivalence.synonyms import CALLINGS, KINDS, are_synonyms
-from confroute.equivalence.verdicts import is_verdict
+from confroute.equivalence.verdicts import ARTICLES, is_verdict
 
 # Also words that join a sentence to what was before.
 _LINKS: Final = OPENINGS | {"therefore", "thus", "hence", "overall"}
 _PERMITTED: Final = frozenset({"may"})
 """No stop word, as it is a month as well."""
+_OF: Final = frozenset({"of", "in", "on", "at"})
 
 
 def told_apart(a: tuple[str, ...], b: tuple[str, ...], first: Content, second: Content, asked: frozenset[str]) -> bool:
@@ -102,14 +103,28 @@ def _is_subject(
     asked: frozenset[str],
 ) -> bool:
     """Whether *run* is the question's own and stands between a word of it and one that is not, and *other* says more
-    there: "the capital of Japan is Tokyo" and "the capital city is Tokyo". Or, at the beginning, if *other* is a part
+    there: "the capital of Japan is Tokyo" and "the capital city is Tokyo"; or says of what or where in another word,
+    "in the world" and "on Earth", which is no verdict. Or, at the beginning, if *other* is a part
     of the name: "discovered by Fleming" and "Alexander Fleming"."""
     before, behind = place
     if not asked.issuperset(run) or asked.issuperset(other) or not behind.isalpha() or behind in asked:
         return False
     if before:
-        return before in asked and all(word in KINDS or word in asked for word in other)
+        return before in asked and (
+            all(word in KINDS or word in asked for word in other)
+            or (_is_of(run[0], before, tokens) and _is_of(other[0], before, tokens_of_other))
+        )
     return _are_adjacent(other[-1], behind, tokens_of_other) and not _are_adjacent(run[-1], behind, tokens)
+
+
+def _is_of(word: str, before: str, tokens: Sequence[str]) -> bool:
+    """Whether only a preposition stands between the two, "the tallest mountain in the world": not "an order is in
+    stock"."""
+    bare = [token for token in tokens if token not in ARTICLES]
+    return any(
+        singular(z) == word and y in _OF and singular(x) == before
+        for x, y, z in zip(bare, bare[1:], bare[2:], strict=False)
+    )
 
 
 def _counted(content: Content) -> set[str]:

@@ -200,7 +200,11 @@ def _contradict(tokens_a: Sequence[str], tokens_b: Sequence[str], a: Content, b:
     only_a, only_b = a.whole.words - b.whole.words - ASSENT, b.whole.words - a.whole.words - ASSENT
     if ASSENT.isdisjoint(a.whole.words) or ASSENT.isdisjoint(b.whole.words):
         return bool(only_a and only_b)
-    return has_verdict(only_a, tokens_a, a.sequence) and has_verdict(only_b, tokens_b, b.sequence)
+    return (
+        bool(only_a and only_b)
+        and has_verdict(only_a, tokens_a, asked.words)
+        and has_verdict(only_b, tokens_b, asked.words)
+    )
 
 
 def _written_apart(a: str, b: str, asked: _Question) -> bool:

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Final
 
-from confroute.equivalence.content import ASSENT, singular
+from confroute.equivalence.content import ASSENT, STOP_WORDS, singular
+
+ARTICLES: Final = frozenset("a an the this these those our".split())
 
 # "It's" is "it" as well.
 _SUBJECTS: Final = frozenset("it he she we you they they're you're we're".split())
 _BEING: Final = frozenset("is are was were be been being ist sind war waren est sont era es e son sao".split())
+_DEGREES: Final = frozenset("much very quite too rather far even also still now often always indeed only".split())
 
 
 def is_verdict(word: str, tokens: Sequence[str], subject: str) -> bool:
     """Whether it stands right behind *subject*, a pronoun or a form of "to be": not "a fruit" in "it is a fruit"."""
-    return any(
-        singular(y) == word and (x in _SUBJECTS or x in _BEING or singular(x) == subject) for x, y in pairwise(tokens)
-    )
+    return word in _verdicts(tokens, subject)
 
 
-def has_verdict(words: Iterable[str], tokens: Sequence[str], sequence: Sequence[str]) -> bool:
-    """Whether one of *words* is said of the subject of an answer, the first of its content words, *sequence*."""
-    subject = next((word for word in sequence if word not in ASSENT), "")
-    return any(is_verdict(word, tokens, subject) for word in words)
+def has_verdict(words: frozenset[str], tokens: Sequence[str], asked: frozenset[str]) -> bool:
+    """Whether one of *words* is said of the subject of an answer: its first words, if *asked* has them all, up to a
+    form of "to be" ("New York is"), or else the first of its content words."""
+    content = (singular(token) for token in tokens if token not in STOP_WORDS and token not in ASSENT)
+    being = _end_of_subject(tokens, asked)
+    return not words.isdisjoint(_verdicts(tokens[being:], "" if being else next(content, "")))
+
+
+def _verdicts(tokens: Sequence[str], subject: str) -> set[str]:
+    """Without the adverbs before them: "closed" in "it is currently closed"."""
+    verdicts: set[str] = set()
+    is_behind = False
+    for token, behind in zip(tokens, (*tokens[1:], ""), strict=True):
+        word = singular(token)
+        if is_behind and _is_adverb(word) and behind and behind not in STOP_WORDS:
+            continue
+        if is_behind:
+            verdicts.add(word)
+        is_behind = token in _SUBJECTS or token in _BEING or word == subject
+    return verdicts
+
+
+def _end_of_subject(tokens: Sequence[str], asked: frozenset[str]) -> int:
+    """Where the form of "to be" is; 0 if the answer begins in another way."""
+    for i, token in enumerate(tokens):
+        if token in _BEING:
+            return i
+        if token not in ARTICLES and token not in ASSENT and (token in STOP_WORDS or singular(token) not in asked):
+            return 0
+    return 0
+
+
+def _is_adverb(word: str) -> bool:
+    return word in _DEGREES or word.endswith("ly")
