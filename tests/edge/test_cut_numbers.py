@@ -141,13 +141,15 @@ def test_of_a_schema_too_deep_to_check_it_may_be_cut(held: bool) -> None:
         ("save", "1234567890123456", "length"),
         ("save", "123456789012345", "tool_calls"),
         ("drop", "1234567890123456", "tool_calls"),
+        ("find", "1234567890123456", "length"),
+        ("find", "123456789012345", "tool_calls"),
     ],
 )
 def test_a_call_is_cut_by_the_schema_of_its_tool(called: str, number: str, ends: Any) -> None:
-    """One by a name that was not offered has none."""
+    """One by a name that was not offered has none. An integer without bounds is sent so: the model is shown it."""
     tools = tuple(
         {"type": "function", "function": {"name": name, "parameters": within(schema)}}
-        for name, schema in (("count", INTEGER), ("save", NUMBER))
+        for name, schema in (("count", {**INTEGER, "minimum": 1}), ("save", NUMBER), ("find", INTEGER))
     )
     calls = (
         ToolCall(name="count", arguments='{"a": 1234567890123456}'),

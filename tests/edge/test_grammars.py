@@ -201,6 +201,32 @@ def test_a_pattern_is_written_anew_wherever_it_stands(name: str) -> None:
     assert held_tools([without := {"type": "function", "function": {"name": "x"}}]) == (without,)
 
 
+class Listed(BaseModel):
+    since: datetime
+    at: time
+    every: timedelta
+    page: int
+    least: int = Field(ge=1)
+
+
+def test_a_tool_says_little_more_than_was_told() -> None:
+    """It is in the prompt: with bounds of each integer and long patterns, eight tools took three times as many tokens.
+    One bound needs the other."""
+    told = Listed.model_json_schema()
+    tool = {"type": "function", "function": {"name": "x", "parameters": told}}
+    (sent,) = held_tools([tool])
+    shown = sent["function"]["parameters"]
+    assert shown["properties"]["page"] == told["properties"]["page"]
+    assert shown["properties"]["least"]["maximum"] == 2**63 - 2
+    assert len(json.dumps(shown)) < len(json.dumps(told)) + 150
+    for zone in ZONES:
+        moment = DAY.replace(microsecond=987654, tzinfo=zone)
+        value = Listed(since=moment, at=moment.timetz(), every=timedelta(days=-1, seconds=1.5), page=1, least=1)
+        assert is_valid(value.model_dump_json(), shown)
+    assert not is_valid('{"since": "soon", "at": "15:30:00", "every": "PT1S", "page": 1, "least": 1}', shown)
+    assert not is_valid('{"since": "2024-01-02T15:30:00", "at": "now", "every": "PT1S", "page": 1, "least": 1}', shown)
+
+
 def test_pydantic_s_common_fields_are_held() -> None:
     """Bounds of numbers and lengths are no reason to ask nothing of the edge."""
 

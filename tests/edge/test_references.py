@@ -164,3 +164,45 @@ def test_what_are_no_definitions_are_no_reason_to_fail() -> None:
 def test_a_property_of_that_name_is_kept() -> None:
     told = record(definitions=record(a={"type": "string"}), **{"$defs": {"type": "integer"}})
     assert used(told) == told
+
+
+ADDRESS = record(city={"type": "string"})
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "wrong"),
+    [
+        (
+            {"allOf": [record(billing=ADDRESS), record(shipping=to("#/allOf/0/properties/billing"))]},
+            {"billing": {"city": "Oslo"}, "shipping": {"city": "Rome"}},
+            {"billing": {"city": "Oslo"}, "shipping": "Rome"},
+        ),
+        (
+            {"type": "object", "oneOf": [record(a=ADDRESS), record(b=to("#/oneOf/0/properties/a"))]},
+            {"b": {"city": "Rome"}},
+            {"b": "Rome"},
+        ),
+        (
+            {
+                **record(k={"enum": ["p", "q"]}),
+                "additionalProperties": True,
+                "anyOf": [
+                    {"properties": {"k": {"const": "z"}, "v": {"type": "string"}}},
+                    {"properties": {"k": {"const": "p"}, "v": ADDRESS}, "required": ["v"]},
+                    {"properties": {"k": {"const": "q"}, "v": to("#/anyOf/1/properties/v")}, "required": ["v"]},
+                ],
+            },
+            {"k": "q", "v": {"city": "Oslo"}},
+            {"k": "q", "v": 3},
+        ),
+    ],
+)
+def test_what_is_within_a_part_is_found_where_it_was(schema: Any, value: Any, wrong: Any) -> None:
+    """As zod writes what two parts share: those are composed, so that it is elsewhere."""
+    if "allOf" in schema:
+        for part in schema["allOf"]:
+            del part["additionalProperties"]
+    assert is_valid(json.dumps(value), schema)
+    sent = held(schema)
+    assert is_valid(json.dumps(value), sent)
+    assert not is_valid(json.dumps(wrong), sent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from confroute.edge.grammars import BOUNDS, LAST, may_be_integer, write_bounds
@@ -24,16 +25,16 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(-?)(\d+)([.eE][-+.eE\d]*)?')
 
 def with_numbers_cut(sample: Sample, options: SamplingOptions, *, held: bool, calls: bool = True) -> Sample:
     """The sample as one that is cut short, if the grammar may have ended a number in it, which is that of its *calls*,
-    too, if they have one. The schemas were `held`, or sent as they are."""
+    too, if they have one. The schemas were `held`, those of calls as the model is shown them, or sent as they are."""
     schema = answer_schema(options)
     schemas = {tool["function"]["name"]: parameters(tool) for tool in options.tools}
-    told = [(call.arguments, schemas[call.name]) for call in sample.tool_calls if calls and call.name in schemas]
-    told += [(sample.text, schema)] if schema is not None else []
-    is_cut = any(has_cut_number(text, schema, held=held) for text, schema in told)
+    told = [(call.arguments, schemas[call.name], True) for call in sample.tool_calls if calls and call.name in schemas]
+    told += [(sample.text, schema, False)] if schema is not None else []
+    is_cut = any(has_cut_number(text, asked, held=held, shown=shown) for text, asked, shown in told)
     return replace(sample, finish_reason="length") if is_cut else sample
 
 
-def has_cut_number(text: str, schema: Mapping[str, Any], *, held: bool = True) -> bool:
+def has_cut_number(text: str, schema: Mapping[str, Any], *, held: bool = True, shown: bool = False) -> bool:
     """Whether the *text*, JSON of the *schema*, has a number as long as llama.cpp's grammar lets it be there, and
     shorter than the schema does: the first digits of another. It takes some milliseconds for each number so long."""
     if not _LONG.search(text):
@@ -47,7 +48,7 @@ def has_cut_number(text: str, schema: Mapping[str, Any], *, held: bool = True) -
         if len(digits) == _DIGITS:
             # Only where no bounds are written may there be one of more than 64 bits.
             try:
-                bounded = bounded or rewritten(schema, _held if held else _sent)
+                bounded = bounded or rewritten(schema, partial(_held, shown=shown) if held else _sent)
             except RecursionError:
                 return True  # as what cannot be checked
             if _is_valid(f"{before}{sign}{digits}0000{after}", bounded):
@@ -57,10 +58,10 @@ def has_cut_number(text: str, schema: Mapping[str, Any], *, held: bool = True) -
     return False
 
 
-def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _held(schema: Mapping[str, Any], *, shown: bool) -> Mapping[str, Any]:
     """With bounds where llama.cpp's grammar has them."""
     parts = dict(schema)
-    write_bounds(parts)
+    write_bounds(parts, shown=shown)
     if not may_be_integer(parts):
         for name in BOUNDS:
             parts.pop(name, None)

@@ -29,13 +29,14 @@ _NO_NAMES = re.compile(r'[\]\\^"]')
 schema to stderr."""
 
 
-def held(schema: Mapping[str, Any], names: Names | None = None) -> dict[str, Any]:
+def held(schema: Mapping[str, Any], names: Names | None = None, *, shown: bool = False) -> dict[str, Any]:
     """The *schema* in the words of llama.cpp: bounds that no answer comes to are left out, those of integers written as
     it holds them, and patterns in what its grammars know. What it refers to has *names* that others of the request do
     not have. Integers have at most 63 bits; other numbers, and those that the schema says nothing of, sixteen digits
     before the point (see `cut_numbers`). It still overlooks the bounds of a number that is no integer, those of how
     many properties there are, their names where these have a pattern, a length beside a pattern, and others; the model
-    mostly keeps to them by itself.
+    mostly keeps to them by itself. Of one that the model is *shown*, patterns of times are short, and integers without
+    bounds have none: these would be most of a prompt with tools.
 
     Raises:
         UnsupportedRequestError: no answer would be of it, or llama.cpp would work on it for very long.
@@ -45,7 +46,7 @@ def held(schema: Mapping[str, Any], names: Names | None = None) -> dict[str, Any
         _check_size(told)
         whole = used(composed(used((names or Names()).told_apart(told))))
         _check_size(whole)
-        return rewritten(whole, _held)
+        return rewritten(whole, lambda part: _held(part, shown=shown))
     except RecursionError:
         raise UnsupportedRequestError(f"{NOT_HELD[:-1]}: {_LARGE}.") from None
     except BeyondGrammars as error:
@@ -53,9 +54,9 @@ def held(schema: Mapping[str, Any], names: Names | None = None) -> dict[str, Any
 
 
 def held_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
-    """The *tools* that a request offers, with the schemas of their arguments `held`."""
+    """The *tools* that a request offers, with the schemas of their arguments `held`, as the model is shown them."""
     names = Names()
-    return with_parameters(tools, lambda schema: held(schema, names))
+    return with_parameters(tools, lambda schema: held(schema, names, shown=True))
 
 
 def _check_size(schema: Any) -> None:
@@ -78,11 +79,11 @@ def _parts(schema: Any, depth: int = 0) -> int:
     return 1 + sum(_parts(value, depth + 1) for value in values)
 
 
-def _held(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    parts = with_pattern(schema)
+def _held(schema: Mapping[str, Any], *, shown: bool) -> Mapping[str, Any]:
+    parts = with_pattern(schema, short=shown)
     for of, limit in _MOST.items():
         _write_counts(parts, of, limit)
-    write_bounds(parts)
+    write_bounds(parts, shown=shown)
     _write_names(parts)
     _write_tuple(parts)
     if isinstance(pattern := parts.get("pattern"), str) and pattern:
@@ -156,10 +157,12 @@ def _write_counts(parts: dict[str, Any], of: str, limit: int) -> None:
         del parts[f"max{of}"]
 
 
-def write_bounds(parts: dict[str, Any]) -> None:
+def write_bounds(parts: dict[str, Any], *, shown: bool = False) -> None:
     """Both bounds of an integer as llama.cpp holds them: it cuts one without to sixteen digits, overlooks the zeros
     within a single bound, and takes the last integers for none. Where there is no such integer, another of the types
-    has to be, or it is BeyondGrammars."""
+    has to be, or it is BeyondGrammars. Where the model is *shown* it, one without any is left so."""
+    if shown and parts.keys().isdisjoint(BOUNDS):
+        return
     least, most = _number(parts.get("minimum"), -math.inf), _number(parts.get("maximum"), math.inf)
     kinds = _kinds(parts)
     if not may_be_integer(parts):

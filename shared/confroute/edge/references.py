@@ -11,6 +11,7 @@ from confroute.subschemas import referred, rewritten, steps
 
 _MERGED = re.compile(r"[^a-zA-Z0-9-]+")
 _PLACES = ("$defs", "definitions")
+_PLAIN = re.compile(f"#/({'|'.join(map(re.escape, _PLACES))})/[^/~%]*")
 
 
 def used(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -64,7 +65,8 @@ class Names:
 
     def told_apart(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         """The *schema* with such definitions again, under names of their own. So are those that llama.cpp does not
-        find: the schema itself, and those with a ``/`` or in percent signs."""
+        find, the schema itself, and those with a ``/`` or in percent signs; and what is no definition, whose place may
+        be another once an ``allOf`` around it has been composed."""
         pointers: dict[str, str] = {}
         again: dict[str, Any] = {}
 
@@ -89,7 +91,7 @@ class Names:
             target = referred(pointer, schema)
         except LookupError:
             return pointer  # llama.cpp objects to it
-        is_plain = len(pointer) > 1 and not set("~%") & set(pointer)
+        is_plain = _PLAIN.fullmatch(pointer) is not None
         if is_plain and self._take(pointer):
             return pointer
         last = re.sub("[~%]", "_", pointer.lstrip("#").rpartition("/")[2])

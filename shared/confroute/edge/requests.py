@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 from confroute.edge.choices import request_for_tools, response_format
@@ -79,7 +79,8 @@ def _written(told: str, *, is_llamacpp: bool) -> tuple[dict[str, Any] | None, tu
     schema, tools = json.loads(told)
     if is_llamacpp:
         return None if schema is None else held(schema), held_tools(tools)
-    return None if schema is None else with_patterns(schema), with_parameters(tools, with_patterns)
+    tools = with_parameters(tools, partial(with_patterns, short=True))
+    return None if schema is None else with_patterns(schema), tools
 
 
 def seed_of(can: Capabilities, options: SamplingOptions) -> int | None:

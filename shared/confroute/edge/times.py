@@ -22,17 +22,25 @@ _PATTERNS = {
     "time": f"^{_TIME}$",
     "duration": f"^-?P({_DAYS}({_HOURS})?|{_HOURS}|{_N}W)$",
 }
+_SHORT_ZONE = r"(Z|[+-][0-9:]+)?"
+_SHORT_PATTERNS = {
+    "date-time": rf"^[0-9-]+T[0-9:.]+{_SHORT_ZONE}$",
+    "time": rf"^[0-9:.]+{_SHORT_ZONE}$",
+    "duration": r"^-?P[0-9.YMWDTHS]+$",
+}
 
 
-def with_patterns(schema: Mapping[str, Any]) -> dict[str, Any]:
+def with_patterns(schema: Mapping[str, Any], *, short: bool = False) -> dict[str, Any]:
     """The *schema* with the patterns of times and durations in place of their formats, wherever they are in it."""
-    return rewritten(schema, with_pattern)
+    return rewritten(schema, lambda part: with_pattern(part, short=short))
 
 
-def with_pattern(schema: Mapping[str, Any]) -> dict[str, Any]:
+def with_pattern(schema: Mapping[str, Any], *, short: bool = False) -> dict[str, Any]:
     """The *schema* with the pattern of its format in place of it, if that is one of times; with one of its own, that
-    alone. xgrammar overlooks a pattern beside a format."""
+    alone. xgrammar overlooks a pattern beside a format. A *short* one, for what the model is shown, leaves the order of
+    the parts to it."""
     form: Any = schema.get("format")
     if not isinstance(form, str) or form not in _PATTERNS:
         return dict(schema)
-    return {"pattern": _PATTERNS[form], **{name: value for name, value in schema.items() if name != "format"}}
+    pattern = (_SHORT_PATTERNS if short else _PATTERNS)[form]
+    return {"pattern": pattern, **{name: value for name, value in schema.items() if name != "format"}}
