@@ -275,6 +275,75 @@ def test_nothing_is_timed_when_none_waits(how: str) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("most", [8, 64])
+def test_a_full_server_behind_a_proxy_that_lingers_before_it_refuses_is_narrowed_for(most: int) -> None:
+    """It answers whoever asks as a place gets free, mostly one that has just come, and refuses each of those that it
+    could not answer for eight places."""
+
+    async def test() -> None:
+        requests = Requests(Width(most))
+        await requests.begin(most)
+        since = dict.fromkeys(requests.under_way, 0)  # how many were answered
+        refused = 0
+        for _ in range(200):
+            await requests.end(requests.under_way[-1])
+            await requests.begin(1)
+            since = {number: since.get(number, -1) + 1 for number in requests.under_way}
+            for number in [number for number, answered in since.items() if answered >= 8]:
+                del since[number]
+                await requests.end(number, refused=True)
+                await requests.begin(1)
+                refused += 1
+        assert refused < 3 * most
+        assert len(requests.under_way) <= 4
+        while requests.under_way:
+            await requests.end(requests.under_way[0])
+            await settled()
+
+    run(test())
+
+
+def test_a_refused_request_has_its_turn_before_fresh_ones() -> None:
+    """And those that were refused have theirs in order."""
+
+    async def test() -> None:
+        width = Width(1)
+        begun: list[str] = []
+
+        async def one(name: str, seconds: float | None) -> None:
+            async with width.turn(seconds) as turn:
+                begun.append(name)
+                await settled()
+                width.count_answer(turn)
+
+        names = {"first": None, "fresh": None, "refused": 9.0, "fresh too": None, "refused too": 3.0}
+        await asyncio.gather(*(one(name, seconds) for name, seconds in names.items()))
+        assert begun == ["first", "refused", "refused too", "fresh", "fresh too"]
+
+    run(test())
+
+
+def test_no_more_are_tried_before_a_server_that_lingers_would_have_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last refusal took a quarter of a second: when more may be tried each hundredth, they are not within that."""
+    monkeypatch.setattr("confroute.edge.width._WIDER_SECONDS", 0.01)
+
+    async def test() -> None:
+        requests = Requests(Width(8))
+        await requests.begin(2)
+        await asyncio.sleep(0.25)
+        assert await requests.end(1, refused=True)
+        await requests.begin(8)
+        await asyncio.sleep(0.1)
+        assert len(requests.under_way) <= 2
+        await asyncio.sleep(0.9)
+        assert len(requests.under_way) == 8
+        while requests.under_way:
+            await requests.end(requests.under_way[0])
+            await settled()
+
+    run(test())
+
+
 @pytest.mark.parametrize("was_called", [False, True])
 def test_one_that_leaves_while_it_waits_keeps_no_turn(was_called: bool) -> None:
     """Nor where its turn has just come."""
