@@ -197,7 +197,7 @@ def test_a_sure_model_costs_few_probes(connect: Connect, clock: Clock, told: boo
 
     with serving(reply) as server:
         engine = connect(server)
-        for minute in range(0, 24 * 60, 10):
+        for minute in range(0, 24 * 60, 20):
             clock.hours = minute / 60
             assert len(engine.generate(ASK, n=10, options=OPTIONS).samples) == 10
         # Without logprobs it is asked for those, too.
