@@ -20,6 +20,11 @@ def rewritten(schema: Any, rewrite: Callable[[Mapping[str, Any]], Mapping[str, A
     return {name: _part(name, value, rewrite) for name, value in parts.items()}
 
 
+def listed(value: Any) -> list[Any]:
+    """The schemas or values in it; none where it is no list."""
+    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []
+
+
 def referred(reference: Any, root: Mapping[str, Any]) -> Any:
     """What a ``$ref`` stands for. Raises LookupError where that is not in *root*."""
     return [(None, root), *steps(reference, root)][-1][1]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from signal import alarm
 
 import pytest
 
@@ -166,13 +167,14 @@ def test_all_have_their_turn(room: Room) -> None:
     assert max(most) <= 100
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
 def test_a_fork_has_the_room_to_itself(room: Room, come: Come) -> None:
     """Those who fill it are threads of the parent, which would never leave it in the child."""
     inside = come(50, most=50)
     assert inside.is_in
     child = os.fork()
     if not child:
-        alarm(5)  # ends it where it waits for ever
+        signal.alarm(5)  # ends it where it waits for ever
         with room.place(50, samples=1, max_tokens=50, is_over=lambda: False):
             os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -6,10 +6,10 @@ answer ignores them. A small model left free writes nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
-from confroute.subschemas import referred, rewritten
+from confroute.subschemas import listed, referred, rewritten
 
 _Schema = Mapping[str, Any]
 
@@ -53,15 +53,15 @@ def _names_all(schema: _Schema) -> bool:
         return False
     named = cast("_Schema", properties)
     least = schema.get("minProperties", 0)
-    return all(name in named for name in _list(schema.get("required"))) and least in range(len(named) + 1)
+    return all(name in named for name in listed(schema.get("required"))) and least in range(len(named) + 1)
 
 
 def _is_composed(schema: _Schema) -> bool:
     """Whether more than one schema describes the same object."""
-    own, referred = any(name in schema for name in _OF_OBJECTS), "$ref" in schema
+    own, refers = any(name in schema for name in _OF_OBJECTS), "$ref" in schema
     # A oneOf is one of those that exclude each other: others llguidance refuses, open or closed.
-    unions = bool(_list(schema.get("anyOf"))) + bool(_list(schema.get("oneOf")))
-    return own + referred + unions + len(_list(schema.get("allOf"))) > 1
+    unions = bool(listed(schema.get("anyOf"))) + bool(listed(schema.get("oneOf")))
+    return own + refers + unions + len(listed(schema.get("allOf"))) > 1
 
 
 def _described_with(schema: _Schema, root: _Schema) -> list[_Schema]:
@@ -75,11 +75,7 @@ def _described_with(schema: _Schema, root: _Schema) -> list[_Schema]:
         part = cast("_Schema", part)
         found[id(part)] = part
         for name in ("allOf", "anyOf", "oneOf"):
-            waiting += _list(part.get(name))
+            waiting += listed(part.get(name))
         if "$ref" in part:
             waiting.append(referred(part["$ref"], root))
     return list(found.values())
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any, cast
 
 from confroute.edge.patterns import BeyondGrammars
-from confroute.subschemas import referred, rewritten
+from confroute.subschemas import listed, referred, rewritten
 
 _Schema = Mapping[str, Any]
 
@@ -97,12 +97,12 @@ class _Composing:
                 found += self._described_by(referred(whole["$ref"], self._root), seen)
             except LookupError:
                 return [whole]  # llama.cpp objects to it
-        for part in _list(whole.get("allOf")):
+        for part in listed(whole.get("allOf")):
             found += self._described_by(part, seen)
         return [*found, {name: value for name, value in whole.items() if name not in ("allOf", "$ref")}]
 
     def _joined(self, parts: list[_Schema]) -> _Schema:
-        required = list(dict.fromkeys(str(name) for part in parts for name in _list(part.get("required"))))
+        required = list(dict.fromkeys(str(name) for part in parts for name in listed(part.get("required"))))
         whole = {**reduce(_both, parts, cast("_Schema", {})), **({"required": required} if required else {})}
         self._written += 1
         for place in ("properties", "patternProperties"):
@@ -134,7 +134,7 @@ def _lone(schema: _Schema) -> _Schema | None:
     """The only one of which it is put together; it may be a reference, as Pydantic has long written one with a default
     beside it, and OpenAPI one with a description."""
     own = {name: value for name, value in schema.items() if name != "allOf"}
-    parts = _list(schema.get("allOf"))
+    parts = listed(schema.get("allOf"))
     says = [part is False or bool(_READ & _mapping(part).keys()) for part in parts]
     if sum(says) != 1 or (_READ - {"type"}) & own.keys():
         return None
@@ -176,12 +176,12 @@ def _narrower(name: str, one: Any, other: Any) -> Any:
 
 def _kinds(kinds: Any) -> list[Any]:
     """With integers, where there are numbers."""
-    known = _list(kinds) or [kinds]
+    known = listed(kinds) or [kinds]
     return [*known, "integer"] if "number" in known and "integer" not in known else known
 
 
 def _values(schema: _Schema) -> list[Any] | None:
-    return [schema["const"]] if "const" in schema else _list(schema["enum"]) if "enum" in schema else None
+    return [schema["const"]] if "const" in schema else listed(schema["enum"]) if "enum" in schema else None
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -189,12 +189,8 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def _unions(schema: _Schema) -> list[list[Any]]:
-    return [union for name in _UNIONS if (union := _list(schema.get(name)))]
+    return [union for name in _UNIONS if (union := listed(schema.get(name)))]
 
 
 def _mapping(value: Any) -> _Schema:
     return cast("_Schema", value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []

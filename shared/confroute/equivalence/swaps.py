@@ -104,8 +104,8 @@ def _is_subject(
 ) -> bool:
     """Whether *run* is the question's own and stands between a word of it and one that is not, and *other* says more
     there: "the capital of Japan is Tokyo" and "the capital city is Tokyo"; or says of what or where in another word,
-    "in the world" and "on Earth", which is no verdict. Or, at the beginning, if *other* is a part
-    of the name: "discovered by Fleming" and "Alexander Fleming"."""
+    "in the world" and "on Earth", which is no verdict. Or, at the beginning, if *other* is a part of the name:
+    "discovered by Fleming" and "Alexander Fleming"."""
     before, behind = place
     if not asked.issuperset(run) or asked.issuperset(other) or not behind.isalpha() or behind in asked:
         return False
