@@ -41,6 +41,10 @@ def edge(answer: str, *samples: str, json_schema: bool = True) -> ScriptedEngine
         ('{"city": "Lima"}', SCHEMA, False),
         (f"Here it is: {LIMA}", SCHEMA, False),
         ("1", {}, True),
+        ("1e30", {"type": "number", "minimum": 1}, True),
+        ("NaN", {"type": "number", "minimum": 0, "maximum": 5}, False),
+        ("[-Infinity]", {}, False),
+        ("1e400", {"type": "number"}, False),  # Python writes it as Infinity
         ("1", {"type": "nonsense"}, False),
         ("1", {"$ref": "#/nowhere"}, False),
         ("1", {"$ref": "http://localhost:9/schema.json"}, False),  # not fetched: the tests have no network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -29,10 +30,19 @@ def is_valid(text: str, schema: Mapping[str, Any]) -> bool:
             raise UnsupportedRequestError(
                 "Answers cannot be checked by patternProperties and unevaluatedProperties both."
             )
-        _linear(kind)(schema, registry=referencing.Registry()).validate(json.loads(text))
+        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        _linear(kind)(schema, registry=referencing.Registry()).validate(value)
     except (ValueError, jsonschema.ValidationError, jsonschema.SchemaError, referencing.exceptions.Unresolvable):
         return False
     return True
+
+
+def _finite(number: str) -> float:
+    """Others are within any bounds, and Python writes them as JSON that nobody else reads."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 @lru_cache

@@ -85,10 +85,16 @@ def test_a_call_that_the_template_writes_is_read_as_it_was(arguments: dict[str, 
             '<tool_call>{"name": "a", "arguments": {"x": 1}, "parameters": {"x": 2}}</tool_call>',
             ("", (("", '{"arguments": {"x": 1}, "parameters": {"x": 2}}'),)),
         ),
+        (
+            'First.\n<tool_call>{"name": "a"}</tool_call>\nThen.\n<tool_call>{"name": "b"}</tool_call>\n',
+            ("First.\nThen.", (("a", "{}"), ("b", "{}"))),
+        ),
+        ("It is 4.\n<tool_call>\n[]\n</tool_call>\nNo more is needed.", ("It is 4.\nNo more is needed.", ())),
     ],
 )
 def test_calls_are_told_apart_from_words(text: str, expected: Any) -> None:
-    """One after the other or in a list; one that cannot be read has no name, so that it is not served as words."""
+    """One after the other or in a list; one that cannot be read has no name, so that it is not served as words. Words
+    around several calls are all kept."""
     sample = read(COMMON, text)
     assert (sample.text, tuple((call.name, call.arguments) for call in sample.tool_calls)) == expected
     assert sample.finish_reason == ("tool_calls" if sample.tool_calls else "stop")

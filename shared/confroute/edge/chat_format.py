@@ -172,7 +172,8 @@ class ChatFormat:
         # SmolLM2's are lists within one mark.
         listed = [each for function in functions for each in _listed(function)]
         others = parsed.keys() - {"role", "content", "tool_calls"}
-        return parsed.get("content", "").strip(), tuple(map(_called, listed)), any(parsed[name] for name in others)
+        words = "\n".join(filter(None, map(str.strip, _listed(parsed.get("content", "")))))
+        return words, tuple(map(_called, listed)), any(parsed[name] for name in others)
 
     def _begun_call(self) -> str:
         """What a call begins with: written for the model, which is then held to the rest."""
@@ -238,7 +239,9 @@ def _common(chat_template: str) -> Mapping[str, Any] | None:
     thoughts = _THOUGHTS if _THOUGHT in chat_template or _THOUGHT_END in chat_template else {}
     if not calls and not thoughts:
         return None
-    return {"start_anchor_pattern": r"\A", "fields": {**thoughts, **calls, "content": {"content": "text"}}}
+    # Else only the words after the last call are kept.
+    words = {"content": "text", "repeats": True}
+    return {"start_anchor_pattern": r"\A", "fields": {**thoughts, **calls, "content": words}}
 
 
 def _parts(text: str) -> list[dict[str, str]]:
