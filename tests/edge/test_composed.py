@@ -106,6 +106,8 @@ NUMBER = {"type": "number", "minimum": 1, "maximum": 5}
         ({"allOf": [kind("cat", "dog"), kind("dog", "cow")]}, kind("dog")),
         ({"allOf": [kind("cat", lives={"type": "number"}), kind("cat", lives=WHOLE)]}, kind("cat", lives=WHOLE)),
         ({"allOf": [{"additionalProperties": True}, {"additionalProperties": False}]}, {"additionalProperties": False}),
+        ({"allOf": [{"additionalProperties": False}, {"additionalProperties": True}]}, {"additionalProperties": False}),
+        ({"allOf": [{"minItems": 3, "maxItems": 4}, {"minItems": 1, "maxItems": 5}]}, {"minItems": 3, "maxItems": 4}),
         ({**kind("cat", "dog"), "anyOf": [kind("cat", lives=WHOLE)]}, {"anyOf": [kind("cat", lives=WHOLE)]}),
         ({"allOf": [{"anyOf": [TEXT, {"type": "null"}]}, TEXT]}, {"anyOf": [TEXT]}),
         ({"type": "object", **kind("cat"), "anyOf": [False, {}, {"type": "null"}]}, {"anyOf": [kind("cat")]}),
@@ -137,6 +139,7 @@ def test_of_two_unions_both_hold() -> None:
     [
         {"allOf": [kind("cat"), kind("dog")]},
         {"allOf": [TEXT, WHOLE]},
+        {"allOf": [{"enum": [True]}, {"enum": [1]}]},
         {**kind("cat"), "anyOf": [kind("dog"), kind("cow")]},
     ],
     ids=str,

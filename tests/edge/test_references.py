@@ -44,6 +44,7 @@ def rules(schema: Any) -> list[str]:
         ("Acme.User", "Acme_User"),
         ("A_B", "A__B"),
         ("User", "User_name"),
+        ("User_name", "User"),
         ("Item", "Item_1"),
         ("2用户", "用户"),
         ("Map<a>", "Map<a,>"),
