@@ -126,12 +126,12 @@ class BorrowedModel(ABC, Generic[Model]):
         return await arun(self._generation(messages, n, options))
 
     def _generation(self, messages: Sequence[Message], n: int, options: SamplingOptions) -> Flow[Generation]:
-        self._drawing.may_say(options.max_tokens)
         are_to_differ = n > 1 and options.temperature > 0
         if are_to_differ:
             self._drawing.refuse_copies()
         was_apart = self._drawing.is_apart
         replies = yield from self._replies(messages, n, options)
+        self._drawing.may_say(options.max_tokens)  # it was not refused
         generation = self._read(messages, replies, options)
         if not are_to_differ:
             return generation

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from confroute.edge.borrowed_replies import Reply, said
-from confroute.edge.objections import ANEW_SECONDS, may_be_of_the_request
+from confroute.edge.objections import ANEW_SECONDS, may_be_for_want_of_room
 from confroute.edge.renewals import Renewals
 from confroute.edge.turns import Turns
 from confroute.errors import ConfigurationError, ModelError
@@ -24,7 +24,7 @@ model may hide its thoughts and come to no answer in it: in its place there is t
 answer might have, if these are more."""
 _WAVES = (1, 3)
 """How many samples are drawn together: a cache has what the first said for the others, but nothing for what is asked
-together with it."""
+together with it; and what joins equal requests has one answer for those. So the last have to differ."""
 _FAILED_SECONDS = 5.0
 """How long the next trial waits for after one that failed; each further time twice as long."""
 _APART, _STEP = 100, 1e-4
@@ -40,9 +40,9 @@ class Drawing:
     together may have been before a cache had any.
 
     It is tried the first time that samples of a request agree, and then after two minutes at the earliest, ever more
-    seldom: four short samples of a prompt that has no one answer are drawn, the first of them alone. Where all are the
-    same, four longer and hotter ones; where those are, too, four at temperatures of their own, as all samples have from
-    then on, for a cache may be there.
+    seldom: four short samples of a prompt that has no one answer are drawn, the first of them alone. Where the others
+    are the same, four longer and hotter ones; where those are, too, four at temperatures of their own, as all samples
+    have from then on, for a cache may be there.
     """
 
     def __init__(self, model: str) -> None:
@@ -78,7 +78,7 @@ class Drawing:
         self._samples_differed = True
 
     def may_say(self, tokens: int) -> None:
-        """An answer has so much room. Its samples are given less, as they need no more: a trial may."""
+        """An answer had so much room. Its samples are given less, as they need no more: a trial may."""
         self._most = max(self._most, tokens)
 
     def is_tried(self, replies: _Replies, can_be_apart: Callable[[], bool]) -> Flow[None]:
@@ -168,29 +168,35 @@ class Drawing:
         """Whether what the model says on trial differs, and the last that it was asked for so. As long as it is the
         same, longer samples are drawn at a higher temperature; as long as it is nothing, still longer ones."""
         told: list[object] = []
-        last = trials[0]
+        last, differ = trials[0], False
         for options in trials:
-            answers: list[Reply] = []
             try:
-                for n in _WAVES:
-                    answers += yield from replies(n, options)
+                first, others = (yield from replies(_WAVES[0], options)), (yield from replies(_WAVES[1], options))
             except Exception as error:
-                if options.temperature > 1 and may_be_of_the_request(error) and options != trials[-1]:
+                for_room = may_be_for_want_of_room(error)
+                if for_room and options is not trials[-1]:
                     continue
-                msg = (
-                    f'It is not known yet whether samples of "{self._model}" differ, for its trial failed '
-                    f"({type(error).__name__}): that they agree says nothing so far."
-                )
-                self._room = math.inf
-                raise ModelError(msg) from error
-            told, last = [each for answer in answers for each in said([answer])], options
-            if len(set(told)) > 1 or (options.temperature > 1 and len(told) == sum(_WAVES)):
+                self._room, self._most = (options.max_tokens, 0) if for_room else (math.inf, self._most)
+                raise ModelError(self._failure(error, options.max_tokens if for_room else None)) from error
+            told, last = [each for answer in (*first, *others) for each in said([answer])], options
+            differ = len(said(others)) > 1
+            if differ or (options.temperature > 1 and len(told) == sum(_WAVES)):
                 break
-        if len(set(told)) <= 1 and len(told) < sum(_WAVES):
+        if not differ and len(told) < sum(_WAVES):
             self._room = last.max_tokens
             raise ModelError(
                 f'"{self._model}" said nothing in {last.max_tokens} tokens, or did once of several times, so that it '
                 "is not known whether its samples differ. If it is a reasoning model, raise max_tokens above "
                 f"{last.max_tokens}, have it show its thoughts, or turn them off."
             )
-        return len(set(told)) > 1, last
+        return differ, last
+
+    def _failure(self, error: Exception, tokens: int | None) -> str:
+        """What is told of an *error* on trial, where more than so many *tokens* may help."""
+        told = (
+            f'It is not known yet whether samples of "{self._model}" differ, for its trial failed '
+            f"({type(error).__name__}): that they agree says nothing so far."
+        )
+        if tokens is None:
+            return told
+        return f"{told} If it is a reasoning model, raise max_tokens above {tokens}, or turn its thoughts off."

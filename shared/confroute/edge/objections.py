@@ -19,10 +19,13 @@ ANEW_SECONDS = 120.0
 
 # 403: some models may not be asked for logprobs.
 _STATUSES = (400, 403, 405, 413, 415, 422)
+_LEAST_FAILURE = 400
 # What clients raise on parameters that they do not know, or on a reply that lacks what it should have.
 _OF_THE_CLIENT = (TypeError, ValueError, AttributeError, LookupError, NotImplementedError)
 # A reply that is no JSON is a proxy's, or broken off.
 _OTHERS = (ConfrouteError, JSONDecodeError)
+_ON_THE_WAY = re.compile(r"Connect|Timeout|Transport|Network")
+"""What the clients' errors are called, or those that they are kinds of, where nothing came of a request."""
 
 
 class Objections:
@@ -51,10 +54,24 @@ def may_be_of_the_request(error: Exception) -> bool:
     would not even send it. Not where it was out of reach, in a hurry, or broken."""
     if isinstance(error, _OTHERS):
         return False
+    status = _told_status(error)
+    return isinstance(error, _OF_THE_CLIENT) if status is None else status in _STATUSES
+
+
+def may_be_for_want_of_room(error: Exception) -> bool:
+    """Whether more tokens may do where this *error* came: some services refuse a request whose tokens end within the
+    thought, and some clients raise on an answer that is cut, with what has no status, or its answer's."""
+    if may_be_of_the_request(error):
+        return True
+    kinds = (kind.__name__ for each in (error, error.__cause__) if each for kind in type(each).__mro__)
+    is_of_the_way = isinstance(error, (*_OTHERS, OSError)) or any(map(_ON_THE_WAY.search, kinds))
+    return not is_of_the_way and (_told_status(error) or 0) < _LEAST_FAILURE
+
+
+def _told_status(error: Exception) -> int | None:
     # Google's tells its status by its cause alone.
     told = (_status(each) for each in (error, error.__cause__))
-    status = next((each for each in told if each is not None), None)
-    return isinstance(error, _OF_THE_CLIENT) if status is None else status in _STATUSES
+    return next((each for each in told if each is not None), None)
 
 
 def _status(error: BaseException | None) -> int | None:
