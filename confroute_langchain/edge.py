@@ -16,6 +16,7 @@ from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logpr
 from confroute.edge.clients import Again
 from confroute.edge.cut_prompts import with_cached
 from confroute.edge.sdk_clients import is_handed_on, sdk_clients_of
+from confroute.edge.usage import with_thoughts_of
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
 from confroute_langchain.ambient import unheard
@@ -146,7 +147,8 @@ def _read(message: AIMessage) -> Reply:
     # A hit of LangChain's own cache may tell of its cost alone.
     cached = usage.get("input_token_details", {}).get("cache_read") or 0
     inputs = with_cached(usage.get("input_tokens", 0), cached)
-    return Reply(choice=choice, input_tokens=inputs, output_tokens=usage.get("output_tokens", 0))
+    outputs = with_thoughts_of(usage.get("total_tokens"), inputs, usage.get("output_tokens", 0))
+    return Reply(choice=choice, input_tokens=inputs, output_tokens=outputs)
 
 
 def _thoughts(message: AIMessage) -> str:

@@ -15,11 +15,13 @@ from pydantic import BaseModel
 from confroute.contract import Tokens
 from confroute.credentials import without_secrets
 from confroute.edge.cut_prompts import with_cached
+from confroute.edge.usage import with_thoughts_of
 from confroute.steps import Call, Source
 
 # As OpenAI, Anthropic, Gemini and Bedrock name them.
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count", "inputTokens")
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+_TOTAL = ("total_tokens", "total_token_count", "totalTokens")
 _OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count", "outputTokens")
 
 
@@ -79,11 +81,13 @@ def token_counts(response: ChatResponse | CompletionResponse) -> Tokens:
     raw: Any = response.raw
     added = cast("dict[str, Any]", response.additional_kwargs)  # pyright: ignore[reportUnknownMemberType]
     told = (field_of(raw, "usage"), field_of(raw, "usage_metadata"), added)
-    counts = [(_inputs(each), _first_count(each, _OUTPUT)) for each in told]
-    inputs, outputs = next((each for each in counts if each != (None, None)), (None, None))
+    counts = [(_inputs(each), _first_count(each, _OUTPUT), _first_count(each, _TOTAL)) for each in told]
+    inputs, outputs, total = next((each for each in counts if each[:2] != (None, None)), (None, None, None))
     # Gemini counts thoughts apart, and has them paid.
     thoughts = field_of(told[1], "thoughts_token_count")
-    return inputs, outputs + thoughts if outputs is not None and isinstance(thoughts, int) else outputs
+    if outputs is not None and isinstance(thoughts, int):
+        outputs += thoughts
+    return inputs, with_thoughts_of(total, inputs, outputs)
 
 
 def model_name(llm: LLM) -> str:

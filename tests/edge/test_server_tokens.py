@@ -46,3 +46,13 @@ def test_there_are_no_fewer_tokens_than_none(connect: Connect) -> None:
     with serving(lambda request: reply if request["messages"] == ASK else takes_all(request)) as server:
         generation = connect(server).generate(ASK, n=2, options=OPTIONS)
         assert (generation.input_tokens, [sample.output_tokens for sample in generation.samples]) == (0, [0, 0])
+
+
+@pytest.mark.parametrize(("total", "told"), [(137, [65, 65]), (23, [8, 8]), ("137", [8, 8]), (None, [8, 8])])
+def test_thoughts_that_only_the_total_counts_are_the_answers(connect: Connect, total: object, told: list[int]) -> None:
+    """As Google's server has it: its limit is theirs, too, and samples are given as many."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 16, "total_tokens": total}
+    reply = 200, {"choices": [choice("a", logprob=None)] * 2, "usage": usage}
+    with serving(lambda request: reply if request["messages"] == ASK else takes_all(request)) as server:
+        generation = connect(server).generate(ASK, n=2, options=OPTIONS)
+        assert [sample.output_tokens for sample in generation.samples] == told

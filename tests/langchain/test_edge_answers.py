@@ -155,3 +155,25 @@ def test_a_usage_without_tokens_tells_none(ask: Any) -> None:
     model.messages = iter([AIMessage("Lima").model_copy(update={"usage_metadata": {"total_cost": 0}})])
     generation = ask(ChatModelEdge(model), 1, GREEDY)
     assert (generation.samples[0].text, generation.input_tokens, generation.output_tokens) == ("Lima", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"input_tokens": 12, "output_tokens": 8, "total_tokens": 140}, 128),
+        ({"input_tokens": 12, "output_tokens": 128, "total_tokens": 140}, 128),
+        ({"input_tokens": 0, "output_tokens": 8, "total_tokens": 140}, 8),  # it is not told how many are the prompt's
+        (
+            {
+                "input_tokens": 12,
+                "output_tokens": 8,
+                "total_tokens": 220,
+                "input_token_details": {"cache_read": 200},
+            },
+            8,
+        ),
+    ],
+)
+def test_thoughts_that_only_the_total_counts_are_the_answers(usage: Any, tokens: int) -> None:
+    """As Google's endpoint of OpenAI's form has it: its max_tokens are theirs, too, and samples are given as many."""
+    assert answer("Lima", usage_metadata=usage).output_tokens == tokens

@@ -278,6 +278,25 @@ async def test_usage_that_the_edge_does_not_tell_is_absent(prompt: int, said: An
             {"usage_metadata": {"prompt_token_count": 3, "candidates_token_count": 4, "thoughts_token_count": 5}},
             (3, 9),
         ),
+        (
+            {"usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 12}},
+            (3, 9),
+        ),  # thoughts are counted so
+        ({"usage": {"prompt_tokens": 3, "completion_tokens": None, "total_tokens": 12}}, (3, 9)),
+        ({"usage": {"completion_tokens": 4, "total_tokens": 12}}, (None, 4)),
+        ({"usage": {"prompt_tokens": 23, "completion_tokens": 4, "total_tokens": 4}}, (23, 4)),
+        ({"usage": {"inputTokens": 3, "cacheReadInputTokens": 20, "outputTokens": 4, "totalTokens": 27}}, (23, 4)),
+        (
+            {
+                "usage_metadata": {
+                    "prompt_token_count": 3,
+                    "candidates_token_count": 4,
+                    "thoughts_token_count": 5,
+                    "total_token_count": 12,
+                }
+            },
+            (3, 9),
+        ),
         ({"usage": None}, (None, None)),
         (SimpleNamespace(), (None, None)),
         ("text", (None, None)),
