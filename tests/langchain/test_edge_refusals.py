@@ -187,3 +187,32 @@ def test_a_refusal_that_stays_says_nothing_of_what_was_left_out() -> None:
             with pytest.raises(BadRequestError):
                 asked(edge, 1, DRAWN)
         assert sampling(server.answered) == [(0.7, 0.9), (0.7, None), (None, None), (None, None)] * 2
+
+
+def as_mistral(request: Request) -> Reply:
+    """Takes the limit of an answer by its older name alone."""
+    if "max_completion_tokens" in request:
+        detail = [{"type": "extra_forbidden", "loc": ["body", "max_completion_tokens"], "msg": "Extra inputs"}]
+        return 422, {"object": "error", "message": {"detail": detail}}
+    return completion(["Lima"])
+
+
+@pytest.mark.parametrize("is_bound", [False, True])
+@ways
+def test_the_limit_has_the_name_that_the_caller_has_for_it(ask: Ask, is_bound: bool) -> None:
+    """Not the client's, too, which the server may refuse."""
+    own = {"extra_body": {"max_tokens": 500, "user": "somebody"}}
+    with serving(as_mistral) as server:
+        edge = ChatModelEdge(chat(server.url).bind(**own) if is_bound else chat(server.url, **own))
+        for n in (1, 2):
+            assert [sample.text for sample in ask(edge, n, DRAWN).samples] == ["Lima"] * n
+        assert {(request["max_tokens"], request["user"]) for request in server.answered} == {(8, "somebody")}
+
+
+@pytest.mark.parametrize("own", [{"max_tokens": 99}, {"extra_body": {"options": {"num_predict": 99}}}])
+def test_a_limit_that_the_server_may_know_by_the_clients_name_alone_is_told_so(own: dict[str, Any]) -> None:
+    """The caller has it there as well, or where the server may overlook it: samples would go on and on."""
+    with serving(lambda request: completion(["Lima"])) as server:
+        asked(ChatModelEdge(chat(server.url, **{"extra_body": {"max_tokens": 500}, **own})), 1, DRAWN)
+        assert [request["max_completion_tokens"] for request in server.answered] == [8]
+        assert all(request.get("max_tokens", 8) == 8 for request in server.answered)

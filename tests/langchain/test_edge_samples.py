@@ -281,6 +281,11 @@ GOOGLES = {"thinking_budget": 1024}
         ({**GOOGLES, "max_tokens": 1000}, {}, 1000),  # as Google takes it
         ({"thinking_budget": -1, "max_tokens": 4096}, {}, 8),  # as much as it likes
         ({"thinking_budget": 0, "max_tokens": 4096}, {}, 8),
+        ({"metadata": BUDGET, "max_tokens": 4096}, {}, 8),  # which a trace is told
+        ({"max_tokens": 4096}, {"extra_body": {"enable_thinking": False, **GOOGLES}}, 8),
+        ({"max_tokens": 4096}, {"extra_body": {"enable_thinking": True, **GOOGLES}}, 1032),
+        ({"thinking": {"type": "disabled", "budget_tokens": 1024}, "max_tokens": 4096}, {}, 8),
+        ({"max_tokens": 4096}, {"extra_body": {"chat_template_kwargs": {"thinking": False, **GOOGLES}}}, 8),
         ({}, {}, 8),
     ],
 )

@@ -12,6 +12,8 @@ from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
 
 from confroute import Generation, SamplingOptions, UnsupportedRequestError
 from confroute_llamaindex.edge import LLMEdge
+from tests.edge.scripted_server import Reply, Request, completion, serving
+from tests.llamaindex.test_edge import llm
 from tests.llamaindex.test_edge_samples import asked, awaited
 
 ways = pytest.mark.parametrize("ask", [asked, awaited])
@@ -70,3 +72,19 @@ def test_stop_strings_that_no_name_is_taken_for_are_refused(ask: Ask) -> None:
     with pytest.raises(UnsupportedRequestError, match='"strict" takes no stop strings'):
         ask(LLMEdge(model), 1, SamplingOptions(stop=("END",)))
     assert model.seen == []
+
+
+@ways
+def test_the_limit_has_the_name_that_the_caller_has_for_it(ask: Ask) -> None:
+    """Not LlamaIndex's, too: OpenAI's models that think refuse it, and have the other among the further parameters."""
+
+    def reply(request: Request) -> Reply:
+        if "max_tokens" in request:
+            return 400, {"error": {"message": "Use 'max_completion_tokens' instead.", "param": "max_tokens"}}
+        return completion(["Lima"])
+
+    with serving(reply) as server:
+        edge = LLMEdge(llm(server.url, additional_kwargs={"max_completion_tokens": 500}))
+        for n in (1, 2):
+            assert len(ask(edge, n, SamplingOptions(temperature=0.7, max_tokens=8)).samples) == n
+        assert {request["max_completion_tokens"] for request in server.answered} == {8}

@@ -283,7 +283,7 @@ class BorrowedModel(ABC, Generic[Model]):
             wanted["temperature"] = self._drawing.temperature(options.temperature)
         wanted["max_tokens"] = with_thoughts(options.max_tokens, self._settings(), native.__dict__)
         update = {name: replaced(getattr(native, name), wanted) for name in WITHIN if name in known}
-        fields = told_fields(native, wanted)
+        fields = told_fields(native, wanted, self._bound)
         rest: dict[str, Any] = {}
         for meaning, value in wanted.items():
             is_left = value is UNSAID or meaning in only_replaced(wanted) or self._field(meaning) is not None

@@ -30,6 +30,10 @@ MEANING: Mapping[str, str] = {name: meaning for meaning, names in NAMES.items() 
 LOGPROBS = ("logprobs", "top_logprobs")
 WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "pipeline_kwargs", "options")
 _ANTHROPICS, _GOOGLES = "budget_tokens", "thinking_budget"
+_OPENAIS = ("max_tokens", "max_completion_tokens")
+_UNTHINKING = ("enable_thinking", "thinking")
+"""What turns thoughts off where it is False."""
+_NOTHING: Mapping[str, Any] = {}
 UNSAID: Any = object()
 """Stands for a value that is not to be said, whatever was set."""
 
@@ -71,16 +75,27 @@ def field_for(meaning: str, fields: Iterable[str]) -> str | None:
     return next((name for name in NAMES[meaning] if name in fields), None)
 
 
-def told_fields(model: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What is *wanted*, in those of the *model*'s fields that are named like it."""
+def told_fields(model: Any, wanted: Mapping[str, Any], bound: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
+    """What is *wanted*, in those of the *model*'s fields that are named like it. Where the caller left the one for the
+    tokens alone and has them in a mapping, *bound* to it or not, by one of OpenAI's two names, it stays so: the server
+    may refuse the other."""
     known = fields_of(model)
+    unused = only_replaced(wanted)
+    if any(name in each for each in _within(model, bound) for name in _OPENAIS):
+        unused += ("max_tokens",)
     told: dict[str, Any] = {}
     for meaning, value in wanted.items():
         field = field_for(meaning, known)
-        if field is None or (meaning in only_replaced(wanted) and getattr(model, field) is None):
+        if field is None or (meaning in unused and getattr(model, field) is None):
             continue
         told[field] = unsaid(meaning, known[field]) if value is UNSAID else value
     return told
+
+
+def _within(model: Any, bound: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The mappings among a *model*'s fields and what is *bound* to it, and those within."""
+    fields = {name: getattr(model, name) for name in fields_of(model) if name in WITHIN}
+    return [*with_inner(bound)[:-1], *with_inner(fields)[:-1]]
 
 
 def own_settings(model: Any) -> list[Mapping[str, Any]]:
@@ -126,12 +141,15 @@ def with_thoughts(tokens: int, settings: Sequence[Mapping[str, Any]], told: Mapp
 
 
 def _budgets(told: Mapping[str, Any], depth: int = 3) -> Iterator[tuple[str, int]]:
-    """The budgets for thoughts in what is *told* and in the mappings within, by their names. One below 1 is none."""
+    """The budgets for thoughts in what is *told* and in the mappings within, by their names. One below 1 is none, nor
+    one where there are to be no thoughts, or that a trace is told."""
+    if told.get("type") == "disabled" or any(told.get(name) is False for name in _UNTHINKING):
+        return
     for name in (_ANTHROPICS, _GOOGLES):
         if isinstance(number := told.get(name), int) and number >= 1:
             yield name, number
-    for value in told.values() if depth else ():
-        if isinstance(value, Mapping):
+    for name, value in told.items() if depth else ():
+        if isinstance(value, Mapping) and name != "metadata":
             yield from _budgets(cast("Mapping[str, Any]", value), depth - 1)
 
 
