@@ -11,7 +11,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from openai import BadRequestError
+from openai import BadRequestError, UnprocessableEntityError
 
 from confroute import Generation, SamplingOptions
 from confroute.edge import objections
@@ -207,6 +207,30 @@ def test_the_limit_has_the_name_that_the_caller_has_for_it(ask: Ask, is_bound: b
         for n in (1, 2):
             assert [sample.text for sample in ask(edge, n, DRAWN).samples] == ["Lima"] * n
         assert {(request["max_tokens"], request["user"]) for request in server.answered} == {(8, "somebody")}
+
+
+@ways
+def test_a_limit_whose_name_is_refused_tells_where_to_put_another(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, and not what was asked: the model answers its caller, who gives it no limit."""
+    with serving(as_mistral) as server:
+        edge = ChatModelEdge(chat(server.url))
+        for _ in range(2):
+            with pytest.raises(UnprocessableEntityError):
+                ask(edge, 1, GREEDY)
+    (told,) = caplog.messages
+    assert '"small" refuses' in told
+    assert 'extra_body={"max_tokens": 500}' in told
+    assert "Peru" not in told
+
+
+def test_a_limit_whose_name_is_taken_is_not_what_is_wrong(caplog: pytest.LogCaptureFixture) -> None:
+    """A later refusal that names it is of its value, or of a thought that it cut."""
+    with serving(lambda request: refused("max_tokens") if server.asked[1:] else completion(["Lima"])) as server:
+        edge = ChatModelEdge(chat(server.url))
+        asked(edge, 1, GREEDY)
+        with pytest.raises(BadRequestError):
+            asked(edge, 1, GREEDY)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("own", [{"max_tokens": 99}, {"extra_body": {"options": {"num_predict": 99}}}])

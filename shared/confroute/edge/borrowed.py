@@ -18,6 +18,7 @@ from confroute.edge.borrowed_settings import (
     LOGPROBS,
     MEANING,
     NAMES,
+    OPENAIS_LIMITS,
     UNSAID,
     WITHIN,
     field_for,
@@ -94,6 +95,7 @@ class BorrowedModel(ABC, Generic[Model]):
         self._seeds = None if own is None else itertools.count(own + 1)
         self._objections = Objections()
         self._warned = False
+        self._may_misname = True  # the limit of an answer: it has said none yet
 
     def __getstate__(self) -> dict[str, Any]:
         # Another machine has another clock, and Python has no copies of counters any more.
@@ -170,6 +172,7 @@ class BorrowedModel(ABC, Generic[Model]):
             except Exception as error:
                 told = self._objected_to(error, options, standing.union(refused))
                 if told is None:
+                    self._hint(error)
                     raise
                 refused.append(told)
                 is_guess = is_guess or (told == _LOGPROBS_TOLD and not names_any(error, LOGPROBS))
@@ -181,9 +184,21 @@ class BorrowedModel(ABC, Generic[Model]):
                 refused = others
             except Exception as error:
                 refused = refused if may_be_of_the_request(error) else others
+        self._may_misname = False
         self._objections.remember(refused)
         self._warn(refused)
         return replies
+
+    def _hint(self, error: Exception) -> None:
+        if self._may_misname and may_be_of_the_request(error) and names_any(error, OPENAIS_LIMITS):
+            self._may_misname = False
+            logger.warning(
+                '"%s" refuses a request for its limit of tokens (%s). If its server has another name for it, give the '
+                'model one by that name: ChatOpenAI extra_body={"max_tokens": 500}, LlamaIndex\'s OpenAILike '
+                'additional_kwargs={"max_completion_tokens": 500}. The request\'s own number is then told so.',
+                self.model,
+                type(error).__name__,
+            )
 
     def _objected_to(self, error: Exception, options: SamplingOptions, without: AbstractSet[Told]) -> Told | None:
         """What to leave out next of a request that was told all but what it is *without*, that which is missed the

@@ -30,7 +30,7 @@ MEANING: Mapping[str, str] = {name: meaning for meaning, names in NAMES.items() 
 LOGPROBS = ("logprobs", "top_logprobs")
 WITHIN = ("model_kwargs", "additional_kwargs", "extra_body", "generate_kwargs", "pipeline_kwargs", "options")
 _ANTHROPICS, _GOOGLES = "budget_tokens", "thinking_budget"
-_OPENAIS = ("max_tokens", "max_completion_tokens")
+OPENAIS_LIMITS = ("max_tokens", "max_completion_tokens")
 _UNTHINKING = ("enable_thinking", "thinking")
 """What turns thoughts off where it is False."""
 _NOTHING: Mapping[str, Any] = {}
@@ -81,7 +81,7 @@ def told_fields(model: Any, wanted: Mapping[str, Any], bound: Mapping[str, Any] 
     may refuse the other."""
     known = fields_of(model)
     unused = only_replaced(wanted)
-    if any(name in each for each in _within(model, bound) for name in _OPENAIS):
+    if any(name in each for each in _within(model, bound) for name in OPENAIS_LIMITS):
         unused += ("max_tokens",)
     told: dict[str, Any] = {}
     for meaning, value in wanted.items():
