@@ -136,7 +136,7 @@ def test_served_record_in_full(decide: Decide) -> None:
     assert decision.answer == says("Paris")
     assert record.confidence == pytest.approx(0.5)  # one over two equally likely meanings
     assert record.uncertainty == pytest.approx(math.log(2))
-    assert (record.estimator, record.threshold) == ("semantic_entropy@2(structured@2(text@5))", 0.4)
+    assert (record.estimator, record.threshold) == ("semantic_entropy@2(structured@2(text@6))", 0.4)
     assert (record.samples, record.clusters) == (4, 2)
     assert (record.calibrated, record.certificate, record.error, record.cloud) == (False, None, None, None)
     assert record.edge is not None

@@ -24,9 +24,9 @@ class Identified:
 
         >>> from confroute import Disagreement, SemanticEntropy
         >>> Disagreement().identity
-        'disagreement@1(structured@2(text@5))'
+        'disagreement@1(structured@2(text@6))'
         >>> SemanticEntropy(weighting="likelihood").identity
-        'semantic_entropy@2(weighting=likelihood,structured@2(text@5))'
+        'semantic_entropy@2(weighting=likelihood,structured@2(text@6))'
         """
         parts = [part for field in self._fields() if (part := _part(field, getattr(self, field.name)))]
         return f"{self.name}@{self.version}" + (f"({','.join(parts)})" if parts else "")

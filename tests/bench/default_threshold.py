@@ -90,7 +90,7 @@ def _document(evidence: list[Evidence], wrong: list[bool]) -> str:
         "The rule, set before the demo was run: the highest tenth that escalates at most 55 % of these questions. On",
         "the first 110 of them it gave 0.4, at which the demo then escalated 60 to 62 % of its own. The other 90,",
         "written afterwards and without a look at the demo's, moved it to 0.3, the rule being the same. Since texts",
-        "are compared more strictly (`text@5`) it is still 0.3, at which 55 % of them escalate, not 50 %.",
+        "are compared more strictly (`text@6`) it is still 0.3, at which 55 % of them escalate, not 50 %.",
         "A threshold belongs to one model, estimator, number of samples and kind of question; it is no guarantee.",
         "",
     ]

@@ -49,10 +49,7 @@ WITH_MORE_BEFORE = [
 ]
 
 NAMED_ANEW = [
-    ("Who is the CEO of {}?", "The CEO of {} is Tim Cook.", "Apple", "the corporation"),
-    ("Who is the singer of {}?", "The singer of {} is Freddie Mercury.", "Queen", "the band"),
     ("What is the tallest mountain {}?", "The tallest mountain {} is Mount Everest.", "in the world", "on Earth"),
-    ("What is the largest lake {}?", "The largest lake {} is Victoria.", "in Africa", "on this continent"),
     ("Who is the vendor {}?", "The vendor {} is Acme Ltd.", "in the contract", "in our agreement"),
     ("What do bees {}?", "Bees {} honey.", "make", "produce"),
     ("What do pandas {}?", "Pandas {} bamboo.", "eat", "consume"),
@@ -63,6 +60,21 @@ NAMED_ANEW = [
 
 FURTHER_VERDICTS = [
     ("Is the order in stock?", "The order is in stock today.", "The order is in transit today."),
+    (
+        "Was Einstein born in Germany?",
+        "Einstein was born in Germany to a Jew.",
+        "Einstein was born in Austria to a Jew.",
+    ),
+    ("Do you deliver on Sunday?", "We deliver on Sunday for free.", "We deliver on Monday for free."),
+    ("Is glass made of sand?", "Glass is made of sand mainly.", "Glass is made of plastic mainly."),
+    ("Does it work in children?", "The vaccine works in children very well.", "The vaccine works in adults very well."),
+    ("What is Australia's capital?", "The capital of Australia is Bern.", "The capital of Austria is Bern."),
+    ("Is the pain on the left?", "The pain on the left is sharp.", "The pain on the right is sharp."),
+    ("Is the water hot?", "The water is hot in winter.", "The water is very cold in winter."),
+    ("Is the flight early?", "The flight is early today.", "It is late today."),
+    ("Is rain likely?", "Rain is likely today.", "It is unlikely today."),
+    ("Is the house lovely?", "The house is lovely inside.", "It is ugly inside."),
+    ("Is the lump benign?", "Yes, the lump is likely benign.", "Yes, it is likely malignant."),
     ("Did the net profit grow?", "The net profit grew fast.", "The net loss grew fast."),
     ("Who won?", "The team that won is Brazil.", "The team that lost is Brazil."),
     ("Is Tom the winner?", "Tom is the winner in Paris.", "Tom is the loser in Paris."),
@@ -91,6 +103,20 @@ SAME = [
     ("Is a tomato a fruit?", "Yes, it has seeds", "Yes, a tomato is a fruit, as it has seeds."),
     ("What is the capital of Japan?", "The capital of Japan is Tokyo.", "The capital city is Tokyo."),
     ("Who is the author of Dune?", "The author of Dune is Frank Herbert.", "The author of the novel is Frank Herbert."),
+    ("Who is the CEO of Apple?", "The CEO of Apple is Tim Cook.", "The CEO of the corporation is Tim Cook."),
+    ("Who is the singer of Queen?", "The singer of Queen is Mercury.", "The singer of the band is Mercury."),
+    (
+        "Which is the largest lake in Africa?",
+        "The largest lake in Africa is Victoria.",
+        "The largest on the continent is Victoria.",
+    ),
+    (
+        "What is the sentiment of this review?",
+        "The sentiment of this review is bad.",
+        "The sentiment of the text is bad.",
+    ),
+    ("Is smoking harmful?", "Yes, smoking is harmful.", "Yes, it is very harmful to your health."),
+    ("Is the water hot?", "Yes, the water is hot.", "Yes, it is really hot."),
     ("What is the currency of Japan?", "The currency of Japan is the yen.", "The currency used is the yen."),
     ("Who is the CEO of Tesla?", "The CEO of Tesla is Elon Musk.", "The CEO of the automaker is Elon Musk."),
     (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from confroute.equivalence.negations import NEGATIONS
+from confroute.equivalence.negations import may_deny
 from confroute.equivalence.normalise import OPERATORS
 from confroute.equivalence.numerals import is_number
 from confroute.equivalence.recent import recently
@@ -68,7 +68,7 @@ def content_of(tokens: tuple[str, ...], asked: frozenset[str]) -> Content:
         own,
         frozenset(telling.union(asked.intersection(numbers)) if numbers else telling),
         last if len(last) <= 2 and last in STOP_WORDS and last not in asked else "",
-        not NEGATIONS.isdisjoint(tokens),
+        may_deny(tokens),
         sequence,
     )
 

@@ -10,6 +10,7 @@ from itertools import pairwise, takewhile
 from typing import Final
 
 from confroute.equivalence.normalise import tokens
+from confroute.equivalence.numerals import is_number
 
 DENIALS: Final = frozenset(
     # As `tokens` writes them: small letters without accents; "isn't" is "not".
@@ -35,27 +36,83 @@ NEGATIONS: Final = _DENYING | frozenset(
 _BEHIND: Final = frozenset(("degil",))
 """Of `DENIALS`, those of what stands before them."""
 
-_NUMBER_OR_PART: Final = re.compile(r"\b(?:no\. ?(?=\d)|non[-‑](\w+))", re.IGNORECASE)
+_NUMBER_OR_PART: Final = re.compile(
+    r"\b(?:no\. ?(?=\d)|non[-‑](\w+)|(\w+)[-‑]free\b|free of (?:the )?(\w+)|"
+    r"(gluten|sugar|alcohol|dairy|lactose|fat|nut|meat|caffeine) free\b)",
+    re.IGNORECASE,
+)
+# Words that deny and are none of the above, with their forms: those alone, those before "to" or "from", before what
+# ends with -ing, and those that deny in part, but not of an amount ("almost an hour").
+_FORMS: Final = (
+    ("lack lacks lacked lacking", "deny denies denied denying", "rarely seldom", "barely scarcely"),
+    (
+        "fail fails failed failing", "refuse refuses refused refusing", "decline declines declined declining",
+        "forbidden prohibited banned barred", "unable impossible", "far",
+    ),
+    ("stop stops stopped stopping", "avoid avoids avoided avoiding", "quit quits", "cease ceases ceased"),
+    ("partly partially minimally", "almost nearly", "less", "former formerly"),
+)  # fmt: skip
+_FORMS_OF: Final = {
+    word: (kind, frozenset([*forms.split(), *(form.removesuffix("s") for form in forms.split())]))
+    for kind, groups in enumerate(_FORMS)
+    for forms in groups
+    for word in forms.split()
+}
+_DIRECTIONS: Final = frozenset(("to", "from"))
+_AMOUNTS: Final = frozenset("a an than half all every always entirely exclusively completely certainly".split())
+_REACH: Final = 4
+_ANY: Final = NEGATIONS.union(_FORMS_OF, ("free",))
 # The "no" of Portuguese is "in the". None of these words is one of English, Spanish or Italian.
 _PORTUGUESE: Final = frozenset("onde quem foi fica pelo pela nasceu".split())
 _IN_THE: Final = frozenset(("no",))
 
 
+def may_deny(words: Iterable[str]) -> bool:
+    """Whether there is anything to read: most texts deny nothing."""
+    return not _ANY.isdisjoint(words)
+
+
 def one_denies(a: str, b: str, asked: AbstractSet[str]) -> bool:
-    """Whether only one of two texts has a word of `NEGATIONS` that denies: not by the "No." of a number,
-    the "no" of Portuguese, nor by a "non-" before what the other does not say. *asked* are the question's words."""
+    """Whether only one of two texts denies, with a word of `NEGATIONS` or one such as "lacks", "refused to" and
+    "partly": not by the "No." of a number, the "no" of Portuguese, nor by a "non-", "-free" or "lacks" at what the
+    other does not say, nor in a verb of the question, whose words *asked* are."""
     return _denies(a, b, asked) != _denies(b, a, asked)
 
 
 def _denies(text: str, other: str, asked: AbstractSet[str]) -> bool:
     def kept(match: re.Match[str]) -> str:
-        return match[0] if match[1] and not said.isdisjoint(tokens(match[1])) else " "
+        part = "".join(filter(None, match.groups()))
+        return " non " if part and not said.isdisjoint(_singular(tokens(part))) else " "
 
-    said = set(tokens(other))
+    said = set(_singular(tokens(other)))
     words = NEGATIONS.intersection(tokens(_NUMBER_OR_PART.sub(kept, text)))
     if words == _IN_THE and not _PORTUGUESE.isdisjoint({*tokens(text), *asked}):
         return False
-    return bool(words)
+    return bool(words) or _denies_by_a_verb(tokens(text), said, asked)
+
+
+def _singular(words: Iterable[str]) -> Iterable[str]:
+    return (word.removesuffix("s") for word in words)
+
+
+def _denies_by_a_verb(words: Sequence[str], said: AbstractSet[str], asked: AbstractSet[str]) -> bool:
+    """Or by an adverb: a word of `_FORMS`, right before what is *said*, or else at the end."""
+    for i, word in enumerate(words):
+        if word not in _FORMS_OF:
+            continue
+        kind, forms = _FORMS_OF[word]
+        behind, next_ = (*words[i + 1 : i + 3], "", "")[:2]
+        # Far from an end is a place, "far from safe" is none.
+        is_said = (
+            True,
+            behind in _DIRECTIONS and not (word == "far" and next_ == "the"),
+            behind.endswith("ing"),
+            behind not in _AMOUNTS and not is_number(behind),
+        )
+        at = words[i + 1 : i + 1 + _REACH] or words[:i]
+        if is_said[kind] and forms.isdisjoint(asked) and not said.isdisjoint(_singular(at)):
+            return True
+    return False
 
 
 def deny_each_other(a: Sequence[str], b: Sequence[str], asked: AbstractSet[str]) -> bool:

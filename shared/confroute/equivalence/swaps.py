@@ -11,13 +11,13 @@ from confroute.equivalence.negations import NEGATIONS
 from confroute.equivalence.numerals import is_number
 from confroute.equivalence.signs import words_oppose
 from confroute.equivalence.synonyms import CALLINGS, KINDS, are_synonyms
-from confroute.equivalence.verdicts import ARTICLES, is_verdict
+from confroute.equivalence.verdicts import is_verdict
 
 # Also words that join a sentence to what was before.
 _LINKS: Final = OPENINGS | {"therefore", "thus", "hence", "overall"}
+_DEGREES: Final = frozenset("very quite really extremely highly".split())
 _PERMITTED: Final = frozenset({"may"})
 """No stop word, as it is a month as well."""
-_OF: Final = frozenset({"of", "in", "on", "at"})
 
 
 def told_apart(a: tuple[str, ...], b: tuple[str, ...], first: Content, second: Content, asked: frozenset[str]) -> bool:
@@ -25,7 +25,7 @@ def told_apart(a: tuple[str, ...], b: tuple[str, ...], first: Content, second: C
     same but for an "and" and an "or"."""
     words_a, words_b = first.whole.words, second.whole.words
     if words_a == words_b or words_a ^ words_b == _PERMITTED:
-        return words_oppose(a, b)
+        return words_oppose(a, b, asked)
     if words_a <= words_b or words_b <= words_a:
         return False
     runs = _runs(first.sequence, words_b)
@@ -47,13 +47,16 @@ def told_apart(a: tuple[str, ...], b: tuple[str, ...], first: Content, second: C
 
 
 def _runs(sequence: Sequence[str], others: frozenset[str]) -> dict[tuple[str, str], list[str]]:
-    """The words that are not among *others*, by the words before and behind them that are."""
+    """The words that are not among *others*, by the words before and behind them that are, without degrees and a "no"
+    that the rest says again."""
+    says_again = sequence[:1] == ["no"] and not NEGATIONS.isdisjoint(sequence[1:]) and ASSENT.isdisjoint(others)
+    links = _LINKS | {"no"} if says_again else _LINKS
     runs: dict[tuple[str, str], list[str]] = {}
     run: list[str] = []
     before = ""
     for word in (*sequence, ""):
         if word and word not in others:
-            if not is_number(word) and (before or word not in _LINKS):
+            if word not in _DEGREES and not is_number(word) and (before or word not in links):
                 run.append(word)
             continue
         if run:
@@ -103,28 +106,14 @@ def _is_subject(
     asked: frozenset[str],
 ) -> bool:
     """Whether *run* is the question's own and stands between a word of it and one that is not, and *other* says more
-    there: "the capital of Japan is Tokyo" and "the capital city is Tokyo"; or says of what or where in another word,
-    "in the world" and "on Earth", which is no verdict. Or, at the beginning, if *other* is a part of the name:
-    "discovered by Fleming" and "Alexander Fleming"."""
+    there: "the capital of Japan is Tokyo" and "the capital city is Tokyo". Or, at the beginning, if *other* is a part
+    of the name: "discovered by Fleming" and "Alexander Fleming"."""
     before, behind = place
     if not asked.issuperset(run) or asked.issuperset(other) or not behind.isalpha() or behind in asked:
         return False
     if before:
-        return before in asked and (
-            all(word in KINDS or word in asked for word in other)
-            or (_is_of(run[0], before, tokens) and _is_of(other[0], before, tokens_of_other))
-        )
+        return before in asked and all(word in KINDS or word in asked for word in other)
     return _are_adjacent(other[-1], behind, tokens_of_other) and not _are_adjacent(run[-1], behind, tokens)
-
-
-def _is_of(word: str, before: str, tokens: Sequence[str]) -> bool:
-    """Whether only a preposition stands between the two, "the tallest mountain in the world": not "an order is in
-    stock"."""
-    bare = [token for token in tokens if token not in ARTICLES]
-    return any(
-        singular(z) == word and y in _OF and singular(x) == before
-        for x, y, z in zip(bare, bare[1:], bare[2:], strict=False)
-    )
 
 
 def _counted(content: Content) -> set[str]:

@@ -58,6 +58,8 @@ GROUPS: Final = (
     "plan subscription",
     "store shop",
     "man human person",
+    "world earth globe",
+    "contract agreement",
     "buy purchase",
     "bought purchased",
     "movie film",
@@ -110,8 +112,8 @@ MONTHS: Final[Mapping[str, str]] = {
     "sep": "september", "sept": "september", "oct": "october", "nov": "november", "dec": "december",
 }  # fmt: skip
 
-ABBREVIATIONS: Final[Mapping[str, str]] = {**MONTHS, **UNITS, "hrs": "hour", "yrs": "year"}
-"""With those that are too short to lose an s."""
+ABBREVIATIONS: Final[Mapping[str, str]] = {**MONTHS, **UNITS, "hrs": "hour", "yrs": "year", "cannot": "not"}
+"""With those that are too short to lose an s, and one that is written as "can't" is: "not"."""
 
 CALLINGS: Final = frozenset(
     "author writer playwright dramatist poet novelist scientist physicist chemist biologist bacteriologist "
@@ -121,9 +123,10 @@ CALLINGS: Final = frozenset(
 """What stands before a name and leaves the person the same: no offices, which tell two of one name apart."""
 
 KINDS: Final = frozenset(
-    "animal author automaker book building city company compound country device element film firm gas game island "
-    "language man metal mineral movie name novel number ocean organ painting person place planet plant play river song "
-    "specie state story structure substance team town tower used woman word work".split()
+    "animal author automaker band book building city company compound continent corporation country device "
+    "document element film firm gas game island language man metal mineral movie name novel number ocean organ "
+    "painting person place planet plant play river song specie state story structure substance team text town "
+    "tower used woman word work".split()
 )
 """What an answer may say of the question's subject instead of naming it: "the capital city" of Japan's, "the currency
 used" there. As `GROUPS` are written."""

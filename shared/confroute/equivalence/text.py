@@ -20,13 +20,15 @@ from confroute.equivalence.lists import without_marks
 from confroute.equivalence.negations import deny_each_other, one_denies
 from confroute.equivalence.normalise import OPERATORS, tokens
 from confroute.equivalence.numerals import is_number
+from confroute.equivalence.prepositions import prepositions_oppose
 from confroute.equivalence.quantities import one_is_a_part
-from confroute.equivalence.signs import Mark, Side, roots_of, signs_oppose
+from confroute.equivalence.signs import Mark, Side, roots_of, signs_oppose, words_oppose
 from confroute.equivalence.swaps import told_apart
 from confroute.equivalence.verdicts import has_verdict
 from confroute.equivalence.versions import version_asked, versions_differ
 
 _SENTENCE_END: Final = re.compile(r"[.?!;:]\s|\n")
+_NO: Final = re.compile(r"\W*no[,.!;:]", re.IGNORECASE)
 _EITHER: Final = re.compile(r"(?=[\s/])(?:\s(?:or|vs\.?|versus)\s|(?<=[^\W\d_]{3})/(?=[^\W\d_]{3}))")
 _BETWEEN_CHOICES: Final = re.compile(rf",\s*(?:or\s)?|{_EITHER.pattern}")
 
@@ -65,29 +67,33 @@ class TextEquivalence(Equivalence):
     where the question has one of them, and whatever a "yes" before it says; a few words that answers swap most are
     known to be the same ("located", "situated"), and months and units by their abbreviations. "To", "by" and "from"
     before the same number part answers where something changes ("rose to 5%"), and so does the last zero of a version
-    or a section (3.10, 3.1). A negation in only one of the two makes them differ, in some twenty languages; so does a
-    word that one denies and the other says, and "and" for "or", "he" for "she" and "must" for "might" where nothing
-    else does. Of SQL, and of what two answers have in fences, only white space, case, semicolons, prompts, comments and
-    further fences do not count; of commands, each option does. Where a message begins with asking for a form ("Correct
-    the grammar: ...", "Translate ...", "Put it in the plural"), one answer has to hold the other word for word,
-    introductions aside. An answer with no content of its own equals only itself.
+    or a section (3.10, 3.1). So do opposed prepositions before the same word or at the end ("in stock" and "out of
+    stock", "for it" and "against it"). A negation in only one of the two makes them differ, in some twenty languages,
+    in English also "lacks", "refused to", "-free" or "partly" at what the other says, but not a "no" before what both
+    say and the question did not ("no, it is closed"); so does a word that one denies and the other says, and "and" for
+    "or", "he" for "she", "must" for "might" or "can" and, asked who, "you" for "we" where nothing else does. Of SQL,
+    and of what two answers have in fences, only white space, case, semicolons, prompts, comments and further fences do
+    not count; of commands, each option does. Where a message begins with asking for a form ("Correct the grammar: ...",
+    "Translate ...", "Put it in the plural"), one answer has to hold the other word for word, introductions aside. An
+    answer with no content of its own equals only itself.
 
     Where it errs: other synonyms and unit names ("mi", "miles") differ, also one within a long sentence; so may two
     sentences of the same answer that go on differently behind it, or that go on with a word of the question and with
-    another. Two answers of the same words in another order agree ("from hot to cold", "A is bigger than B"), and one
+    another. Two answers of the same words in another order agree ("the dog bit Tom", "A is bigger than B"), and one
     agrees with a list that holds it ("Monday" and "Monday and Tuesday", "5 degrees" and "5 to 10 degrees"), brackets
     and a minus before a word do not count, nor does a word swapped for one that the other answer has elsewhere;
-    "invalid" and "unlike" are no negations, nor is the "but" of "all but"; of what is denied, only the first word is
-    seen. Commas and quotes never count, capitals only if asked for ("Capitalize: ..."), and no form that is asked for
-    in other words ("Make it a question: ..."): such tasks need an `ExactEquivalence`, which drops only capitals and
-    punctuation. Scripts written without spaces are compared from punctuation to punctuation.
+    "invalid", "unlike" and "lost" are no negations, nor is the "but" of "all but"; of what is denied, only the first
+    word is seen; whether it was, is or would be is not. Commas and quotes never count, capitals only if asked for
+    ("Capitalize: ..."), and no form that is asked for in other words ("Make it a question: ..."): such tasks need an
+    `ExactEquivalence`, which drops only capitals and punctuation. Scripts written without spaces are compared from
+    punctuation to punctuation.
 
     Cost: microseconds a pair, linear in the answers; of the question, some thousand characters at its ends are read.
     Meant for answers up to a sentence or two; long texts share words by accident.
     """
 
     name = "text"
-    version = 5
+    version = 6
     quick = True
     overlap: float = 0.6
 
@@ -103,17 +109,19 @@ class TextEquivalence(Equivalence):
             a, b = _unnumbered(text_a, text_b)
         first, second = content_of(a, asked.words), content_of(b, asked.words)
         if (first.denies or second.denies) and (
-            one_denies(text_a, text_b, asked.words) or deny_each_other(first.sequence, second.sequence, asked.words)
+            (one_denies(text_a, text_b, asked.words) and not _says_no(text_a, text_b, first, second, asked))
+            or deny_each_other(first.sequence, second.sequence, asked.words)
         ):
             return False
         if _opposed(first, second, asked):
             return False
         if first.symbol and second.symbol:
-            return first.symbol == second.symbol
+            return not (first.symbol != second.symbol or words_oppose(a, b, asked.words) or prepositions_oppose(a, b))
         return (
             not _contradict(a, b, first, second, asked)
             and self._share(first, second, asked)
             and not told_apart(a, b, first, second, asked.words)
+            and not prepositions_oppose(a, b)
             and not (first.whole.numbers and second.whole.numbers and bounds_differ(a, b))
             and not _written_apart(text_a, text_b, asked)
         )
@@ -204,6 +212,16 @@ def _contradict(tokens_a: Sequence[str], tokens_b: Sequence[str], a: Content, b:
         bool(only_a and only_b)
         and has_verdict(only_a, tokens_a, asked.words)
         and has_verdict(only_b, tokens_b, asked.words)
+    )
+
+
+def _says_no(text_a: str, text_b: str, a: Content, b: Content, asked: _Question) -> bool:
+    """Whether all that one adds to the other is a "no" before what the question did not say: "no, it is closed"."""
+    text, long, short = (text_a, a, b) if len(a.sequence) > len(b.sequence) else (text_b, b, a)
+    return (
+        _NO.match(text) is not None
+        and long.sequence[1:] == short.sequence
+        and not asked.words.issuperset(short.sequence)
     )
 
 

@@ -13,6 +13,12 @@ ARTICLES: Final = frozenset("a an the this these those our".split())
 _SUBJECTS: Final = frozenset("it he she we you they they're you're we're".split())
 _BEING: Final = frozenset("is are was were be been being ist sind war waren est sont era es e son sao".split())
 _DEGREES: Final = frozenset("much very quite too rather far even also still now often always indeed only".split())
+_NO_ADVERBS: Final = frozenset(
+    "early likely unlikely daily weekly monthly quarterly yearly hourly nightly timely untimely friendly unfriendly "
+    "deadly costly elderly orderly lonely lovely ugly lively silly holy oily hilly chilly curly sickly smelly ghastly "
+    "cowardly family italy july".split()
+)
+"""What else ends as adverbs do, and is a verdict, too."""
 
 
 def is_verdict(word: str, tokens: Sequence[str], subject: str) -> bool:
@@ -29,11 +35,15 @@ def has_verdict(words: frozenset[str], tokens: Sequence[str], asked: frozenset[s
 
 
 def _verdicts(tokens: Sequence[str], subject: str) -> set[str]:
-    """Without the adverbs before them: "closed" in "it is currently closed"."""
+    """Without the adverbs before them: "closed" in "it is currently closed". Behind what only ends as they do, "early"
+    in "it is early", there may be another: "it is likely closed"."""
     verdicts: set[str] = set()
     is_behind = False
     for token, behind in zip(tokens, (*tokens[1:], ""), strict=True):
         word = singular(token)
+        if is_behind and word in _NO_ADVERBS:
+            verdicts.add(word)
+            continue
         if is_behind and _is_adverb(word) and behind and behind not in STOP_WORDS:
             continue
         if is_behind:

@@ -36,7 +36,7 @@ def named_estimator(name: str) -> Estimator:
     """The estimator of this `Estimator.name`, at its defaults.
 
     >>> named_estimator("cocoa").identity
-    'cocoa@1(structured@2(text@5),mean_logprob@1)'
+    'cocoa@1(structured@2(text@6),mean_logprob@1)'
 
     Raises:
         ConfigurationError: there is none of this name, or it cannot be made without settings of its own.

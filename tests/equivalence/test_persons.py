@@ -1,0 +1,43 @@
+"""Pronouns and verbs that say little, where they are the answer: who pays, what one must do."""
+
+from __future__ import annotations
+
+import pytest
+
+from confroute import TextEquivalence
+
+OPPOSED = [
+    ("Who pays for returns?", "You pay for returns.", "We pay for returns."),
+    ("Who has the key?", "I have it.", "They have it."),
+    ("Whose is it?", "It is my car.", "It is your car."),
+    ("Whose is it?", "our house", "their house"),
+    ("What must I do?", "You must pay now.", "You can pay now."),
+    ("What must I do?", "You must pay now.", "You could pay now."),
+]
+
+SAME = [
+    ("Do you deliver on Sunday?", "We deliver on Sunday.", "They deliver on Sunday."),
+    ("What do we get of 2 and 3?", "We get 5.", "You get 5."),
+    ("Who pays for returns?", "You pay for your returns.", "You pay for the returns."),
+    ("Who wrote it?", "I think it was Bob.", "It was Bob."),
+    ("Can I pay now?", "Yes, you can pay now.", "Yes, you could pay now."),
+    ("Who can vote?", "Citizens who must pay taxes can vote.", "Citizens can vote who must pay taxes."),
+]
+
+
+def agree(a: str, b: str, question: str) -> bool:
+    verdicts = TextEquivalence().same([(a, b), (b, a)], question=question)
+    assert verdicts[0] == verdicts[1]
+    return verdicts[0]
+
+
+@pytest.mark.parametrize(("question", "a", "b"), OPPOSED)
+def test_who_it_is_and_whether_it_has_to_be(question: str, a: str, b: str) -> None:
+    """Where nothing else differs, a pronoun is the answer to a question for somebody, and "must" is not "can"."""
+    assert not agree(a, b, question)
+
+
+@pytest.mark.parametrize(("question", "a", "b"), SAME)
+def test_who_does_not_matter(question: str, a: str, b: str) -> None:
+    """Nobody is asked for, or both name the same."""
+    assert agree(a, b, question)

@@ -1,0 +1,92 @@
+"""Answers whose words are the same but for where, when or for what: on and off, before and after, for and against."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from confroute import Router, TextEquivalence
+from confroute.testing import ScriptedEngine
+
+OPPOSED = [
+    ("Is the blue shirt in stock?", "The blue shirt is in stock.", "The blue shirt is out of stock."),
+    ("Is the blue shirt available?", "It is in stock.", "It is currently out of stock."),
+    ("Where is the cat?", "The cat is on the table.", "The cat is under the table."),
+    ("Where is the key?", "in the box", "outside the box"),
+    ("Where is the key?", "in our box", "behind a box"),
+    ("Where is the picture?", "It hangs on the door.", "It hangs above the door."),
+    ("How did the senator vote?", "He voted for the bill.", "He voted against the bill."),
+    ("Where does the author stand?", "The author is for the death penalty.", "The author is against it."),
+    ("Is he for or against it?", "He is for it.", "He is against it."),
+    ("Is the project on schedule?", "The project is on schedule.", "The project is behind schedule."),
+    ("Is the alarm on or off?", "The alarm is on.", "The alarm is off."),
+    ("What should I do with the pump?", "Turn on the pump.", "Turn off the pump first."),
+    ("How do I fix it?", "Turn the router on, then wait.", "Turn the router off, then wait."),
+    ("When to take the pill?", "Take it with food.", "Take it after food."),
+    ("When to take the pill?", "Take it with meals.", "Take it between meals."),
+    ("When to take the pill?", "Take it at meals.", "Take it before meals."),
+    ("When is it due?", "on Friday", "before Friday"),
+    ("When is it due?", "by Friday", "after Friday"),
+    ("When did it happen?", "in the war", "after the war"),
+    ("What is the profit?", "The profit is at 5%.", "The profit is below 5%."),
+    ("Who is the letter from?", "The letter is from Bob.", "The letter is to Bob."),
+    ("Where does the train run?", "The train runs from Paris to Lyon.", "The train runs from Lyon to Paris."),
+]
+
+NOT_OPPOSED = [
+    ("Where is the cat?", "The cat is on the table.", "It is on the table, under a lamp."),
+    ("How do I fix it?", "Turn the router off and on again.", "Turn it off, then turn it on again."),
+    ("How do I fix it?", "Turn the router off and on.", "Turn the router off and back on."),
+    ("What is it made of?", "It is made of wood.", "It is made out of wood."),
+    ("Where do I find it?", "It is in Settings.", "It is under Settings."),
+    ("Is it allowed?", "It is allowed in German law.", "It is allowed under German law."),
+    ("What does it do?", "It is a vaccine for measles.", "It is a vaccine against measles."),
+    ("What is covered?", "You are insured for theft.", "You are insured against theft."),
+    ("What is the deal?", "You get 20% on all orders.", "You get 20% off all orders."),
+    ("When does it arrive?", "It arrives in 5 days.", "It arrives after 5 days."),
+    ("When does it arrive?", "It arrives in a week.", "It arrives after a week."),
+    ("Why is he called Tom?", "He was named for his uncle.", "He was named after his uncle."),
+    ("Why did he die?", "He died due to cancer.", "He died from cancer."),
+    ("Is it the same?", "It is different from tea.", "It is different to tea."),
+    ("When was it made?", "It dates to the Bronze Age.", "It dates from the Bronze Age."),
+    ("When is it due?", "It is due by Friday.", "It is due before Friday."),
+    ("When is it due?", "It is due on Friday.", "It is due by Friday."),
+    ("What is the capital of Peru?", "Lima, in Peru", "The capital is Lima, on the coast, below the hills of Peru."),
+    ("Where was he born?", "He was born in Paris.", "In Paris, outside the walls"),
+    ("When is it open?", "Monday to Friday", "It is open from Monday to Friday."),
+    ("How long is the trip?", "It takes a day from Rome.", "It takes a day from Rome to Oslo."),
+]
+
+
+def agree(a: str, b: str, question: str) -> bool:
+    verdicts = TextEquivalence().same([(a, b), (b, a)], question=question)
+    assert verdicts[0] == verdicts[1]
+    return verdicts[0]
+
+
+@pytest.mark.parametrize(("question", "a", "b"), OPPOSED)
+def test_a_preposition_for_its_opposite(question: str, a: str, b: str) -> None:
+    """Before the same word, or at the end, it is the answer, however little it says by itself."""
+    assert not agree(a, b, question)
+
+
+@pytest.mark.parametrize(("question", "a", "b"), NOT_OPPOSED)
+def test_a_preposition_for_another(question: str, a: str, b: str) -> None:
+    """Most say the same, and before another word, or where both answers have both, none is an opposite."""
+    assert agree(a, b, question)
+
+
+def test_ten_that_are_against_do_not_make_one_sure_that_is_for() -> None:
+    """The router asks the cloud where all samples say the opposite of the answer."""
+    engine = ScriptedEngine({"How did he vote?": ("He voted for the bill.", ["He voted against the bill."] * 10)})
+    record = Router(engine, samples=10, threshold=0.5).decide([{"role": "user", "content": "How did he vote?"}]).record
+    assert (record.route, record.confidence) == ("cloud", 0)
+
+
+def test_time_is_linear_in_the_prepositions() -> None:
+    """Thousands of them take a fraction of a second."""
+    a, b = ("".join(f" {word} w{i}x" for i in range(8_000)) for word in ("in", "behind"))
+    start = time.process_time()
+    agree(a, b, "")
+    assert time.process_time() - start < 2
