@@ -36,17 +36,23 @@ _ALIKE_BEHIND: Final = {
         "vaccine vaccines vaccination vaccinated shot insurance insured protection protected protect protects cover "
         "covered remedy medicine medication cure treatment drug effective active used works".split()
     ),
-    "to": frozenset("due owing thanks according close back date dates dated dating different up".split()),
+    "to": frozenset(
+        "due owing thanks according close back date dates dated dating different go goes going went up".split()
+    ),
     "from": frozenset("different dates dated dating".split()),
     "off": frozenset("percent dollars euros pounds yen discount".split()),
 }
-# "In a week" is after a week.
-_SPANS: Final = frozenset("second minute hour day week month year decade century while moment".split())
+# "In 5 days" is after 5 days, and in a crash is after a crash.
+_SPANS: Final = frozenset("second minute hour day week month year decade century".split())
+_INDEFINITE: Final = frozenset(("a", "an"))
+_ALIKE_BEFORE: Final = {"with": _INDEFINITE | {"the"}, "after": _INDEFINITE, "before": _INDEFINITE}
+_JOINING: Final = frozenset(("and", "or"))
+_END: Final = ""
 
 
 def prepositions_oppose(a: Sequence[str], b: Sequence[str]) -> bool:
-    """Whether a word of both, which are tokens, or their end has a preposition before it in one and the opposite in
-    the other; of "to" and "from", not before a number."""
+    """Whether a word of both, which are tokens, has a preposition before it in one and the opposite in the other; of
+    "to" and "from", not before a number. Or their end has, and neither has the other's elsewhere."""
     if not _may_oppose(a, b) and not _may_oppose(b, a):
         return False
     before_a, before_b = _before(a), _before(b)
@@ -54,6 +60,7 @@ def prepositions_oppose(a: Sequence[str], b: Sequence[str]) -> bool:
         _oppose(before_a[word], before_b[word]) or _oppose(before_b[word], before_a[word])
         for word in before_a.keys() & before_b.keys()
         if before_a[word].isdisjoint(before_b[word])
+        and (word != _END or (before_a[_END].isdisjoint(b) and before_b[_END].isdisjoint(a)))
     )
 
 
@@ -67,17 +74,18 @@ def _oppose(a: set[str], b: set[str]) -> bool:
 
 
 def _before(tokens: Sequence[str]) -> dict[str, set[str]]:
-    """The prepositions before each word, articles and the like skipped."""
-    bare = [token for token in tokens if token not in _SKIPPED]
+    """The prepositions before each word, articles and the like skipped; both before 0 in "at and below 0"."""
     before: defaultdict[str, set[str]] = defaultdict(set)
-    for last, word, behind, next_ in zip(("", *bare), bare, (*bare[1:], ""), (*bare[2:], "", ""), strict=False):
-        if word not in _PREPOSITIONS or last in _ALIKE_BEHIND.get(word, ()) or _is_span(behind, next_):
+    bare = [i for i, token in enumerate(tokens) if token not in _SKIPPED]
+    words = [*(tokens[i] for i in bare), _END, _END]
+    for k, i in enumerate(bare):
+        word = words[k]
+        if word not in _PREPOSITIONS or words[k - 1] in _ALIKE_BEHIND.get(word, ()):
             continue
-        if is_number(behind) and word in {"to", "from"}:
+        if word in _ALIKE_BEFORE and not _ALIKE_BEFORE[word].isdisjoint(tokens[i + 1 : i + 2]):
             continue
-        before[behind].add(word)
+        at = k + 3 if words[k + 1] in _JOINING and words[k + 2] in _PREPOSITIONS else k + 1
+        behind = words[at]
+        if not (is_number(behind) and (word in {"to", "from"} or words[at + 1].removesuffix("s") in _SPANS)):
+            before[behind].add(word)
     return before
-
-
-def _is_span(word: str, behind: str) -> bool:
-    return word in _SPANS or (is_number(word) and behind.removesuffix("s") in _SPANS)
