@@ -67,6 +67,6 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("server", "renewals"):
+    for module in ("probing", "renewals"):
         monkeypatch.setattr(f"confroute.edge.{module}.time", clock)
     return clock

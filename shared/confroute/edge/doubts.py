@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from confroute.edge.renewals import Renewals
 from confroute.records import Sample, SamplingOptions
@@ -15,15 +16,36 @@ _UNLIKELY = math.log(1e-3)
 _PROVEN_SECONDS = 10.0
 """How long a server that drew is taken for one that draws: another is not up before that."""
 
+_OPEN_SECONDS = 10.0
+"""How often at most a server is probed for copies, where the last probe failed."""
+
 
 class Doubts:
     """A server that was started anew while nobody asked it may give no logprobs, or copies, which would pass for
     certainty. Each doubt costs a probe: there are no more of them than `Renewals` has, where they are in vain; a model
-    that is certain of all that it is asked is doubted about once a day."""
+    that is certain of all that it is asked is doubted about once a day. One is *open*, and this says why, from when it
+    is looked into until a probe is answered: meanwhile copies do not pass for certainty."""
 
     def __init__(self) -> None:
         self.renewals = Renewals()
+        self.open = ""
+        self._open = Renewals(_OPEN_SECONDS)
         self._proof = Renewals()
+
+    def are_due(self, *, alike: bool) -> bool:
+        """Whether the server is to be probed, for samples that are *alike* or others."""
+        return (self._open if alike and self.open else self.renewals).is_due
+
+    def begin(self) -> None:
+        """One is looked into."""
+        self.open = "Who asked it did not wait for the answer."
+        self._open.begin()
+        self.renewals.begin()
+
+    def settle(self, at: float) -> None:
+        """What the server can was found out *at* this time."""
+        self.open = ""
+        self.proven(at)
 
     def proven(self, at: float | None = None) -> None:
         """The server was seen to draw, or it was told that it does not; now, or *at* this time."""
@@ -33,7 +55,7 @@ class Doubts:
         """Whether *samples* that should differ do not, or logprobs that should be told are *untold*; a probe is due
         then as its `renewals` say."""
         hot = len(samples) > 1 and options.temperature >= _HOT and options.top_p >= _HOT
-        if hot and len({(sample.text, sample.tool_calls) for sample in samples}) > 1:
+        if hot and len(_different(samples)) > 1:
             self.proven()
             if not untold:
                 self.renewals.end(in_vain=False)
@@ -47,3 +69,12 @@ class Doubts:
             return len(others) * sum(first.token_logprobs) < _UNLIKELY
         # Without logprobs only other samples tell that it draws: a sure model says the same ten times.
         return self._proof.age >= _PROVEN_SECONDS
+
+
+def are_alike(samples: Sequence[Sample], options: SamplingOptions) -> bool:
+    """Whether *samples* that may differ do not."""
+    return options.temperature > 0 and len(samples) > 1 and len(_different(samples)) == 1
+
+
+def _different(samples: Sequence[Sample]) -> set[Any]:
+    return {(sample.text, sample.tool_calls) for sample in samples}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,6 +121,21 @@ class _Told:
     def alternatives(self) -> int:
         """The most that there are of a token."""
         return max((len(place) for sample in self.whole for place in sample.alternatives or ()), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a server *can*, found out *at* this time, by the monotonic clock; it had been lost so often before."""
+
+    can: Capabilities
+    at: float
+    losses: int
+
+
+async def dated(connection: Connection) -> Known:
+    """What the server can, and when that was found out: a probe may have lingered for long."""
+    losses = connection.losses
+    return Known(await probed(connection), time.monotonic(), losses)
 
 
 async def probed(connection: Connection) -> Capabilities:

@@ -303,7 +303,8 @@ class Shared(Generic[T]):
 
     @property
     def is_under_way(self) -> bool:
-        return self._task is not None and not self._task.done()
+        """Whether it runs, or some who waited for its result have yet to be given it."""
+        return self._task is not None and (self._waiting > 0 or not self._task.done())
 
     async def result(self, *, lingers: bool) -> T:
         if self._end is not None:

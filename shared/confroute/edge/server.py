@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +15,11 @@ from confroute.credentials import checked_key
 from confroute.edge.addresses import checked_name, is_here, keep_place, read_address
 from confroute.edge.background import BackgroundLoop
 from confroute.edge.cut_prompts import refuse_cut
-from confroute.edge.doubts import Doubts
+from confroute.edge.doubts import Doubts, are_alike
 from confroute.edge.forks import RenewedLock
 from confroute.edge.lacks import ever, lack_of, wants_more
 from confroute.edge.portions import Portion
-from confroute.edge.probing import probed
+from confroute.edge.probing import Known, dated
 from confroute.edge.protocol import (
     Capabilities,
     Connection,
@@ -44,21 +43,12 @@ that is forked meanwhile would wait for good for what another thread began to im
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What a server *can*, found out *at* this time, by the monotonic clock; it had been lost so often before."""
-
-    can: Capabilities
-    at: float
-    losses: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Line:
     """What an engine opens at its first request and `ServerEngine.close` closes."""
 
     loop: BackgroundLoop
     connection: Connection
-    probe: Shared[_Known]
+    probe: Shared[Known]
     hang_up: Callable[[], Any]
     lingers: bool = False
     """Whether a probe goes on though who waits for it leaves."""
@@ -120,7 +110,7 @@ class ServerEngine:
         self._retries = retries
         self._connections = connections
         self._extra = checked_extra(extra or {})
-        self._known: _Known | None = None
+        self._known: Known | None = None
         self._answered = False  # ever
         self._could: Capabilities | None = None  # at any time
         self._probed = Renewals()  # for more than it could
@@ -191,7 +181,7 @@ class ServerEngine:
                     proxy=proxy_variable(self._base_url) if by_environment else None,
                 )
                 hang_up = weakref.finalize(self, lambda: loop.close(connection.close()))
-                probe = Shared(lambda: _dated(connection), seconds=self._timeout_seconds)
+                probe = Shared(lambda: dated(connection), seconds=self._timeout_seconds)
                 self._line = _Line(loop, connection, probe, hang_up)
             return self._line
 
@@ -239,7 +229,7 @@ class ServerEngine:
         )
 
     async def _is_same(
-        self, line: _Line, known: _Known, samples: Sequence[Sample], options: SamplingOptions, *, untold: bool
+        self, line: _Line, known: Known, samples: Sequence[Sample], options: SamplingOptions, *, untold: bool
     ) -> bool:
         """Whether the server that gave the *samples* can what it was *known* to: it may have come back as another."""
         if self._is_stale(line, known):
@@ -247,19 +237,28 @@ class ServerEngine:
             return len(samples) == 1 or (await self._capabilities(line)).can == known.can
         if not self._doubts.are_raised_by(samples, options, untold=untold):
             return True
-        return (await self._doubted(line, known)).can == known.can
+        return (await self._doubted(line, known, samples, options)).can == known.can
 
-    async def _doubted(self, line: _Line, known: _Known) -> _Known:
-        """What the server can by now, where samples raise a doubt about what is *known*: as far as that is looked into
-        already, or is to be."""
-        if line.probe.is_under_way:
-            return await self._renewed(line, known)
-        renewals = self._doubts.renewals
-        if not renewals.is_due:
-            return self._known or known
-        renewals.begin()
-        fresh = await self._renewed(line, known)
-        renewals.end(in_vain=fresh.can == known.can)
+    async def _doubted(self, line: _Line, known: Known, samples: Sequence[Sample], options: SamplingOptions) -> Known:
+        """What the server can by now, where *samples* raise a doubt about what is *known*: as far as that is looked
+        into already, or is to be. A ModelError where that failed, and they would pass for certainty."""
+        doubts, alike = self._doubts, are_alike(samples, options)
+        fresh = self._known or known
+        joins = line.probe.is_under_way
+        if joins or doubts.are_due(alike=alike):
+            if not joins:
+                doubts.begin()
+            try:
+                fresh = await self._asked_anew(line)
+            except ModelError as error:
+                doubts.open = str(error)
+            if not joins and not (alike and doubts.open):
+                doubts.renewals.end(in_vain=fresh.can == known.can)
+        if alike and doubts.open:
+            raise ModelError(
+                f"The server at {self._host} gave {len(samples)} times the same, as one that does not draw would, and "
+                f"whether it still draws could not be found out: {doubts.open}"
+            )
         return fresh
 
     async def _drawn(
@@ -326,7 +325,7 @@ class ServerEngine:
             self._refusals.begin()
             self._forget()
 
-    async def _capable(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> _Known:
+    async def _capable(self, line: _Line, messages: Sequence[Message], n: int, options: SamplingOptions) -> Known:
         """What the server can, which is all that the request is for; what it could not some time ago is asked anew."""
         known = await self._capabilities(line)
 
@@ -346,16 +345,19 @@ class ServerEngine:
             raise lacking
         return known
 
-    async def _renewed(self, line: _Line, known: _Known) -> _Known:
+    async def _renewed(self, line: _Line, known: Known) -> Known:
         """What the server can by now. It is *known* how to do without more, and it goes on as it was where the probe
         fails."""
-        self._probed.begin()  # others go on in the meantime
         try:
-            return self._remembered(await line.probe.result(lingers=line.lingers))
+            return await self._asked_anew(line)
         except ModelError:
             return known
 
-    async def _capabilities(self, line: _Line) -> _Known:
+    async def _asked_anew(self, line: _Line) -> Known:
+        self._probed.begin()  # others go on in the meantime
+        return self._remembered(await line.probe.result(lingers=line.lingers))
+
+    async def _capabilities(self, line: _Line) -> Known:
         if (lingered := line.probe.lingered()) is not None:
             # Known since then, which may be long ago.
             self._answered = True
@@ -375,22 +377,16 @@ class ServerEngine:
             self._remembered(fresh)
         return fresh
 
-    def _is_stale(self, line: _Line, known: _Known) -> bool:
+    def _is_stale(self, line: _Line, known: Known) -> bool:
         """Whether the server was lost since, and may be another: not each time of a fleet, one of which is loading, or
         of a line that breaks often."""
         return known.losses != line.connection.losses and self._losses.is_due
 
-    def _remembered(self, known: _Known) -> _Known:
+    def _remembered(self, known: Known) -> Known:
         if self._known is None or known.can != self._known.can:
             self._forget()
         self._known = known
         self._could = ever(self._could, known.can)
         self._probed.begin(known.at)
-        self._doubts.proven(known.at)
+        self._doubts.settle(known.at)
         return known
-
-
-async def _dated(connection: Connection) -> _Known:
-    """What the server can, and when that was found out: a probe may have lingered for long."""
-    losses = connection.losses
-    return _Known(await probed(connection), time.monotonic(), losses)
