@@ -393,6 +393,49 @@ def test_more_are_tried_less_often_the_longer_they_are_refused(monkeypatch: pyte
     run(test())
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_what_held_for_all_that_ended_lately_has_the_next_trial_soon(
+    monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    """A server that took few for long, and is larger now, is asked for as many as it takes after one long wait, not
+    two; not one that refused any of them, as a proxy does that holds for a while what it has no place for."""
+    now = 1000.0
+
+    async def test() -> None:
+        nonlocal now
+        requests = Requests(Width(12))
+
+        async def end(*, refused: bool = False) -> None:
+            """One, while others always wait."""
+            await requests.end(requests.under_way[-1 if refused else 0], refused=refused)
+            await requests.begin(1)
+
+        await requests.begin(30)
+        for _ in range(10):
+            await end(refused=True)
+        for wait in (61, 121, 241, 481):
+            assert len(requests.under_way) == 2
+            now += wait
+            await end()
+            assert len(requests.under_way) == 4
+            await end(refused=True)
+            await end(refused=True)
+        now += 961
+        await end()
+        assert len(requests.under_way) == 4
+        for number in range(20):
+            await end(refused=refuses and number == 15)
+        now += 61
+        await end()
+        assert len(requests.under_way) == (4 if refuses else 8)
+        while requests.under_way:
+            await requests.end(requests.under_way[0])
+            await settled()
+
+    monkeypatch.setattr("confroute.edge.renewals.time", type("Clock", (), {"monotonic": lambda: now}))
+    run(test())
+
+
 def test_a_trial_of_which_some_hold_is_not_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     """One sick machine of a fleet refuses some of any: more are tried as soon as at first."""
     now = 1000.0

@@ -43,9 +43,9 @@ class Width:
     those beside it from then on. One sick machine of a fleet refuses any: one was too many only where with none of
     those that were answered lately the server took as many, those beside it that it refused since left aside. Those
     that wait have their turn in order, refused ones first; while some do, twice as many are tried as `Renewals` has it,
-    for the server may have been busy with others', but not before one of the last trial would have been refused. One
-    that refuses what it is asked alone takes none for now: requests need not wait for each other then, until one is
-    answered. Belongs to one event loop."""
+    for the server may have been busy with others', but not before one of the last trial would have been refused; and
+    soon again once all that ended lately were answered beside more than before. One that refuses what it is asked alone
+    takes none for now: requests need not wait for each other then, until one is answered. Belongs to one event loop."""
 
     def __init__(self, most: int) -> None:
         self._whole = self._most = most
@@ -85,6 +85,10 @@ class Width:
         self._answered += 1
         self._takes_none = False
         self._end(turn)
+        # Some would not do: a proxy may hold for a while those that it will refuse.
+        if self._tried_from and all(one is not None and one.took > self._tried_from for one in self._took):
+            self._renewals.end(in_vain=False)
+            self._tried_from = 0
 
     def narrow(self, turn: Turn) -> bool:
         """The server refused a request, which is about to leave: if it was one too many, no more are under way than the
