@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -21,6 +21,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from llama_index.core.llms import ChatMessage, ChatResponse, MockLLM
 
+from confroute.edge.in_process import turns_on
 from confroute_langchain import ConfidenceRoutedChatModel
 from confroute_langchain.edge import ChatModelEdge
 from confroute_llamaindex import ConfidenceRoutedLLM
@@ -107,6 +108,44 @@ def test_what_outlives_the_answer_that_it_was_asked_for_keeps_the_turn() -> None
         plain.generate(ASK, n=20, options=GREEDY)
         left[0].result(20)
     assert native.crowded == 0
+
+
+class Slow(list[Callable[[], Any]]):
+    """Of which the second and the others are at hand only once *first* was given and *go* is set."""
+
+    def __init__(self, calls: list[Callable[[], Any]]) -> None:
+        super().__init__(calls)
+        self.go = threading.Event()
+
+    def __iter__(self) -> Iterator[Callable[[], Any]]:
+        for i in range(len(self)):
+            if i:
+                self.go.wait(20)
+            yield self[i]
+
+
+def test_what_outlives_the_answer_while_it_is_begun_waits_for_a_turn() -> None:
+    """Of several samples, one was begun within the turn and the others as the next had it: on a native model in two
+    threads at once."""
+    native = Llama()
+    calls = Slow([native] * 3)
+    left: list[Future[Any]] = []
+
+    def give_up() -> None:
+        left.append(others.submit(copy_context().run, lambda: turns_on(native).take(calls)))
+        while not native.asked:
+            time.sleep(0.0005)
+
+    def take_long() -> None:
+        calls.go.set()
+        for _ in range(20):
+            native()
+
+    with ThreadPoolExecutor(1) as others:
+        turns_on(native).take([give_up])
+        turns_on(native).take([take_long])
+        left[0].result(20)
+    assert (native.asked, native.crowded) == (23, 0)
 
 
 class Awaited(Chat):

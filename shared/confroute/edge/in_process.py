@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -57,7 +56,7 @@ def turns_on(native: Any) -> Turns:
     """Those of one thread at a time on *native*, the same for all that ask it, in whatever framework; but those within
     its turn for what has it already, as a model that asks another over the same native one."""
     for within in reversed(_within_turns.get()):
-        if within.native is native:
+        if within.native is native and within.is_open:
             return within
     with _gate:
         turns = _turns.get(id(native))
@@ -67,40 +66,52 @@ def turns_on(native: Any) -> Turns:
 
 
 class _OneByOne(Turns):
-    """Holds what it is for, as an id is another's afterwards. It lives as long as somebody asks, or a thread is in."""
+    """Holds what it is for, as an id is another's afterwards. It lives as long as somebody asks, or a thread is in.
+    Those within another's turn are open until that ends."""
 
     def __init__(self, native: Any) -> None:
         super().__init__(1)
         self.native = native
+        self.is_open = True
+        self._beginning = RenewedLock()
 
     async def on_loop(self, call: Callable[[], Awaitable[T]]) -> T:
         async def done() -> T:
-            with _OneByOne(self.native)._within_this_turn():
+            within = _OneByOne(self.native)
+            within._enter()
+            try:
                 return await call()
+            finally:
+                within.native = None  # the task may live on
 
         return await super().on_loop(done)
 
     def _begin(self, call: Callable[[], T]) -> Future[T]:
         def done() -> T:
             within = _OneByOne(self.native)
+            within._enter()
             try:
-                with within._within_this_turn():
-                    return call()
+                return call()
             finally:
-                if within._threads:  # of what outlives the call, as where it gave up waiting
+                while not within._close():  # for what outlives the call, as where it gave up waiting
                     within.take([lambda: None])
 
-        return super()._begin(done)
+        with self._beginning:
+            if self.is_open:
+                return super()._begin(done)
+        return turns_on(self.native)._begin(call)
 
-    @contextmanager
-    def _within_this_turn(self) -> Generator[None]:
-        """Have these be the turns for what is asked of the native model until this ends."""
+    def _close(self) -> bool:
+        """Lets nobody in any more, unless somebody is in."""
+        with self._beginning:
+            self.is_open = self._threads > 0
+            return not self.is_open
+
+    def _enter(self) -> None:
+        """Have these be the turns for what is asked of the native model from now on, as long as they are open."""
         # Not reset: a coroutine may be closed in another context.
-        _within_turns.set((*(each for each in _within_turns.get() if each.native is not None), self))
-        try:
-            yield
-        finally:
-            self.native = None
+        others = (each for each in _within_turns.get() if each.is_open and each.native is not None)
+        _within_turns.set((*others, self))
 
 
 _within_turns: ContextVar[tuple[_OneByOne, ...]] = ContextVar("confroute_within_turns", default=())
