@@ -20,7 +20,8 @@ demo: $(VENV)/.demo  ## route general-knowledge questions on the embedded edge m
 	@$(BIN)/confroute demo
 
 test: $(VENV)/.test  ## set up and run all tests, the real-model ones included
-	$(BIN)/python -m pytest -q
+	@# Two at a time: most tests wait for a model on one core. A file's are run by one, as they share its models.
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/.lint  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator as Validator
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,6 +45,16 @@ class Zoo(BaseModel):
 class Free(BaseModel):
     model_config = ConfigDict(extra="allow")
     a: int
+
+
+def is_itself(schema: Any, root: Any, within: tuple[Any, ...] = ()) -> bool:
+    """Whether all that it says of a value is, at last, that the value is of it: the validator would never end."""
+    if any(schema is each for each in within):
+        return True
+    told = [*schema.get("allOf", ()), *schema.get("anyOf", ()), *([schema["not"]] if "not" in schema else ())]
+    if "$ref" in schema:
+        told.append(root if schema["$ref"] == "#" else root["$defs"]["d"])
+    return any(is_itself(each, root, (*within, schema)) for each in told)
 
 
 def is_of(value: Any, schema: Any) -> bool:
@@ -171,8 +181,6 @@ values = st.recursive(
 def test_an_answer_of_the_closed_schema_is_one_of_the_open(schema: Any, definition: Any, value: Any) -> None:
     """Whatever it is composed of."""
     root = {**schema, "$defs": {"d": definition}}
-    try:
-        if is_of(value, closed(root)):
-            assert is_of(value, root)
-    except RecursionError:  # it says of itself that it is itself
-        return
+    assume(not is_itself(root, root) and not is_itself(definition, root))
+    if is_of(value, closed(root)):
+        assert is_of(value, root)
