@@ -240,3 +240,12 @@ def test_a_limit_that_the_server_may_know_by_the_clients_name_alone_is_told_so(o
         asked(ChatModelEdge(chat(server.url, **{"extra_body": {"max_tokens": 500}, **own})), 1, DRAWN)
         assert [request["max_completion_tokens"] for request in server.answered] == [8]
         assert all(request.get("max_tokens", 8) == 8 for request in server.answered)
+
+
+@pytest.mark.parametrize("bound", [{"chat_template_kwargs": {"enable_thinking": False}}, None])
+def test_a_limit_among_what_is_bound_over_is_told_elsewhere(bound: Any) -> None:
+    """LangChain sends the bound further parameters in place of the model's own: samples would go on and on."""
+    with serving(lambda request: completion(["Lima"])) as server:
+        model = chat(server.url, extra_body={"max_tokens": 500}).bind(extra_body=bound)
+        asked(ChatModelEdge(model), 1, DRAWN)
+        assert [request["max_completion_tokens"] for request in server.answered] == [8]

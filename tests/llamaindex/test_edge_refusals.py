@@ -9,6 +9,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+from llama_index.llms.openai.base import Tokenizer
 
 from confroute import Generation, SamplingOptions, UnsupportedRequestError
 from confroute_llamaindex.edge import LLMEdge
@@ -88,3 +89,22 @@ def test_the_limit_has_the_name_that_the_caller_has_for_it(ask: Ask) -> None:
         for n in (1, 2):
             assert len(ask(edge, n, SamplingOptions(temperature=0.7, max_tokens=8)).samples) == n
         assert {request["max_completion_tokens"] for request in server.answered} == {8}
+
+
+class Words(Tokenizer):
+    """Has a token for each word."""
+
+    def encode(self, text: str, *given: Any, **told: Any) -> list[int]:
+        return [len(word) for word in text.split()]
+
+
+@ways
+@pytest.mark.parametrize("own", [{"max_tokens": 256}, {}])
+def test_the_limit_is_told_where_the_client_would_fill_it_in(ask: Ask, own: dict[str, Any]) -> None:
+    """LlamaIndex has texts completed up to the end of the context where the LLM has no limit, whatever else is told."""
+    text = {"index": 0, "text": "Lima", "finish_reason": "stop"}
+    reply = 200, {"id": "1", "object": "text_completion", "created": 1, "model": "small", "choices": [text]}
+    with serving(lambda request: reply, draws=False) as server:
+        model = llm(server.url, is_chat_model=False, tokenizer=Words(), additional_kwargs=own)
+        ask(LLMEdge(model), 1, SamplingOptions(max_tokens=8))
+        assert [request["max_tokens"] for request in server.asked] == [8]

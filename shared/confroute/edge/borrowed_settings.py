@@ -77,11 +77,11 @@ def field_for(meaning: str, fields: Iterable[str]) -> str | None:
 
 def told_fields(model: Any, wanted: Mapping[str, Any], bound: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
     """What is *wanted*, in those of the *model*'s fields that are named like it. Where the caller left the one for the
-    tokens alone and has them in a mapping, *bound* to it or not, by one of OpenAI's two names, it stays so: the server
-    may refuse the other."""
+    tokens alone and has them in a mapping, *bound* to it or not, by the one of OpenAI's two names that the model's
+    client does not send, it stays so: the server may refuse the other."""
     known = fields_of(model)
     unused = only_replaced(wanted)
-    if any(name in each for each in _within(model, bound) for name in OPENAIS_LIMITS):
+    if any(name in each for each in _within(model, bound) for name in OPENAIS_LIMITS if name != _sent_limit(known)):
         unused += ("max_tokens",)
     told: dict[str, Any] = {}
     for meaning, value in wanted.items():
@@ -92,9 +92,17 @@ def told_fields(model: Any, wanted: Mapping[str, Any], bound: Mapping[str, Any] 
     return told
 
 
+def _sent_limit(known: Mapping[str, Any]) -> str | None:
+    """What a client sends the *known* field for the tokens as: ChatOpenAI's is called so in its constructor."""
+    field = field_for("max_tokens", known)
+    alias = known[field].alias if field else None
+    return alias if alias in OPENAIS_LIMITS else field
+
+
 def _within(model: Any, bound: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The mappings among a *model*'s fields and what is *bound* to it, and those within."""
-    fields = {name: getattr(model, name) for name in fields_of(model) if name in WITHIN}
+    """The mappings among a *model*'s fields and what is *bound* to it, and those within. One that is bound is sent in
+    place of the model's own."""
+    fields = {name: getattr(model, name) for name in fields_of(model) if name in WITHIN and name not in bound}
     return [*with_inner(bound)[:-1], *with_inner(fields)[:-1]]
 
 
