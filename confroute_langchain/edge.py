@@ -145,9 +145,16 @@ def _read(message: AIMessage) -> Reply:
     if not usage:
         return Reply(choice=choice)
     # A hit of LangChain's own cache may tell of its cost alone.
-    cached = usage.get("input_token_details", {}).get("cache_read") or 0
-    inputs = with_cached(usage.get("input_tokens", 0), cached)
-    outputs = with_thoughts_of(usage.get("total_tokens"), inputs, usage.get("output_tokens", 0))
+    told, within = usage.get("input_tokens", 0), usage.get("input_token_details", {})
+    cached = (within.get("cache_read") or 0) + (within.get("cache_creation") or 0)
+    inputs = with_cached(told, cached)
+    outputs = with_thoughts_of(
+        usage.get("total_tokens"),
+        inputs,
+        usage.get("output_tokens", 0),
+        uncertain=told + cached - inputs,
+        thoughts=usage.get("output_token_details", {}).get("reasoning"),
+    )
     return Reply(choice=choice, input_tokens=inputs, output_tokens=outputs)
 
 

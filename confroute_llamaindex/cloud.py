@@ -15,13 +15,15 @@ from pydantic import BaseModel
 from confroute.contract import Tokens
 from confroute.credentials import without_secrets
 from confroute.edge.cut_prompts import with_cached
-from confroute.edge.usage import with_thoughts_of
+from confroute.edge.usage import cached_in, field_of, with_thoughts_of
 from confroute.steps import Call, Source
 
 # As OpenAI, Anthropic, Gemini and Bedrock name them.
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count", "inputTokens")
-_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 _TOTAL = ("total_tokens", "total_token_count", "totalTokens")
+_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_TOOLS = ("tool_use_prompt_token_count",)
 _OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count", "outputTokens")
 
 
@@ -81,13 +83,17 @@ def token_counts(response: ChatResponse | CompletionResponse) -> Tokens:
     raw: Any = response.raw
     added = cast("dict[str, Any]", response.additional_kwargs)  # pyright: ignore[reportUnknownMemberType]
     told = (field_of(raw, "usage"), field_of(raw, "usage_metadata"), added)
-    counts = [(_inputs(each), _first_count(each, _OUTPUT), _first_count(each, _TOTAL)) for each in told]
-    inputs, outputs, total = next((each for each in counts if each[:2] != (None, None)), (None, None, None))
+    usage = next(
+        (each for each in told if any(_first_count(each, names) is not None for names in (_INPUT, _OUTPUT))), None
+    )
+    (inputs, uncertain), outputs = _inputs(usage), _first_count(usage, _OUTPUT)
     # Gemini counts thoughts apart, and has them paid.
-    thoughts = field_of(told[1], "thoughts_token_count")
-    if outputs is not None and isinstance(thoughts, int):
-        outputs += thoughts
-    return inputs, with_thoughts_of(total, inputs, outputs)
+    thoughts = field_of(usage, "thoughts_token_count")
+    if isinstance(thoughts, int):
+        return inputs, (outputs or 0) + thoughts
+    total, details = _first_count(usage, _TOTAL), _first(usage, _OUTPUT_DETAILS)
+    thoughts = field_of(details, "reasoning_tokens")
+    return inputs, with_thoughts_of(total, inputs, outputs, uncertain=uncertain, thoughts=thoughts)
 
 
 def model_name(llm: LLM) -> str:
@@ -108,21 +114,23 @@ def innermost(cloud: LLM) -> LLM:
     return innermost(inner) if isinstance(inner, LLM) else cloud
 
 
-def field_of(holder: Any, name: str) -> Any:
-    """A field of an object or an entry of a mapping; None if there is none."""
-    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-
-
-def _inputs(usage: Any) -> int | None:
-    """Anthropic and Bedrock count what they have in a cache, or put there, apart."""
+def _inputs(usage: Any) -> tuple[int | None, int]:
+    """Those that are told, and how many more there may be. Anthropic and Bedrock count what they have in a cache, or
+    put there, apart, Gemini what its tools read."""
     count = _first_count(usage, _INPUT)
     if count is None:
-        return None
-    details = field_of(usage, "prompt_tokens_details")
-    counts = (*(field_of(usage, name) for name in _CACHED), field_of(details, "cached_tokens"))
-    cached = sum(each for each in counts if isinstance(each, int))
-    return count + cached if field_of(usage, _INPUT[0]) is None else with_cached(count, cached)
+        return None, 0
+    cached = cached_in(usage, _first(usage, _INPUT_DETAILS))
+    if field_of(usage, _INPUT[0]) is not None:
+        inputs = with_cached(count, cached)
+    else:
+        inputs = count + cached_in(usage, None) + (_first_count(usage, _TOOLS) or 0)
+    return inputs, max(0, count + cached - inputs)
 
 
 def _first_count(usage: Any, names: tuple[str, ...]) -> int | None:
     return next((count for name in names if isinstance(count := field_of(usage, name), int)), None)
+
+
+def _first(usage: Any, names: tuple[str, ...]) -> Any:
+    return next((told for name in names if (told := field_of(usage, name)) is not None), None)

@@ -16,9 +16,10 @@ from llama_index.core.tools.types import BaseTool, ToolMetadata
 from confroute.edge.borrowed import BorrowedModel, routed_edge
 from confroute.edge.borrowed_replies import REASONS, Reply, gravest, token_logprobs
 from confroute.edge.turns import Turns
+from confroute.edge.usage import field_of
 from confroute.errors import ConfigurationError, UnsupportedRequestError
 from confroute.records import Message, SamplingOptions
-from confroute_llamaindex.cloud import field_of, model_name, token_counts
+from confroute_llamaindex.cloud import model_name, token_counts
 
 _UNMEASURED = -1
 

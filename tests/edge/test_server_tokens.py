@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -56,3 +57,27 @@ def test_thoughts_that_only_the_total_counts_are_the_answers(connect: Connect, t
     with serving(lambda request: reply if request["messages"] == ASK else takes_all(request)) as server:
         generation = connect(server).generate(ASK, n=2, options=OPTIONS)
         assert [sample.output_tokens for sample in generation.samples] == told
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 500}, "total_tokens": 1116}, 16),  # a cache may be counted apart
+        ({"cache_creation_input_tokens": 500, "total_tokens": 1116}, 16),
+        ({"cache_creation_input_tokens": 500, "total_tokens": 1136}, 36),
+        ({"prompt_tokens_details": {"cached_tokens": 9000}, "total_tokens": 9616}, 16),
+        ({"completion_tokens_details": {"reasoning_tokens": 4}, "total_tokens": 1116}, 16),  # all thoughts are told
+        ({"completion_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 1116}, 16),
+        ({"completion_tokens_details": {"reasoning_tokens": 4}, "total_tokens": 620}, 20),  # apart
+        ({"completion_tokens_details": {"reasoning_tokens": 90}, "total_tokens": 1116}, 106),
+        ({"completion_tokens_details": {"reasoning_tokens": None}, "total_tokens": 1116}, 516),
+        ({"completion_tokens_details": "none", "prompt_tokens_details": [], "total_tokens": 616}, 16),
+    ],
+)
+def test_what_is_not_certain_to_be_thoughts_is_none(connect: Connect, usage: dict[str, Any], told: int) -> None:
+    """Tokens of caches and of tools may be in the total alone, too."""
+    usage = {"prompt_tokens": 600, "completion_tokens": 16, **usage}
+    reply = 200, {"choices": [choice("a", logprob=None)], "usage": usage}
+    with serving(lambda request: reply if request["messages"] == ASK else takes_all(request)) as server:
+        (sample,) = connect(server).generate(ASK, n=1, options=OPTIONS).samples
+        assert sample.output_tokens == told

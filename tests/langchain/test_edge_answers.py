@@ -162,6 +162,7 @@ def test_a_usage_without_tokens_tells_none(ask: Any) -> None:
     [
         ({"input_tokens": 12, "output_tokens": 8, "total_tokens": 140}, 128),
         ({"input_tokens": 12, "output_tokens": 128, "total_tokens": 140}, 128),
+        ({"input_tokens": 12, "output_tokens": 8, "total_tokens": 140, "input_token_details": {"cache_read": 4}}, 124),
         ({"input_tokens": 0, "output_tokens": 8, "total_tokens": 140}, 8),  # it is not told how many are the prompt's
         (
             {
@@ -172,8 +173,61 @@ def test_a_usage_without_tokens_tells_none(ask: Any) -> None:
             },
             8,
         ),
+        (  # older integrations of Bedrock count what they have in a cache, or put there, apart
+            {
+                "input_tokens": 12,
+                "output_tokens": 8,
+                "total_tokens": 220,
+                "input_token_details": {"cache_read": 0, "cache_creation": 200},
+            },
+            8,
+        ),
+        (
+            {
+                "input_tokens": 300,
+                "output_tokens": 8,
+                "total_tokens": 508,
+                "input_token_details": {"cache_read": 150, "cache_creation": 50},
+            },
+            8,
+        ),
+        (  # Gemini's tools read pages
+            {
+                "input_tokens": 27,
+                "output_tokens": 76,
+                "total_tokens": 10412,
+                "output_token_details": {"reasoning": 31},
+            },
+            76,
+        ),
+        (
+            {"input_tokens": 27, "output_tokens": 76, "total_tokens": 10412, "output_token_details": {"reasoning": 0}},
+            76,
+        ),
+        (  # xAI's thoughts are no part of the output
+            {"input_tokens": 12, "output_tokens": 8, "total_tokens": 140, "output_token_details": {"reasoning": 120}},
+            128,
+        ),
+        (
+            {"input_tokens": 12, "output_tokens": 8, "total_tokens": 23, "output_token_details": {"reasoning": 3}},
+            11,
+        ),
     ],
 )
 def test_thoughts_that_only_the_total_counts_are_the_answers(usage: Any, tokens: int) -> None:
     """As Google's endpoint of OpenAI's form has it: its max_tokens are theirs, too, and samples are given as many."""
     assert answer("Lima", usage_metadata=usage).output_tokens == tokens
+
+
+def test_a_prompt_put_into_a_cache_is_no_cut_one() -> None:
+    """Older integrations of Bedrock tell of the rest alone as the input."""
+    usage: Any = {
+        "input_tokens": 300,
+        "output_tokens": 8,
+        "total_tokens": 5308,
+        "input_token_details": {"cache_read": 0, "cache_creation": 5000},
+    }
+    assert answer("Lima", usage_metadata=usage).output_tokens == 8
+    model = GenericFakeChatModel(messages=iter([AIMessage("Lima", usage_metadata=usage)]))
+    ask = [{"role": "user", "content": "word " * 4000}]
+    assert ChatModelEdge(model).generate(ask, n=1, options=GREEDY).input_tokens == 5300

@@ -18,7 +18,7 @@ from confroute.edge.choices import is_untold, saying
 from confroute.edge.cut_prompts import input_tokens_in
 from confroute.edge.refusals import BrokenError, BusyError, LoadingError, LostError, Refusals, status_in, was_cut
 from confroute.edge.replies import read_reply
-from confroute.edge.usage import with_thoughts_of
+from confroute.edge.usage import output_tokens_in
 from confroute.edge.width import Width
 from confroute.errors import ConfrouteError
 from confroute.records import Sample
@@ -362,9 +362,8 @@ def read_samples(
     if not telling:
         choices = [{**choice, "logprobs": None} for choice in choices]
     usage: dict[str, Any] = reply.get("usage") or {}
-    inputs = input_tokens_in(usage)
     # Without logprobs only the sum is known, which is shared out.
-    total = with_thoughts_of(usage.get("total_tokens"), inputs, max(0, int(usage.get("completion_tokens") or 0)))
+    total = output_tokens_in(usage)
     shares = [total // len(choices) + (i < total % len(choices)) for i in range(len(choices))]
     alone = len(choices) == 1
     samples = [
@@ -374,7 +373,7 @@ def read_samples(
         )
         for choice, share in zip(choices, shares, strict=True)
     ]
-    return samples, inputs
+    return samples, input_tokens_in(usage)
 
 
 def llamacpp_of(reply: Mapping[str, Any]) -> str | None:
