@@ -274,11 +274,11 @@ def test_copies_pass_by_no_probe_that_failed(connect: Connect, clock: Clock, how
         clock.hours = 0.01
         server.reply, server.draws = fails_probes(how, copies), False
         before = len(server.asked) - len(server.answered)
-        for _ in range(4):
+        for _ in range(8):
             with pytest.raises(ModelError, match="3 times the same") as raised:
                 engine.generate(ASK, n=3, options=OPTIONS)
             assert "Titanic" not in str(raised.value)
-        assert len(server.asked) - len(server.answered) - before <= 3
+        assert len(server.asked) - len(server.answered) - before <= 6  # of two probes
         server.reply = copies
         clock.hours += 0.005
         with pytest.raises(DeniedError, match=WRONG):
@@ -286,7 +286,8 @@ def test_copies_pass_by_no_probe_that_failed(connect: Connect, clock: Clock, how
 
 
 def test_a_sure_model_is_served_again_soon_after_a_probe_failed(connect: Connect, clock: Clock) -> None:
-    """As soon as one is answered, and the doubt is over."""
+    """As soon as one is answered, and the doubt is over. The next waits for that: a calibration of labels would end
+    where three in a row fail at once."""
     with serving(sure) as server:
         engine = connect(server)
         engine.generate(ASK, n=3, options=OPTIONS)
@@ -295,7 +296,9 @@ def test_a_sure_model_is_served_again_soon_after_a_probe_failed(connect: Connect
         with pytest.raises(ModelError, match="could not be found out"):
             engine.generate(ASK, n=3, options=OPTIONS)
         server.reply = sure
-        clock.hours += 0.005
+        with ThreadPoolExecutor(4) as users:
+            asked = [users.submit(engine.generate, ASK, n=3, options=OPTIONS) for _ in range(4)]
+            assert [len(each.result().samples) for each in asked] == [3] * 4
         assert len(engine.generate(ASK, n=3, options=OPTIONS).samples) == 3
         server.reply = busy_but_sure
         clock.hours += 0.005

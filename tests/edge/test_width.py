@@ -393,12 +393,15 @@ def test_more_are_tried_less_often_the_longer_they_are_refused(monkeypatch: pyte
     run(test())
 
 
-@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize(
+    ("seconds", "refused", "then"), [(9, (), 8), (9, (15,), 4), (5, (20, 21), 4)], ids=["held", "refused", "holding"]
+)
 def test_what_held_for_all_that_ended_lately_has_the_next_trial_soon(
-    monkeypatch: pytest.MonkeyPatch, refuses: bool
+    monkeypatch: pytest.MonkeyPatch, seconds: float, refused: tuple[int, ...], then: int
 ) -> None:
     """A server that took few for long, and is larger now, is asked for as many as it takes after one long wait, not
-    two; not one that refused any of them, as a proxy does that holds for a while what it has no place for."""
+    two; not one that refused any of them, nor one that may yet, as a proxy does that holds for a while what it has no
+    place for."""
     now = 1000.0
 
     async def test() -> None:
@@ -407,7 +410,7 @@ def test_what_held_for_all_that_ended_lately_has_the_next_trial_soon(
 
         async def end(*, refused: bool = False) -> None:
             """One, while others always wait."""
-            await requests.end(requests.under_way[-1 if refused else 0], refused=refused)
+            await requests.end(requests.under_way[0 if refused else -1], refused=refused)
             await requests.begin(1)
 
         await requests.begin(30)
@@ -418,21 +421,24 @@ def test_what_held_for_all_that_ended_lately_has_the_next_trial_soon(
             now += wait
             await end()
             assert len(requests.under_way) == 4
+            now += 6
             await end(refused=True)
             await end(refused=True)
         now += 961
         await end()
         assert len(requests.under_way) == 4
-        for number in range(20):
-            await end(refused=refuses and number == 15)
+        now += seconds
+        for number in range(22):
+            await end(refused=number in refused)
         now += 61
         await end()
-        assert len(requests.under_way) == (4 if refuses else 8)
+        assert len(requests.under_way) == then
         while requests.under_way:
             await requests.end(requests.under_way[0])
             await settled()
 
-    monkeypatch.setattr("confroute.edge.renewals.time", type("Clock", (), {"monotonic": lambda: now}))
+    for module in ("renewals", "width"):
+        monkeypatch.setattr(f"confroute.edge.{module}.time", type("Clock", (), {"monotonic": lambda: now}))
     run(test())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +17,9 @@ _UNLIKELY = math.log(1e-3)
 _PROVEN_SECONDS = 10.0
 """How long a server that drew is taken for one that draws: another is not up before that."""
 
-_OPEN_SECONDS = 10.0
-"""How often at most a server is probed for copies, where the last probe failed."""
+_AGAIN_SECONDS = (1.0, 10.0)
+"""After how long a server is probed for copies again, where the last probe failed: at first, and at last. So short a
+time as the first is waited for, and one that was busy just then costs no escalation."""
 
 
 class Doubts:
@@ -29,22 +31,37 @@ class Doubts:
     def __init__(self) -> None:
         self.renewals = Renewals()
         self.open = ""
-        self._open = Renewals(_OPEN_SECONDS)
+        self._looked = Renewals()  # its seconds are these:
+        self._again = _AGAIN_SECONDS[0] / 2
         self._proof = Renewals()
 
-    def are_due(self, *, alike: bool) -> bool:
-        """Whether the server is to be probed, for samples that are *alike* or others."""
-        return (self._open if alike and self.open else self.renewals).is_due
+    async def are_due(self, *, alike: bool) -> bool:
+        """Whether the server is to be probed, for samples that are *alike* or others; waits for that where it is
+        soon."""
+        if not (alike and self.open):
+            return self.renewals.is_due
+        seconds = self._again - self._looked.age
+        if 0 < seconds <= _AGAIN_SECONDS[0]:
+            await asyncio.sleep(seconds + 0.01)
+        return self._looked.age >= self._again
 
     def begin(self) -> None:
         """One is looked into."""
         self.open = "Who asked it did not wait for the answer."
-        self._open.begin()
+        self._looked.begin()
         self.renewals.begin()
+
+    def fail(self, why: str, *, joined: bool) -> None:
+        """Who began a probe for it, or *joined* one, got no answer."""
+        self.open = why
+        if not joined:
+            self._looked.begin()
+            self._again = min(2 * self._again, _AGAIN_SECONDS[1])
 
     def settle(self, at: float) -> None:
         """What the server can was found out *at* this time."""
         self.open = ""
+        self._again = _AGAIN_SECONDS[0] / 2
         self.proven(at)
 
     def proven(self, at: float | None = None) -> None:

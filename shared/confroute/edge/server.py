@@ -243,15 +243,15 @@ class ServerEngine:
         """What the server can by now, where *samples* raise a doubt about what is *known*: as far as that is looked
         into already, or is to be. A ModelError where that failed, and they would pass for certainty."""
         doubts, alike = self._doubts, are_alike(samples, options)
-        fresh = self._known or known
-        joins = line.probe.is_under_way
-        if joins or doubts.are_due(alike=alike):
+        is_due = line.probe.is_under_way or await doubts.are_due(alike=alike)
+        joins, fresh = line.probe.is_under_way, self._known or known
+        if joins or is_due:
             if not joins:
                 doubts.begin()
             try:
                 fresh = await self._asked_anew(line)
             except ModelError as error:
-                doubts.open = str(error)
+                doubts.fail(str(error), joined=joins)
             if not joins and not (alike and doubts.open):
                 doubts.renewals.end(in_vain=fresh.can == known.can)
         if alike and doubts.open:

@@ -85,8 +85,9 @@ class Width:
         self._answered += 1
         self._takes_none = False
         self._end(turn)
-        # Some would not do: a proxy may hold for a while those that it will refuse.
-        if self._tried_from and all(one is not None and one.took > self._tried_from for one in self._took):
+        # Some would not do, nor would they sooner: a proxy may hold for a while those that it will refuse.
+        is_late = self._renewals.age >= _LINGERS * self._lingers
+        if self._tried_from and is_late and all(one and one.took > self._tried_from for one in self._took):
             self._renewals.end(in_vain=False)
             self._tried_from = 0
 
