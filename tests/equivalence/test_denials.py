@@ -28,6 +28,10 @@ DENIED = [
     ("Is it approved?", "It is approved.", "It is almost approved."),
     ("Is rain likely?", "Rain is likely.", "Rain is less likely."),
     ("Is he the CEO?", "He is the CEO.", "He is the former CEO."),
+    ("Did he pay?", "He did pay 50 dollars.", "He failed to pay 50 dollars."),
+    ("Can I smoke here?", "You may smoke here.", "You are prohibited from smoking here."),
+    ("Should I use it?", "Use the cream.", "Stop using the cream."),
+    ("Who is she?", "She is CEO of Acme.", "She is a former CEO of Acme."),
 ]
 
 AGREE = [
@@ -47,6 +51,38 @@ AGREE = [
     ("Did the test fail?", "Yes.", "Yes, the test failed."),
     ("Why did it stop?", "The bus stopped at noon.", "It stopped at noon."),
     ("Is it partly true?", "Yes, it is partly true.", "Yes."),
+    ("What causes scurvy?", "Scurvy is caused by a lack of vitamin C.", "Scurvy is caused by vitamin C deficiency."),
+    ("Why was it cancelled?", "It was cancelled due to lack of funding.", "It was cancelled due to funding cuts."),
+    ("What is type 1 diabetes?", "The body lacks insulin.", "The body makes too little insulin."),
+    ("How can I save?", "Eat less sugar and exercise.", "Reduce sugar and exercise."),
+    ("How can I save?", "Use less energy.", "Save energy."),
+    ("How fast does it work?", "It works almost instantly.", "It works instantly."),
+    ("How fast does it work?", "almost immediately", "immediately"),
+    ("How big is it?", "It is almost twice the size of Texas.", "It is about twice the size of Texas."),
+    ("How did revenue change?", "Revenue nearly doubled to 10 million.", "Revenue doubled to 10 million."),
+    ("How full is it?", "It is nearly 90% full.", "It is 90% full."),
+    (
+        "What happens if I do not pay?",
+        "If you fail to pay, a late fee of $25 is charged.",
+        "A late fee of $25 is charged.",
+    ),
+    ("What is the penalty?", "Anyone who fails to comply pays a fine of $500.", "A fine of $500."),
+    ("What is insomnia?", "It is a disorder in which you are unable to sleep.", "It is a sleep disorder."),
+    (
+        "What is overfitting?",
+        "A model learns noise and fails to generalize.",
+        "A model learns noise and generalizes poorly.",
+    ),
+    ("What is underfitting?", "A model fails to capture the pattern.", "A model is too simple to capture the pattern."),
+    ("How did it change?", "The population declined from 5 million to 3 million.", "From 5 million to 3 million."),
+    ("How did the price change?", "It declined to $50.", "to $50"),
+    ("How do I treat a cut?", "Apply pressure to stop bleeding.", "Apply pressure until the bleeding stops."),
+    ("What did Parks do?", "She refused to give up her seat.", "She is known for her refusal to give up her seat."),
+    (
+        "Is shipping free?",
+        "Shipping is free of charge on Sunday.",
+        "On Sunday, shipping is free; otherwise there is a charge.",
+    ),
 ]
 
 NO_FLIGHT = [

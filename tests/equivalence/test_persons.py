@@ -13,6 +13,11 @@ OPPOSED = [
     ("Whose is it?", "our house", "their house"),
     ("What must I do?", "You must pay now.", "You can pay now."),
     ("What must I do?", "You must pay now.", "You could pay now."),
+    ("Do I have to register?", "You must register online.", "You can register online."),
+    ("Is a helmet mandatory?", "You must wear a helmet.", "You can wear a helmet."),
+    ("Must I pay?", "You must pay.", "You can pay."),
+    ("Who pays?", "We.", "You."),
+    ("Whose is it?", "your house", "their house"),
 ]
 
 SAME = [
@@ -22,6 +27,20 @@ SAME = [
     ("Who wrote it?", "I think it was Bob.", "It was Bob."),
     ("Can I pay now?", "Yes, you can pay now.", "Yes, you could pay now."),
     ("Who can vote?", "Citizens who must pay taxes can vote.", "Citizens can vote who must pay taxes."),
+    ("How old do you have to be to vote?", "You must be 18 to vote.", "You can vote at 18."),
+    ("What is the minimum age I must have?", "You must be 18 to vote.", "You can vote at 18."),
+    ("What is the return window?", "Items must be returned within 30 days.", "Items can be returned within 30 days."),
+    ("When is checkout?", "Guests must check out by 11 AM.", "Guests can check out by 11 AM."),
+    ("Who handles complaints?", "Our service team handles complaints.", "The service team handles your complaints."),
+    ("Who do I contact for refunds?", "You should contact customer support.", "Contact our customer support."),
+    ("Who approves leave?", "The manager approves your leave.", "The manager approves their leave."),
+    ("Who is eligible?", "You are eligible if you are over 18.", "They are eligible if they are over 18."),
+    ("Is it safe for people who are pregnant?", "They should ask their doctor.", "You should ask your doctor."),
+    (
+        "What is our leave policy, and who is eligible?",
+        "You get 16 weeks of paid leave.",
+        "They get 16 weeks of paid leave.",
+    ),
 ]
 
 

@@ -33,6 +33,12 @@ OPPOSED = [
     ("What is the profit?", "The profit is at 5%.", "The profit is below 5%."),
     ("Who is the letter from?", "The letter is from Bob.", "The letter is to Bob."),
     ("Where does the train run?", "The train runs from Paris to Lyon.", "The train runs from Lyon to Paris."),
+    ("Is it in stock?", "We have it in stock.", "Sorry, it's out of stock."),
+    ("Where is it?", "It's on the shelf.", "It is under the shelf."),
+    ("Where does he stand?", "He's for the bill.", "He argued against the bill."),
+    ("Is he in danger?", "He is in danger.", "He is no longer at risk and out of danger."),
+    ("When do I take it?", "Take one tablet with food.", "One tablet after food."),
+    ("When is it due?", "It is due in July.", "It is due after July."),
 ]
 
 NOT_OPPOSED = [
@@ -66,6 +72,37 @@ NOT_OPPOSED = [
     ("Where was he born?", "He was born in Paris.", "In Paris, outside the walls"),
     ("When is it open?", "Monday to Friday", "It is open from Monday to Friday."),
     ("How long is the trip?", "It takes a day from Rome.", "It takes a day from Rome to Oslo."),
+    (
+        "How far is it?",
+        "The Earth is 150 million km from the Sun.",
+        "The distance from the Earth to the Sun is 150 million km.",
+    ),
+    ("How do I export?", "Select Export from the File menu.", "Navigate to the File menu and select Export."),
+    ("How do I log in?", "Log in to the site with your email.", "From the site, log in with your email."),
+    ("How do we get vitamin D?", "From sunlight.", "Through exposure to sunlight."),
+    ("What does the heart do?", "It pumps blood to the lungs and body.", "It pumps blood from the lungs to the body."),
+    ("When will it come?", "It will arrive in 5-7 business days.", "It will arrive after 5-7 business days."),
+    ("When is the cake done?", "In about 30 minutes.", "After about 30 minutes."),
+    ("When is it due?", "Payment is due on receipt of the invoice.", "Payment is due after receipt of the invoice."),
+    ("Can I work from home?", "Yes, with approval from your manager.", "Yes, after approval from your manager."),
+    ("How did it end?", "It ended with Germany's surrender.", "It ended after Germany's surrender."),
+    ("Who fought?", "The war between Germany and the Allies.", "The Allies' war with Germany."),
+    (
+        "What are antibiotics used for?",
+        "They are used for bacterial infections.",
+        "They fight against bacterial infections.",
+    ),
+    ("What does it cover?", "It covers you for defects.", "It covers you against defects."),
+    ("How do I reset it?", "Turn off your phone and hold the power button.", "Hold the power button on your phone."),
+    ("How do I bake it?", "Bake in the oven for 10 minutes.", "Bake for 10 minutes, then take out of the oven."),
+    ("Where do I find it?", "Under the Account tab.", "On the Account tab."),
+    (
+        "Where is the invoice?",
+        "It is under Billing on your account page.",
+        "It is on the Billing page of your account.",
+    ),
+    ("Where is the button?", "It is on the page, below the video.", "It is on the video page."),
+    ("What is the deposit?", "A $100 deposit is due at check-in.", "A $100 deposit is due before check-in."),
 ]
 
 

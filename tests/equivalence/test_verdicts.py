@@ -131,6 +131,26 @@ SAME = [
     ),
     ("Which city?", "The oldest city there is Rome.", "The oldest of the cities there is Rome."),
     ("Who painted the Mona Lisa?", "The Mona Lisa was painted by da Vinci.", "Leonardo da Vinci"),
+    (
+        "What is the idea of the passage?",
+        "The idea of the passage is that exercise helps.",
+        "The idea of the article is that exercise helps.",
+    ),
+    (
+        "What is the purpose of the email?",
+        "The purpose of the email is to thank.",
+        "The purpose of the message is to thank.",
+    ),
+    (
+        "What is the capital of Holland?",
+        "The capital of Holland is Amsterdam.",
+        "The capital of the Netherlands is Amsterdam.",
+    ),
+    (
+        "Who is the president of the USA?",
+        "The president of the USA is Joe Biden.",
+        "The president of America is Joe Biden.",
+    ),
 ]
 
 

@@ -37,31 +37,38 @@ _BEHIND: Final = frozenset(("degil",))
 """Of `DENIALS`, those of what stands before them."""
 
 _NUMBER_OR_PART: Final = re.compile(
-    r"\b(?:no\. ?(?=\d)|non[-‑](\w+)|(\w+)[-‑]free\b|free of (?:the )?(\w+)|"
+    r"\b(?:no\. ?(?=\d)|non[-‑](\w+)|(\w+)[-‑]free\b|free of (?:the )?(?!charge)(\w+)|"
     r"(gluten|sugar|alcohol|dairy|lactose|fat|nut|meat|caffeine) free\b)",
     re.IGNORECASE,
 )
-# Words that deny and are none of the above, with their forms: those alone, those before "to" or "from", before what
-# ends with -ing, and those that deny in part, but not of an amount ("almost an hour").
-_FORMS: Final = (
-    ("lack lacks lacked lacking", "deny denies denied denying", "rarely seldom", "barely scarcely"),
-    (
-        "fail fails failed failing", "refuse refuses refused refusing", "decline declines declined declining",
-        "forbidden prohibited banned barred", "unable impossible", "far",
-    ),
-    ("stop stops stopped stopping", "avoid avoids avoided avoiding", "quit quits", "cease ceases ceased"),
-    ("partly partially minimally", "almost nearly", "less", "former formerly"),
-)  # fmt: skip
-_FORMS_OF: Final = {
-    word: (kind, frozenset([*forms.split(), *(form.removesuffix("s") for form in forms.split())]))
-    for kind, groups in enumerate(_FORMS)
-    for forms in groups
-    for word in forms.split()
-}
+# Words that deny and are none of the above: those that deny the word behind them, what they are to do, what they do
+# with an -ing, and what something is, in part.
+_LACKING: Final = frozenset("lack lacks lacked deny denies denied rarely seldom barely scarcely".split())
+_FAILING: Final = frozenset(
+    "fail fails failed failing refuse refuses refused refusing decline declines declined declining forbidden "
+    "prohibited banned barred unable impossible far".split()
+)
+_STOPPING: Final = frozenset(
+    "stop stops stopped stopping avoid avoids avoided avoiding quit quits cease ceases ceased".split()
+)
+_PARTLY: Final = frozenset("partly partially minimally almost nearly less former".split())
+_BY_A_VERB: Final = _LACKING | _FAILING | _STOPPING | _PARTLY
+# Where the other answer has one of these, it may say the same: "generalizes poorly" and "fails to generalize".
+_SCARCELY: Final = _BY_A_VERB | frozenset(
+    "little few low poor poorly insufficient deficiency deficient shortage absence trouble difficulty hard difficult "
+    "too failure refusal inability".split()
+)
 _DIRECTIONS: Final = frozenset(("to", "from"))
-_AMOUNTS: Final = frozenset("a an than half all every always entirely exclusively completely certainly".split())
-_REACH: Final = 4
-_ANY: Final = NEGATIONS.union(_FORMS_OF, ("free",))
+_PURPOSES: Final = frozenset("to help helps".split())
+# What is so if, or one who: what another answer may leave out.
+_CLAUSES: Final = frozenset("if when where who which whose anyone those people because".split())
+_BEING: Final = frozenset("is are was were be been only the a an".split())
+_CURRENCIES: Final = frozenset("dollars euros pounds yen".split())
+_AMOUNTS: Final = _CURRENCIES.union(
+    "a an as than half twice double all every always entirely exclusively completely certainly".split()
+)
+_ARTICLES: Final = frozenset("a an the any enough".split())
+_ANY: Final = NEGATIONS.union(_BY_A_VERB, ("free",))
 # The "no" of Portuguese is "in the". None of these words is one of English, Spanish or Italian.
 _PORTUGUESE: Final = frozenset("onde quem foi fica pelo pela nasceu".split())
 _IN_THE: Final = frozenset(("no",))
@@ -88,31 +95,44 @@ def _denies(text: str, other: str, asked: AbstractSet[str]) -> bool:
     words = NEGATIONS.intersection(tokens(_NUMBER_OR_PART.sub(kept, text)))
     if words == _IN_THE and not _PORTUGUESE.isdisjoint({*tokens(text), *asked}):
         return False
-    return bool(words) or _denies_by_a_verb(tokens(text), said, asked)
+    return bool(words) or _denies_by_a_verb(tokens(text), tokens(other), asked)
 
 
 def _singular(words: Iterable[str]) -> Iterable[str]:
     return (word.removesuffix("s") for word in words)
 
 
-def _denies_by_a_verb(words: Sequence[str], said: AbstractSet[str], asked: AbstractSet[str]) -> bool:
-    """Or by an adverb: a word of `_FORMS`, right before what is *said*, or else at the end."""
-    for i, word in enumerate(words):
-        if word not in _FORMS_OF:
-            continue
-        kind, forms = _FORMS_OF[word]
-        behind, next_ = (*words[i + 1 : i + 3], "", "")[:2]
-        # Far from an end is a place, "far from safe" is none.
-        is_said = (
-            True,
-            behind in _DIRECTIONS and not (word == "far" and next_ == "the"),
-            behind.endswith("ing"),
-            behind not in _AMOUNTS and not is_number(behind),
-        )
-        at = words[i + 1 : i + 1 + _REACH] or words[:i]
-        if is_said[kind] and forms.isdisjoint(asked) and not said.isdisjoint(_singular(at)):
-            return True
-    return False
+def _denies_by_a_verb(words: Sequence[str], other: Sequence[str], asked: AbstractSet[str]) -> bool:
+    """Or by an adverb: a word of `_BY_A_VERB`, before any clause, at a word that *other* says without one."""
+    if _BY_A_VERB.isdisjoint(words) or not _SCARCELY.isdisjoint(other):
+        return False
+    said = set(map(_stem, other))
+    asked_for = {word[:4] for word in asked if word in _BY_A_VERB or f"{word}s" in _BY_A_VERB}
+    return any(
+        word in _BY_A_VERB and word[:4] not in asked_for and _stem(_denied_at(i, words)) in said
+        for i, word in enumerate(takewhile(lambda word: word not in _CLAUSES, words))
+    )
+
+
+def _denied_at(i: int, words: Sequence[str]) -> str:
+    """What the word at *i* denies, if anything: the first word behind it, articles and "to" aside."""
+    word, before = words[i], words[i - 1] if i else ""
+    behind, next_ = (*words[i + 1 : i + 3], "", "")[:2]
+    if word in _LACKING:
+        # "A lack of" something is a thing itself.
+        return "" if behind == "of" else next_ if behind in _ARTICLES else behind
+    if word in _FAILING:
+        # Far from an end is a place, "far from safe" is none; and prices decline to 50 dollars.
+        return next_ if behind in _DIRECTIONS and next_ not in _CURRENCIES and not is_number(next_) else ""
+    if word in _STOPPING:
+        return behind if behind.endswith("ing") and before not in _PURPOSES else ""
+    is_amount = behind in _AMOUNTS or is_number(behind)
+    return behind if before in _BEING and not is_amount else ""
+
+
+def _stem(word: str) -> str:
+    """Without the ending of a verb: "tak" of takes and taking."""
+    return re.sub(r"(?<=..)(?:ing|ed|es|[es])\Z", "", word)
 
 
 def deny_each_other(a: Sequence[str], b: Sequence[str], asked: AbstractSet[str]) -> bool:

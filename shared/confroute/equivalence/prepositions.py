@@ -1,91 +1,122 @@
-"""Prepositions that stand for their opposite before the same word: in stock and out of stock, for it and against it."""
+"""Prepositions that stand for their opposite in the same place: in stock and out of stock, for it and against it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Final, TypeAlias
 
 from confroute.equivalence.numerals import is_number
+from confroute.equivalence.verdicts import BEING, SUBJECTS, is_adverb
+
+Place: TypeAlias = tuple[str, str]
+"""The words before and behind a preposition."""
 
 # Those that say little by themselves are no content words, so that the other's would only say more. None of two that
 # may say the same: "under Settings" is "in Settings".
-_OPPOSITES: Final = {
-    "out": {"in"},
-    "outside": {"in", "at"},
-    "off": {"on"},
-    "behind": {"in", "on", "at"},
-    "under": {"on", "at"},
-    "underneath": {"on", "at"},
-    "beneath": {"on", "at"},
-    "below": {"on", "at"},
+_PLACES: Final = {
+    "out": {"in"}, "off": {"on"}, "outside": {"in", "at"}, "behind": {"in", "on", "at"},
+    "under": {"on", "at"}, "underneath": {"on", "at"}, "beneath": {"on", "at"}, "below": {"on", "at"},
     "above": {"on", "at"},
-    "against": {"for"},
-    "after": {"with", "on", "at", "in", "by"},
-    "before": {"with", "on", "at", "in"},
-    "between": {"with", "at"},
-    "from": {"to"},
-}
-_MARKED: Final = frozenset(_OPPOSITES)
-_PREPOSITIONS: Final = _MARKED.union(*_OPPOSITES.values())
+}  # fmt: skip
+_TIMES: Final = {
+    "after": {"with", "on", "at", "in", "by"}, "before": {"with", "on", "at", "in"}, "between": {"with", "at"},
+}  # fmt: skip
+_STANDS: Final = {"against": {"for"}}
+_WAYS: Final = {"from": {"to"}}
+_DIRECTIONS: Final = frozenset(("to", "from"))
+_OPPOSITES: Final[Mapping[str, set[str]]] = {**_PLACES, **_TIMES, **_STANDS, **_WAYS}
+_PREPOSITIONS: Final = frozenset(_OPPOSITES).union(*_OPPOSITES.values())
 _SKIPPED: Final = frozenset("a an the this that these those my your his her its our their of".split())
 
-# Behind these, they say the same: insured for and against, due to and from, 20% on and off.
+# Only before these are two of `_TIMES` opposites: refunds "in 5 days" come "after 5 days", access "with approval" comes
+# "after approval".
+_DATES: Final = frozenset(
+    "meal meals food breakfast lunch dinner supper snack snacks eating monday tuesday wednesday thursday friday "
+    "saturday sunday weekend january february march april may june july august september october november december "
+    "noon midnight war christmas easter".split()
+)
+# Only behind these, or a form of "to be", are two of `_STANDS`: a drug is "used for" and "works against" an infection.
+_STANCES: Final = frozenset(
+    "vote votes voted voting argue argues argued stand stands stood rule ruled rules decide decided decides campaign "
+    "campaigned campaigns speak spoke case".split()
+)
+# "It's" is "it" as well.
+_BEING: Final = BEING | (SUBJECTS - {"you"})
+# Before these, and `_DATES`, it does not matter what is before both: "it is out of stock", "we have it in stock".
+_STATES: Final = frozenset("stock order town danger debt warranty".split())
 _ALIKE_BEHIND: Final = {
-    "against": frozenset(
-        "vaccine vaccines vaccination vaccinated shot insurance insured protection protected protect protects cover "
-        "covered remedy medicine medication cure treatment drug effective active used works".split()
-    ),
-    "to": frozenset(
-        "due owing thanks according close back date dates dated dating different go goes going went up".split()
-    ),
-    "from": frozenset("different dates dated dating".split()),
     "off": frozenset("percent dollars euros pounds yen discount".split()),
+    **dict.fromkeys(("to", "from"), frozenset("different dates dated dating".split())),
 }
-# "In 5 days" is after 5 days, and in a crash is after a crash.
-_SPANS: Final = frozenset("second minute hour day week month year decade century".split())
-_INDEFINITE: Final = frozenset(("a", "an"))
-_ALIKE_BEFORE: Final = {"with": _INDEFINITE | {"the"}, "after": _INDEFINITE, "before": _INDEFINITE}
+# Where an answer leads over a screen, "under" is "on".
+_SCREEN: Final = frozenset("tab menu section page profile settings screen".split())
+_ON_SCREEN: Final = frozenset("under underneath beneath below above on at".split())
 _JOINING: Final = frozenset(("and", "or"))
-_END: Final = ""
+_END: Final = ("", "")
 
 
 def prepositions_oppose(a: Sequence[str], b: Sequence[str]) -> bool:
-    """Whether a word of both, which are tokens, has a preposition before it in one and the opposite in the other; of
-    "to" and "from", not before a number. Or their end has, and neither has the other's elsewhere."""
+    """Whether the same two words have a preposition between them in one and the opposite in the other; both are tokens.
+    Or their ends have, and neither has the other's elsewhere; or one is out of what the other is in, "stock" or
+    "danger", or takes it after what the other takes it with; or one goes from where the other goes to and back."""
     if not _may_oppose(a, b) and not _may_oppose(b, a):
         return False
-    before_a, before_b = _before(a), _before(b)
-    return any(
-        _oppose(before_a[word], before_b[word]) or _oppose(before_b[word], before_a[word])
-        for word in before_a.keys() & before_b.keys()
-        if before_a[word].isdisjoint(before_b[word])
-        and (word != _END or (before_a[_END].isdisjoint(b) and before_b[_END].isdisjoint(a)))
+    in_a, in_b = _in_places(a), _in_places(b)
+    on_screen = not _SCREEN.isdisjoint(a) or not _SCREEN.isdisjoint(b)
+    return _turns(a, b) or any(
+        _oppose(in_a[place], in_b[place]) or _oppose(in_b[place], in_a[place])
+        for place in in_a.keys() & in_b.keys()
+        if in_a[place].isdisjoint(in_b[place])
+        and not (on_screen and _ON_SCREEN.issuperset(in_a[place] | in_b[place]))
+        and (place != _END or (in_a[place].isdisjoint(b) and in_b[place].isdisjoint(a)))
     )
 
 
 def _may_oppose(a: Sequence[str], b: Sequence[str]) -> bool:
     """Whether there is anything to look for; most texts have nothing."""
-    return any(not _OPPOSITES[word].isdisjoint(b) for word in _MARKED.intersection(a))
+    return any(word in _OPPOSITES and not _OPPOSITES[word].isdisjoint(b) for word in a)
 
 
 def _oppose(a: set[str], b: set[str]) -> bool:
     return any(word in _OPPOSITES and not _OPPOSITES[word].isdisjoint(b) for word in a)
 
 
-def _before(tokens: Sequence[str]) -> dict[str, set[str]]:
-    """The prepositions before each word, articles and the like skipped; both before 0 in "at and below 0"."""
-    before: defaultdict[str, set[str]] = defaultdict(set)
-    bare = [i for i, token in enumerate(tokens) if token not in _SKIPPED]
-    words = [*(tokens[i] for i in bare), _END, _END]
-    for k, i in enumerate(bare):
-        word = words[k]
-        if word not in _PREPOSITIONS or words[k - 1] in _ALIKE_BEHIND.get(word, ()):
+def _in_places(tokens: Sequence[str]) -> dict[Place, set[str]]:
+    """The prepositions in each place; both before 0 in "at and below 0"; "to" and "from" where only one of them is, and
+    not before a number."""
+    places: defaultdict[Place, set[str]] = defaultdict(set)
+    is_way = _DIRECTIONS.issubset(tokens)
+    words = ["", *(token for token in tokens if token not in _SKIPPED and not is_adverb(token)), "", ""]
+    for k, word in enumerate(words):
+        if word not in _PREPOSITIONS:
             continue
-        if word in _ALIKE_BEFORE and not _ALIKE_BEFORE[word].isdisjoint(tokens[i + 1 : i + 2]):
+        before = words[k - 3] if words[k - 1] in _JOINING and words[k - 2] in _PREPOSITIONS else words[k - 1]
+        behind = words[k + 3] if words[k + 1] in _JOINING and words[k + 2] in _PREPOSITIONS else words[k + 1]
+        if (
+            before in _ALIKE_BEHIND.get(word, ())
+            or (word in _TIMES and behind not in _DATES)
+            or (word in _STANDS and behind and before not in _STANCES and before not in _BEING)
+            or (word in _DIRECTIONS and (is_way or is_number(behind)))
+        ):
             continue
-        at = k + 3 if words[k + 1] in _JOINING and words[k + 2] in _PREPOSITIONS else k + 1
-        behind = words[at]
-        if not (is_number(behind) and (word in {"to", "from"} or words[at + 1].removesuffix("s") in _SPANS)):
-            before[behind].add(word)
-    return before
+        is_bare = not behind or behind in _STATES or (behind in _DATES and word not in _DIRECTIONS)
+        # He votes for what he is for.
+        is_subject = before in _BEING or (before in _STANCES and word in {"for", "against"})
+        places["" if is_bare else "be" if is_subject else before, behind].add(word)
+    return places
+
+
+def _turns(a: Sequence[str], b: Sequence[str]) -> bool:
+    """Whether one goes from where the other goes to, and the other way round: not where there is no way back, "to the
+    lungs" and "from the lungs to the body"."""
+    if not _DIRECTIONS.issubset(a) or not _DIRECTIONS.issubset(b):
+        return False
+    to_a, from_a, to_b, from_b = (_behind(word, tokens) for tokens in (a, b) for word in ("to", "from"))
+    return not (to_a - to_b).isdisjoint(from_b - from_a) and not (from_a - from_b).isdisjoint(to_b - to_a)
+
+
+def _behind(preposition: str, tokens: Sequence[str]) -> set[str]:
+    bare = (token for token in tokens if token not in _SKIPPED)
+    return {behind for word, behind in pairwise(bare) if word == preposition and not is_number(behind)}

@@ -51,16 +51,8 @@ _ORDER: Final = re.compile(r"\b[OΘΩ]\(((?:[^()]|\([^()]*\)){1,60})\)")
 _NO_FACTOR: Final = str.maketrans("²³", "23", " \\{}()*·×^")
 _WORDS: Final[Mapping[str, Side]] = {
     "and": (0, 0), "or": (0, 1), **dict.fromkeys(("he", "him", "his"), (1, 0)), **dict.fromkeys(("she", "her"), (1, 1)),
-    "must": (2, 0), **dict.fromkeys("might may can could".split(), (2, 1)),
+    "must": (2, 0), "might": (2, 1), "may": (2, 1),
 }  # fmt: skip
-
-
-_WHO: Final = frozenset(("who", "whom", "whose"))
-_WORDS_AND_PERSONS: Final[Mapping[str, Side]] = {
-    **_WORDS, **dict.fromkeys("i me my we us our".split(), (3, 0)), **dict.fromkeys(("you", "your"), (3, 1)),
-    **dict.fromkeys(("they", "them", "their"), (3, 2)),
-}  # fmt: skip
-"""Where the question is who."""
 
 
 def are_opposed(a: Iterable[Side], b: Iterable[Side]) -> bool:
@@ -70,11 +62,9 @@ def are_opposed(a: Iterable[Side], b: Iterable[Side]) -> bool:
     return bool(only_a and only_b) and any(i == k for i, _ in only_a for k, _ in only_b)
 
 
-def words_oppose(a: Iterable[str], b: Iterable[str], asked: AbstractSet[str]) -> bool:
-    """Whether an "and" stands against an "or", a "he" against a "she", a "must" against a "might" or a "can"; and a
-    "you" against a "we" if *asked*, the words of the question, have a "who"."""
-    words = _WORDS if _WHO.isdisjoint(asked) else _WORDS_AND_PERSONS
-    return are_opposed((words[word] for word in a if word in words), (words[word] for word in b if word in words))
+def words_oppose(a: Iterable[str], b: Iterable[str]) -> bool:
+    """Whether an "and" stands against an "or", a "he" against a "she" or a "must" against a "might"."""
+    return are_opposed((_WORDS[word] for word in a if word in _WORDS), (_WORDS[word] for word in b if word in _WORDS))
 
 
 def signs_oppose(a: str, b: str, asked: AbstractSet[Mark] = frozenset()) -> bool:

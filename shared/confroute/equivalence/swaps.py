@@ -25,7 +25,7 @@ def told_apart(a: tuple[str, ...], b: tuple[str, ...], first: Content, second: C
     same but for an "and" and an "or"."""
     words_a, words_b = first.whole.words, second.whole.words
     if words_a == words_b or words_a ^ words_b == _PERMITTED:
-        return words_oppose(a, b, asked)
+        return words_oppose(a, b)
     if words_a <= words_b or words_b <= words_a:
         return False
     runs = _runs(first.sequence, words_b)

@@ -60,6 +60,10 @@ GROUPS: Final = (
     "man human person",
     "world earth globe",
     "contract agreement",
+    "usa america",
+    "holland netherland",
+    "burma myanmar",
+    "uk britain",
     "buy purchase",
     "bought purchased",
     "movie film",
@@ -123,10 +127,10 @@ CALLINGS: Final = frozenset(
 """What stands before a name and leaves the person the same: no offices, which tell two of one name apart."""
 
 KINDS: Final = frozenset(
-    "animal author automaker band book building city company compound continent corporation country device "
-    "document element film firm gas game island language man metal mineral movie name novel number ocean organ "
-    "painting person place planet plant play river song specie state story structure substance team text town "
-    "tower used woman word work".split()
+    "animal article author automaker band book building city company compound continent corporation country device "
+    "document element email film firm game gas island language liquid man message metal mineral movie name nation "
+    "novel number ocean organ painting paragraph passage person place planet plant play poem project report river "
+    "song specie state story structure substance team text tower town used woman word work".split()
 )
 """What an answer may say of the question's subject instead of naming it: "the capital city" of Japan's, "the currency
 used" there. As `GROUPS` are written."""

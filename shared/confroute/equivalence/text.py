@@ -20,6 +20,7 @@ from confroute.equivalence.lists import without_marks
 from confroute.equivalence.negations import deny_each_other, one_denies
 from confroute.equivalence.normalise import OPERATORS, tokens
 from confroute.equivalence.numerals import is_number
+from confroute.equivalence.persons import persons_asked, persons_oppose
 from confroute.equivalence.prepositions import prepositions_oppose
 from confroute.equivalence.quantities import one_is_a_part
 from confroute.equivalence.signs import Mark, Side, roots_of, signs_oppose, words_oppose
@@ -44,6 +45,7 @@ class _Question(NamedTuple):
     form: Form
     version: bool
     """Whether it asks for the number of one."""
+    persons: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,16 @@ class TextEquivalence(Equivalence):
     where the question has one of them, and whatever a "yes" before it says; a few words that answers swap most are
     known to be the same ("located", "situated"), and months and units by their abbreviations. "To", "by" and "from"
     before the same number part answers where something changes ("rose to 5%"), and so does the last zero of a version
-    or a section (3.10, 3.1). So do opposed prepositions before the same word or at the end ("in stock" and "out of
-    stock", "for it" and "against it"). A negation in only one of the two makes them differ, in some twenty languages,
-    in English also "lacks", "refused to", "-free" or "partly" at what the other says, but not a "no" before what both
-    say and the question did not ("no, it is closed"); so does a word that one denies and the other says, and "and" for
-    "or", "he" for "she", "must" for "might" or "can" and, asked who, "you" for "we" where nothing else does. Of SQL,
-    and of what two answers have in fences, only white space, case, semicolons, prompts, comments and further fences do
-    not count; of commands, each option does. Where a message begins with asking for a form ("Correct the grammar: ...",
-    "Translate ...", "Put it in the plural"), one answer has to hold the other word for word, introductions aside. An
-    answer with no content of its own equals only itself.
+    or a section (3.10, 3.1). So do opposed prepositions in the same place ("in stock" and "out of stock", "voted
+    for the bill" and "against the bill", "before meals" and "with meals"). A negation in only one of the two makes them
+    differ, in some twenty languages, in English also "lacks", "refused to", "-free" or "is partly" right before what
+    the other says without a "poorly" or "little", but not a "no" before what both say and the question did not ("no, it
+    is closed"); so does a word that one denies and the other says, and "and" for "or", "he" for "she" and "must" for
+    "might" where nothing else does, "you" for "we" also if the question begins with who, "must" for "can" if it asks
+    what one must. Of SQL, and of what two answers have in fences, only white space, case, semicolons, prompts, comments
+    and further fences do not count; of commands, each option does. Where a message begins with asking for a form
+    ("Correct the grammar: ...", "Translate ...", "Put it in the plural"), one answer has to hold the other word for
+    word, introductions aside. An answer with no content of its own equals only itself.
 
     Where it errs: other synonyms and unit names ("mi", "miles") differ, also one within a long sentence; so may two
     sentences of the same answer that go on differently behind it, or that go on with a word of the question and with
@@ -116,11 +119,14 @@ class TextEquivalence(Equivalence):
         if _opposed(first, second, asked):
             return False
         if first.symbol and second.symbol:
-            return not (first.symbol != second.symbol or words_oppose(a, b, asked.words) or prepositions_oppose(a, b))
+            return first.symbol == second.symbol and not (
+                words_oppose(a, b) or persons_oppose(a, b, asked.persons) or prepositions_oppose(a, b)
+            )
         return (
             not _contradict(a, b, first, second, asked)
             and self._share(first, second, asked)
             and not told_apart(a, b, first, second, asked.words)
+            and not (first.whole.words == second.whole.words and persons_oppose(a, b, asked.persons))
             and not prepositions_oppose(a, b)
             and not (first.whole.numbers and second.whole.numbers and bounds_differ(a, b))
             and not _written_apart(text_a, text_b, asked)
@@ -161,6 +167,7 @@ def _asked(message: str) -> tuple[_Question, ...]:
             roots_of(part),
             form_asked(part),
             version_asked(part),
+            persons_asked(part),
         )
         for text in dict.fromkeys((part, message))
     )

@@ -10,8 +10,8 @@ from confroute.equivalence.content import ASSENT, STOP_WORDS, singular
 ARTICLES: Final = frozenset("a an the this these those our".split())
 
 # "It's" is "it" as well.
-_SUBJECTS: Final = frozenset("it he she we you they they're you're we're".split())
-_BEING: Final = frozenset("is are was were be been being ist sind war waren est sont era es e son sao".split())
+SUBJECTS: Final = frozenset("it he she we you they they're you're we're".split())
+BEING: Final = frozenset("is are was were be been being ist sind war waren est sont era es e son sao".split())
 _DEGREES: Final = frozenset("much very quite too rather far even also still now often always indeed only".split())
 _NO_ADVERBS: Final = frozenset(
     "early likely unlikely daily weekly monthly quarterly yearly hourly nightly timely untimely friendly unfriendly "
@@ -44,23 +44,23 @@ def _verdicts(tokens: Sequence[str], subject: str) -> set[str]:
         if is_behind and word in _NO_ADVERBS:
             verdicts.add(word)
             continue
-        if is_behind and _is_adverb(word) and behind and behind not in STOP_WORDS:
+        if is_behind and is_adverb(word) and behind and behind not in STOP_WORDS:
             continue
         if is_behind:
             verdicts.add(word)
-        is_behind = token in _SUBJECTS or token in _BEING or word == subject
+        is_behind = token in SUBJECTS or token in BEING or word == subject
     return verdicts
 
 
 def _end_of_subject(tokens: Sequence[str], asked: frozenset[str]) -> int:
     """Where the form of "to be" is; 0 if the answer begins in another way."""
     for i, token in enumerate(tokens):
-        if token in _BEING:
+        if token in BEING:
             return i
         if token not in ARTICLES and token not in ASSENT and (token in STOP_WORDS or singular(token) not in asked):
             return 0
     return 0
 
 
-def _is_adverb(word: str) -> bool:
-    return word in _DEGREES or word.endswith("ly")
+def is_adverb(word: str) -> bool:
+    return word in _DEGREES or (word.endswith("ly") and word not in _NO_ADVERBS)
