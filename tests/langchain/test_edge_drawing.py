@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import pickle
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -305,6 +307,23 @@ def test_a_model_is_tried_anew_after_two_minutes() -> None:
         asked(edge, 2, DRAWN)
     edge._drawing._copied_at -= 120
     assert asked(edge, 2, DRAWN).samples
+
+
+def test_one_that_draws_again_is_asked_at_the_temperature_asked_for() -> None:
+    """It was set apart on trial, in case a cache was there; and the last word of a trial is not another machine's."""
+    fresh = itertools.count()
+    with serving(lambda request: completion(["Lima"], logprob=None), draws=False) as server:
+        edge = ChatModelEdge(chat(server.url))
+        with pytest.raises(ConfigurationError):
+            asked(edge, 3, DRAWN)
+        pickle.loads(pickle.dumps(edge._drawing)).refuse_copies()  # noqa: S301
+        with pytest.raises(ConfigurationError):
+            edge._drawing.refuse_copies()
+        server.reply = lambda request: completion([f"Lima {next(fresh)}"], logprob=None)
+        edge._drawing._copied_at -= 120
+        before = len(server.asked)
+        asked(edge, 3, DRAWN)
+        assert {request["temperature"] for request in server.asked[before:]} == {0.7}
 
 
 def test_a_server_that_says_the_same_each_time_is_no_edge() -> None:

@@ -230,3 +230,41 @@ def test_a_model_that_breaks_off_by_itself_has_failed(ask: Any, error: type[Base
 
     with pytest.raises(RuntimeError, match=error.__name__):
         ask(ChatModelEdge(Scripted(answer=breaking_off)), 2, DRAWN)
+
+
+class OneForm(Scripted):
+    """Has both forms, and no way to answer in the asynchronous one, which counts who *awaited* it."""
+
+    answer: Callable[[int], str] = lambda call: f"Lima {call}"
+    awaited: list[str] = Field(default_factory=list[str])
+
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        self.awaited.append(messages[-1].text)
+        raise NotImplementedError
+
+
+def test_a_form_that_a_model_lacks_is_tried_once() -> None:
+    """Not for each sample of each request."""
+    model = OneForm()
+    edge = ChatModelEdge(model)
+    for n in (1, 4, 4):
+        assert len(awaited(edge, n, DRAWN).samples) == n
+    assert len(model.awaited) == 1
+
+
+def test_what_a_model_has_not_implemented_is_its_answer() -> None:
+    """Where its form is known, it is not asked in the other one."""
+
+    def answer(call: int) -> str:
+        if call > 1:
+            raise NotImplementedError
+        return "Lima"
+
+    model = OneForm(answer=answer)
+    edge = ChatModelEdge(model)
+    awaited(edge, 1, DRAWN)
+    with pytest.raises(NotImplementedError):
+        awaited(edge, 1, DRAWN)
+    assert len(model.awaited) == 1
