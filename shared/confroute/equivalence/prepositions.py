@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import Final, TypeAlias
 
@@ -27,7 +28,8 @@ _STANDS: Final = {"against": {"for"}}
 _WAYS: Final = {"from": {"to"}}
 _DIRECTIONS: Final = frozenset(("to", "from"))
 _OPPOSITES: Final[Mapping[str, set[str]]] = {**_PLACES, **_TIMES, **_STANDS, **_WAYS}
-_PREPOSITIONS: Final = frozenset(_OPPOSITES).union(*_OPPOSITES.values())
+_MARKED: Final = frozenset(_OPPOSITES)
+_PREPOSITIONS: Final = _MARKED.union(*_OPPOSITES.values())
 _SKIPPED: Final = frozenset("a an the this that these those my your his her its our their of".split())
 
 # Only before these are two of `_TIMES` opposites: refunds "in 5 days" come "after 5 days", access "with approval" comes
@@ -76,16 +78,17 @@ def prepositions_oppose(a: Sequence[str], b: Sequence[str]) -> bool:
 
 def _may_oppose(a: Sequence[str], b: Sequence[str]) -> bool:
     """Whether there is anything to look for; most texts have nothing."""
-    return any(word in _OPPOSITES and not _OPPOSITES[word].isdisjoint(b) for word in a)
+    return _oppose(_MARKED.intersection(a), b)
 
 
-def _oppose(a: set[str], b: set[str]) -> bool:
+def _oppose(a: AbstractSet[str], b: Iterable[str]) -> bool:
     return any(word in _OPPOSITES and not _OPPOSITES[word].isdisjoint(b) for word in a)
 
 
 def _in_places(tokens: Sequence[str]) -> dict[Place, set[str]]:
     """The prepositions in each place; both before 0 in "at and below 0"; "to" and "from" where only one of them is, and
-    not before a number."""
+    not before a number. A subject and a form of "to be" are one, and what is before does not count where it need not
+    be the same."""
     places: defaultdict[Place, set[str]] = defaultdict(set)
     is_way = _DIRECTIONS.issubset(tokens)
     words = ["", *(token for token in tokens if token not in _SKIPPED and not is_adverb(token)), "", ""]
