@@ -32,6 +32,9 @@ DENIED = [
     ("Can I smoke here?", "You may smoke here.", "You are prohibited from smoking here."),
     ("Should I use it?", "Use the cream.", "Stop using the cream."),
     ("Who is she?", "She is CEO of Acme.", "She is a former CEO of Acme."),
+    ("Is Bob the CEO?", "Bob is the CEO.", "Bob is the former CEO."),
+    ("Does it have dark mode or not?", "It has dark mode.", "It lacks dark mode."),
+    ("Do mammals lay eggs?", "Mammals lay eggs.", "Mammals rarely lay eggs."),
 ]
 
 AGREE = [
@@ -83,6 +86,14 @@ AGREE = [
         "Shipping is free of charge on Sunday.",
         "On Sunday, shipping is free; otherwise there is a charge.",
     ),
+    ("Who is Bill Gates?", "He is the former CEO of Microsoft.", "He was the CEO of Microsoft."),
+    ("Who was Tony Blair?", "He was a former prime minister.", "He was a prime minister."),
+    ("What is Alcatraz?", "It is a former federal prison.", "It was a federal prison until 1963."),
+    ("How common is it?", "It rarely causes death.", "It can cause death in rare cases."),
+    ("What is anemia?", "The body lacks iron.", "The body needs more iron."),
+    ("What feature is missing?", "It lacks offline mode.", "Offline mode."),
+    ("What should I not do after surgery?", "Avoid lifting heavy objects.", "Lifting heavy objects."),
+    ("What won't she do?", "She refuses to sign.", "Sign."),
 ]
 
 NO_FLIGHT = [

@@ -18,6 +18,8 @@ OPPOSED = [
     ("Must I pay?", "You must pay.", "You can pay."),
     ("Who pays?", "We.", "You."),
     ("Whose is it?", "your house", "their house"),
+    ("What must I do?", "You must return it in person.", "You can return it in person."),
+    ("What must I do?", "You must register by phone.", "You can register by phone."),
 ]
 
 SAME = [
@@ -41,6 +43,14 @@ SAME = [
         "You get 16 weeks of paid leave.",
         "They get 16 weeks of paid leave.",
     ),
+    (
+        "What do I need to know about returns?",
+        "You must return items with a receipt.",
+        "You can return items with a receipt.",
+    ),
+    ("What do I need to do to reset it?", "You must hold the button.", "You can hold the button."),
+    ("What must I do?", "You must return it within 30 days.", "You can return it within 30 days."),
+    ("What must I do?", "You must check in after 3 PM.", "After 3 PM, you can check in."),
 ]
 
 

@@ -39,6 +39,10 @@ OPPOSED = [
     ("Is he in danger?", "He is in danger.", "He is no longer at risk and out of danger."),
     ("When do I take it?", "Take one tablet with food.", "One tablet after food."),
     ("When is it due?", "It is due in July.", "It is due after July."),
+    ("Do you support it?", "I am for the ban.", "I am against the ban."),
+    ("Are you for it?", "I'm for it.", "I'm against it."),
+    ("Is the senator for the bill?", "The senator is for the bill.", "The senator is against the bill."),
+    ("When do I take it?", "Right after a meal.", "With a meal."),
 ]
 
 NOT_OPPOSED = [
@@ -103,6 +107,9 @@ NOT_OPPOSED = [
     ),
     ("Where is the button?", "It is on the page, below the video.", "It is on the video page."),
     ("What is the deposit?", "A $100 deposit is due at check-in.", "A $100 deposit is due before check-in."),
+    ("What is the vaccine for?", "It is for measles.", "It is against measles."),
+    ("What are antibiotics?", "They are for infections.", "They are against infections."),
+    ("When do I take it?", "With or just after a meal.", "With a meal."),
 ]
 
 

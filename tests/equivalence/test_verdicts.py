@@ -56,6 +56,10 @@ NAMED_ANEW = [
     ("What does a gland {}?", "A gland {}s insulin.", "produce", "secrete"),
     ("What does CPU {}?", "CPU {} central processing unit.", "stands for", "means"),
     ("What does the author {}?", "The author {}s daily exercise.", "recommend", "suggest"),
+    ("What is the longest river {}?", "The longest river {} is the Missouri.", "in the US", "in America"),
+    ("What is the side effect {}?", "The side effect {} is nausea.", "of the drug", "of the medicine"),
+    ("What is the total {}?", "The total {} is $450.", "on the invoice", "on the bill"),
+    ("What is the main gas {}?", "The main gas {} is nitrogen.", "in the atmosphere", "in the air"),
 ]
 
 FURTHER_VERDICTS = [
@@ -150,6 +154,17 @@ SAME = [
         "Who is the president of the USA?",
         "The president of the USA is Joe Biden.",
         "The president of America is Joe Biden.",
+    ),
+    (
+        "What is the main idea of the passage?",
+        "The main idea of the passage is hope.",
+        "The main idea of the essay is hope.",
+    ),
+    ("What is the price of the laptop?", "The price of the laptop is $900.", "The price of the product is $900."),
+    (
+        "What is the conclusion of the study?",
+        "The conclusion of the study is clear.",
+        "The conclusion of the paper is clear.",
     ),
 ]
 

@@ -56,8 +56,12 @@ _BY_A_VERB: Final = _LACKING | _FAILING | _STOPPING | _PARTLY
 # Where the other answer has one of these, it may say the same: "generalizes poorly" and "fails to generalize".
 _SCARCELY: Final = _BY_A_VERB | frozenset(
     "little few low poor poorly insufficient deficiency deficient shortage absence trouble difficulty hard difficult "
-    "too failure refusal inability".split()
+    "too failure refusal inability rare infrequently occasionally uncommon unlikely missing needs needed".split()
 )
+# Who was the president is a former president.
+_PAST: Final = frozenset("was were served retired once ex until".split())
+# What is not allowed, or missing, is what the answer names, with or without a verb that denies.
+_NOT_ASKED: Final = NEGATIONS | {"missing", "prohibited"}
 _DIRECTIONS: Final = frozenset(("to", "from"))
 _PURPOSES: Final = frozenset("to help helps".split())
 # What is so if, or one who: what another answer may leave out.
@@ -106,10 +110,15 @@ def _denies_by_a_verb(words: Sequence[str], other: Sequence[str], asked: Abstrac
     """Or by an adverb: a word of `_BY_A_VERB`, before any clause, at a word that *other* says without one."""
     if _BY_A_VERB.isdisjoint(words) or not _SCARCELY.isdisjoint(other):
         return False
+    if "what" in asked and not _NOT_ASKED.isdisjoint(asked):
+        return False
     said = set(map(_stem, other))
     asked_for = {word[:4] for word in asked if word in _BY_A_VERB or f"{word}s" in _BY_A_VERB}
     return any(
-        word in _BY_A_VERB and word[:4] not in asked_for and _stem(_denied_at(i, words)) in said
+        word in _BY_A_VERB
+        and word[:4] not in asked_for
+        and _stem(_denied_at(i, words)) in said
+        and not (word == "former" and not _PAST.isdisjoint((*words[:i], *other)))
         for i, word in enumerate(takewhile(lambda word: word not in _CLAUSES, words))
     )
 

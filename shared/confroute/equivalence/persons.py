@@ -16,11 +16,17 @@ _SIDES: Final[Mapping[str, Mapping[str, Side]]] = {
     "must": {"must": (0, 0), **dict.fromkeys(("can", "could", "may", "might"), (0, 1))},
 }
 _PERSON_ASKED: Final = re.compile(r"\W*(who|whose)\b", re.IGNORECASE)
-# Not "what age must I be to vote?": that one must be 18 to is that one can at 18.
+# Not "what age must I be to vote?": that one must be 18 to is that one can at 18. Nor "what do I need to know?".
 _MUST_ASKED: Final = re.compile(
-    r"\W*(?![^?]{0,200}\b(?:time|age|date|days?|latest|deadline|minimum|when)\b)(?:must\b|"
+    r"\W*(?![^?]{0,200}\b(?:time|age|date|days?|latest|deadline|minimum|when|to (?:know|remember|do to))\b)"
+    r"(?:must\b|"
     r"(?:what|do|does|am|are|is)\b[^?]{0,200}\b(?:must|ha(?:ve|s) to|need|required?|mandatory|obligatory|obliged)\b)",
     re.IGNORECASE,
+)
+
+# What must be claimed within 30 days can be claimed within 30 days.
+_TERM: Final = re.compile(
+    r"\b(?:(?:by|after) (?:\d|\w+day\b)|(?:with)?in (?:\d+|a) (?:\w+ )?(?:minute|hour|day|week|month|year)s?\b)"
 )
 
 
@@ -42,4 +48,5 @@ def persons_oppose(a: Sequence[str], b: Sequence[str], asked: AbstractSet[str]) 
             )
         )
         for kind in asked
+        if kind != "must" or not any(_TERM.search(" ".join(words)) for words in (a, b))
     )

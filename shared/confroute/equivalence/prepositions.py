@@ -39,13 +39,19 @@ _DATES: Final = frozenset(
     "saturday sunday weekend january february march april may june july august september october november december "
     "noon midnight war christmas easter".split()
 )
-# Only behind these, or a form of "to be", are two of `_STANDS`: a drug is "used for" and "works against" an infection.
+# Only behind these are two of `_STANDS`: a drug is "used for" and "works against" an infection; and behind
+# a form of "to be" if a stance is asked for: a vaccine is for measles, and against measles.
 _STANCES: Final = frozenset(
     "vote votes voted voting argue argues argued stand stands stood rule ruled rules decide decided decides campaign "
     "campaigned campaigns speak spoke case".split()
 )
+_STANCE_ASKED: Final = frozenset(
+    "stand stance position view opinion attitude vote support oppose opposed feel think believe agree favor favour "
+    "side for against".split()
+)
+_WHAT_FOR: Final = frozenset(("what", "for"))
 # "It's" is "it" as well.
-_BEING: Final = BEING | (SUBJECTS - {"you"})
+_BEING: Final = (BEING | SUBJECTS | {"am", "i'm"}) - {"you"}
 # Before these, and `_DATES`, it does not matter what is before both: "it is out of stock", "we have it in stock".
 _STATES: Final = frozenset("stock order town danger debt warranty".split())
 _ALIKE_BEHIND: Final = {
@@ -56,16 +62,21 @@ _ALIKE_BEHIND: Final = {
 _SCREEN: Final = frozenset("tab menu section page profile settings screen".split())
 _ON_SCREEN: Final = frozenset("under underneath beneath below above on at".split())
 _JOINING: Final = frozenset(("and", "or"))
+# Before a preposition, these do not change it: "just after". Shortly is an adverb, skipped anywhere.
+_CLOSELY: Final = frozenset(("just", "right", "soon"))
 _END: Final = ("", "")
 
 
-def prepositions_oppose(a: Sequence[str], b: Sequence[str]) -> bool:
+def prepositions_oppose(a: Sequence[str], b: Sequence[str], asked: AbstractSet[str]) -> bool:
     """Whether the same two words have a preposition between them in one and the opposite in the other; both are tokens.
     Or their ends have, and neither has the other's elsewhere; or one is out of what the other is in, "stock" or
-    "danger", or takes it after what the other takes it with; or one goes from where the other goes to and back."""
+    "danger", or takes it after what the other takes it with; or one goes from where the other goes to and back. What
+    one is for or against counts if *asked*, the words of the question, ask for a stance."""
     if not _may_oppose(a, b) and not _may_oppose(b, a):
         return False
-    in_a, in_b = _in_places(a), _in_places(b)
+    asks_stance = not asked >= _WHAT_FOR and not _STANCE_ASKED.isdisjoint(asked)
+    stances = _STANCES | _BEING if asks_stance else _STANCES
+    in_a, in_b = _in_places(a, stances), _in_places(b, stances)
     on_screen = not _SCREEN.isdisjoint(a) or not _SCREEN.isdisjoint(b)
     return _turns(a, b) or any(
         _oppose(in_a[place], in_b[place]) or _oppose(in_b[place], in_a[place])
@@ -85,13 +96,14 @@ def _oppose(a: AbstractSet[str], b: Iterable[str]) -> bool:
     return any(word in _OPPOSITES and not _OPPOSITES[word].isdisjoint(b) for word in a)
 
 
-def _in_places(tokens: Sequence[str]) -> dict[Place, set[str]]:
+def _in_places(tokens: Sequence[str], stances: AbstractSet[str]) -> dict[Place, set[str]]:
     """The prepositions in each place; both before 0 in "at and below 0"; "to" and "from" where only one of them is, and
     not before a number. A subject and a form of "to be" are one, and what is before does not count where it need not
-    be the same."""
+    be the same. "Against" counts behind *stances* only."""
     places: defaultdict[Place, set[str]] = defaultdict(set)
     is_way = _DIRECTIONS.issubset(tokens)
-    words = ["", *(token for token in tokens if token not in _SKIPPED and not is_adverb(token)), "", ""]
+    bare = (token for token in tokens if token not in _SKIPPED and not is_adverb(token))
+    words = ["", *(w for w, x in pairwise((*bare, "")) if w not in _CLOSELY or x not in _PREPOSITIONS), "", ""]
     for k, word in enumerate(words):
         if word not in _PREPOSITIONS:
             continue
@@ -100,7 +112,7 @@ def _in_places(tokens: Sequence[str]) -> dict[Place, set[str]]:
         if (
             before in _ALIKE_BEHIND.get(word, ())
             or (word in _TIMES and behind not in _DATES)
-            or (word in _STANDS and behind and before not in _STANCES and before not in _BEING)
+            or (word in _STANDS and behind and before not in stances)
             or (word in _DIRECTIONS and (is_way or is_number(behind)))
         ):
             continue

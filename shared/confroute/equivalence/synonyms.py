@@ -59,11 +59,17 @@ GROUPS: Final = (
     "store shop",
     "man human person",
     "world earth globe",
-    "contract agreement",
-    "usa america",
+    "contract agreement lease",
+    "usa america us",
     "holland netherland",
     "burma myanmar",
     "uk britain",
+    "drug medicine medication",
+    "illness disease",
+    "problem issue",
+    "ocean sea",
+    "air atmosphere",
+    "invoice bill",
     "buy purchase",
     "bought purchased",
     "movie film",
@@ -127,10 +133,11 @@ CALLINGS: Final = frozenset(
 """What stands before a name and leaves the person the same: no offices, which tell two of one name apart."""
 
 KINDS: Final = frozenset(
-    "animal article author automaker band book building city company compound continent corporation country device "
-    "document element email film firm game gas island language liquid man message metal mineral movie name nation "
-    "novel number ocean organ painting paragraph passage person place planet plant play poem project report river "
-    "song specie state story structure substance team text tower town used woman word work".split()
+    "animal article author automaker band book building city code company compound continent corporation country "
+    "device document element email essay excerpt film firm game gas island item language letter liquid man message "
+    "metal mineral movie name nation novel number ocean organ painting paper paragraph passage person piece place "
+    "planet plant play poem product program project report research river service song specie speech state story "
+    "structure study substance team text town tower used vehicle woman word work".split()
 )
 """What an answer may say of the question's subject instead of naming it: "the capital city" of Japan's, "the currency
 used" there. As `GROUPS` are written."""

@@ -120,14 +120,14 @@ class TextEquivalence(Equivalence):
             return False
         if first.symbol and second.symbol:
             return first.symbol == second.symbol and not (
-                words_oppose(a, b) or persons_oppose(a, b, asked.persons) or prepositions_oppose(a, b)
+                words_oppose(a, b) or persons_oppose(a, b, asked.persons) or prepositions_oppose(a, b, asked.words)
             )
         return (
             not _contradict(a, b, first, second, asked)
             and self._share(first, second, asked)
             and not told_apart(a, b, first, second, asked.words)
             and not (first.whole.words == second.whole.words and persons_oppose(a, b, asked.persons))
-            and not prepositions_oppose(a, b)
+            and not prepositions_oppose(a, b, asked.words)
             and not (first.whole.numbers and second.whole.numbers and bounds_differ(a, b))
             and not _written_apart(text_a, text_b, asked)
         )
