@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -146,6 +147,67 @@ def test_what_outlives_the_answer_while_it_is_begun_waits_for_a_turn() -> None:
         turns_on(native).take([take_long])
         left[0].result(20)
     assert (native.asked, native.crowded) == (23, 0)
+
+
+def test_an_answer_does_not_wait_for_those_who_go_on_asking() -> None:
+    """What it left behind has turns of its own from then on, as anybody else."""
+    native, left, enough = Llama(), list[threading.Thread](), threading.Event()
+
+    def go_on() -> None:
+        while not enough.is_set():
+            turns_on(native).take([native])
+
+    def leave() -> None:
+        for _ in range(3):
+            left.append(threading.Thread(target=partial(copy_context().run, go_on)))
+            left[-1].start()
+        while native.asked < 9:
+            time.sleep(0.0005)
+
+    answered = threading.Thread(target=lambda: turns_on(native).take([leave]), daemon=True)
+    answered.start()
+    answered.join(20)
+    is_answered = not answered.is_alive()
+    enough.set()
+    for each in left:
+        each.join(20)
+    assert is_answered
+    assert native.crowded == 0
+
+
+def test_a_context_that_lives_on_holds_no_native_model() -> None:
+    """As that of a connection that is kept, or of a task on another loop: gigabytes, where the next is loaded."""
+    native, contexts = Llama(), list[Any]()
+    known = weakref.ref(native)
+    for _ in range(2):
+        turns_on(native).take([lambda: contexts.append(copy_context())])
+    del native
+    deadline = time.monotonic() + 5
+    while known() is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert known() is None
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_ctrl_c_as_a_thread_begins_makes_no_room_for_a_second(
+    monkeypatch: pytest.MonkeyPatch, is_begun: bool
+) -> None:
+    """Two threads in a native model end the process. Nor does it take the room away."""
+    native, begin = Llama(), threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if is_begun:
+            begin(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            turns_on(native).take([native])
+    with ThreadPoolExecutor(4) as users:
+        asked = [users.submit(turns_on(native).take, [native] * 5) for _ in range(4)]
+        assert [len(each.result(20)) for each in asked] == [5] * 4
+    assert native.crowded == 0
 
 
 class Awaited(Chat):

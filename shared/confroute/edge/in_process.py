@@ -7,6 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -71,9 +72,13 @@ class _OneByOne(Turns):
 
     def __init__(self, native: Any) -> None:
         super().__init__(1)
-        self.native = native
+        self._native: Callable[[], Any] = lambda: native
         self.is_open = True
         self._beginning = RenewedLock()
+
+    @property
+    def native(self) -> Any:
+        return self._native()
 
     async def on_loop(self, call: Callable[[], Awaitable[T]]) -> T:
         async def done() -> T:
@@ -82,7 +87,7 @@ class _OneByOne(Turns):
             try:
                 return await call()
             finally:
-                within.native = None  # the task may live on
+                within._close()
 
         return await super().on_loop(done)
 
@@ -93,25 +98,31 @@ class _OneByOne(Turns):
             try:
                 return call()
             finally:
-                while not within._close():  # for what outlives the call, as where it gave up waiting
-                    within.take([lambda: None])
+                within._close()
+                within._leave()
 
         with self._beginning:
             if self.is_open:
                 return super()._begin(done)
         return turns_on(self.native)._begin(call)
 
-    def _close(self) -> bool:
-        """Lets nobody in any more, unless somebody is in."""
-        with self._beginning:
-            self.is_open = self._threads > 0
-            return not self.is_open
-
     def _enter(self) -> None:
         """Have these be the turns for what is asked of the native model from now on, as long as they are open."""
         # Not reset: a coroutine may be closed in another context.
-        others = (each for each in _within_turns.get() if each.is_open and each.native is not None)
-        _within_turns.set((*others, self))
+        _within_turns.set((*(each for each in _within_turns.get() if each.is_open), self))
+
+    def _close(self) -> None:
+        """Lets nobody in any more: who outlives the call, as where it gave up waiting, waits for a turn of its own."""
+        with self._beginning:
+            self.is_open = False
+        # Contexts may live on, such as those of a task or a connection, and the model may not be wanted any more.
+        with suppress(TypeError):
+            self._native = weakref.ref(self.native)
+
+    def _leave(self) -> None:
+        """Waits for those who are in."""
+        if self._threads:
+            super()._begin(lambda: None).result()
 
 
 _within_turns: ContextVar[tuple[_OneByOne, ...]] = ContextVar("confroute_within_turns", default=())

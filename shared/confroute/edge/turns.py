@@ -97,17 +97,23 @@ class Turns:
                 self._waiting.append(work)
                 return future
             self._threads += 1
+        # What is done by the time that the thread begins, or Ctrl-C ends the wait for that: one of them counts down.
+        first = deque([work])
         try:
-            thread = threading.Thread(target=self._work, args=(work,), name="confroute sample", daemon=True)
+            thread = threading.Thread(target=self._work, args=(first,), name="confroute sample", daemon=True)
             interrupt_at_exit(thread)
             thread.start()
         except BaseException:
             with self._lock:
-                self._threads -= 1
+                if first:
+                    first.clear()
+                    self._threads -= 1
             raise
         return future
 
-    def _work(self, work: Callable[[], None] | None) -> None:
+    def _work(self, first: deque[Callable[[], None]]) -> None:
+        with self._lock:
+            work = first.popleft() if first else None
         while work is not None:
             work()
             with self._lock:
