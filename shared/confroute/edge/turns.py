@@ -97,7 +97,7 @@ class Turns:
                 self._waiting.append(work)
                 return future
             self._threads += 1
-        # What is done by the time that the thread begins, or Ctrl-C ends the wait for that: one of them counts down.
+        # Whoever takes it counts the thread down: the thread at its end, or this, where Ctrl-C came before it began.
         first = deque([work])
         try:
             thread = threading.Thread(target=self._work, args=(first,), name="confroute sample", daemon=True)
