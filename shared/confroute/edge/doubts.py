@@ -31,8 +31,8 @@ class Doubts:
     def __init__(self) -> None:
         self.renewals = Renewals()
         self.open = ""
-        self._looked = Renewals()  # its seconds are these:
-        self._again = _AGAIN_SECONDS[0] / 2
+        self._looked = Renewals()
+        self._again = _AGAIN_SECONDS[0] / 2  # seconds after that
         self._proof = Renewals()
 
     async def are_due(self, *, alike: bool) -> bool:
